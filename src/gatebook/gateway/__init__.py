@@ -1,0 +1,1 @@
+"""Listeners and the session driver: the only place where all of it meets."""

@@ -1,0 +1,1 @@
+"""Turn a token into an Identity, or say why not."""

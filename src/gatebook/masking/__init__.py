@@ -1,0 +1,1 @@
+"""Find sensitive values and cover them."""

@@ -1,0 +1,256 @@
+"""The nouns. Frozen values without I/O: read this file first.
+
+One word stands for one thing in code, docs, API, CLI and pages. An ``Identity`` opens a ``Session`` on a ``Target``; each
+thing it asks the target to do is an ``Action``, made of one or more ``Deed``s (one verb on one resource); the policy answers
+with a ``Verdict``; the ledger writes an ``Entry`` and gives a ``Receipt``; verdict and receipt together make a ``Permit``,
+without which nothing is sent to a target.
+
+Times are whole microseconds since the Unix epoch, UTC. Nothing here reads a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+class Kind(StrEnum):
+    """What sort of party an identity is."""
+
+    PERSON = "person"
+    AGENT = "agent"
+    CI = "ci"
+
+
+class Reach(StrEnum):
+    """How far an action can go. ``UNKNOWN`` ranks above ``ADMIN``: what cannot be read may do anything."""
+
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+    UNKNOWN = "unknown"
+
+    @property
+    def rank(self) -> int:
+        """0 for read up to 3 for unknown."""
+        return _REACHES.index(self)
+
+
+_REACHES = (Reach.READ, Reach.WRITE, Reach.ADMIN, Reach.UNKNOWN)
+
+
+class Ruling(StrEnum):
+    """What the policy says to an action, from mildest to strictest."""
+
+    ALLOW = "allow"
+    MASK = "mask"
+    APPROVE = "approve"
+    BLOCK = "block"
+
+    @property
+    def rank(self) -> int:
+        """0 for allow up to 3 for block; of several rulings the highest rank holds."""
+        return _RULINGS.index(self)
+
+
+_RULINGS = (Ruling.ALLOW, Ruling.MASK, Ruling.APPROVE, Ruling.BLOCK)
+
+
+class RefusalClass(StrEnum):
+    """What the refused can do about it (DESIGN: a refusal, in every protocol)."""
+
+    NEVER = "never"  # no approval changes it
+    ASK = "ask"  # request a grant or an approval
+    WAIT = "wait"  # an approval is pending: send the same again
+    FIX = "fix"  # the text itself is at fault
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attribute:
+    """A claim about an identity, ``attested`` when its issuer vouches for it, else declared by the client itself."""
+
+    value: str
+    attested: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Somebody or something that proved who it is. Exists only after verification; its key is (issuer, subject)."""
+
+    subject: str
+    issuer: str
+    kind: Kind
+    groups: frozenset[str] = frozenset()
+    attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    proven_at: int
+    expires_at: int
+    on_behalf_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A server that Gatebook stands in front of. ``address`` is ``host:port``; ``labels`` are free, as ``env: production``."""
+
+    name: str
+    protocol: str
+    address: str
+    via: str | None = None
+    labels: Mapping[str, str] = NOTHING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """One client connection, from proof of identity to its close. ``id`` is a UUIDv7 in text form."""
+
+    id: str
+    identity: Identity
+    target: Target
+    client_address: str
+    opened_at: int
+    purpose: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """What a deed touches. ``kind`` is ``target``, ``table``, ``function`` …; ``name`` is qualified as far as it is known."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deed:
+    """One verb on one resource, with the facts that policies may ask about.
+
+    ``verb`` comes from the protocol's closed list (``sql.delete``); ``facts`` holds every fact of that protocol's list,
+    each a bool, int, str or frozenset of str, so that a policy never meets a missing one.
+    """
+
+    verb: str
+    reach: Reach
+    resource: Resource
+    facts: Mapping[str, bool | int | str | frozenset[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """What a session asks the target to do, whole. ``seq`` counts from 1 within the session and is the action's name.
+
+    ``text`` is the exact request as text: it may hold secrets and personal data, so it goes to a log only through masking.
+    """
+
+    session: str
+    seq: int
+    deeds: tuple[Deed, ...]
+    text: str
+    step: str = "run"
+
+    @property
+    def strictest(self) -> Deed:
+        """The deed of the furthest reach; the first of several."""
+        return max(self.deeds, key=lambda deed: deed.reach.rank)
+
+    @property
+    def verb(self) -> str:
+        """The verb of the strictest deed."""
+        return self.strictest.verb
+
+    @property
+    def reach(self) -> Reach:
+        """The furthest reach of any deed."""
+        return self.strictest.reach
+
+    @property
+    def resources(self) -> tuple[Resource, ...]:
+        """Every resource once, in the order of the deeds."""
+        return tuple(dict.fromkeys(deed.resource for deed in self.deeds))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What the policy says. ``masks`` names the mask sets that cover the answer; ``approvers`` the groups that may approve.
+
+    ``rule`` is the ``@id`` of the rule that decided, or ``no-rule`` when nothing permitted. ``until`` is the time after which
+    the verdict must be asked for again.
+    """
+
+    ruling: Ruling
+    rule: str
+    reason: str
+    policy_digest: str
+    masks: frozenset[str] = frozenset()
+    approvers: frozenset[str] = frozenset()
+    until: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vote:
+    """One approver's word on an approval."""
+
+    by: str
+    approved: bool
+    reason: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """A person's yes to exactly one action, bound by ``digest``. *Held* is an action that waits for one."""
+
+    id: str
+    action: Action
+    digest: str
+    approvers: frozenset[str]
+    preview: str
+    opened_at: int
+    expires_at: int
+    votes: tuple[Vote, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One record of the ledger before it has a place: ``kind`` from the closed list, ``fields`` as docs/ledger.md names them."""
+
+    kind: str
+    fields: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What the ledger gives back for an entry: in which log it stands, and at which index (from 0)."""
+
+    log: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permit:
+    """The only key to a target: made by ``policy.permit`` from a verdict that allows and the receipt of its entry.
+
+    ``masks`` cover the answers to this very action; ``conditions`` are what the execution must hold to.
+    """
+
+    action: Action
+    masks: frozenset[str]
+    receipt: Receipt
+    until: int
+    conditions: Mapping[str, str] = NOTHING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """Access for a time: who may reach which targets, how far, from when until when, given by whom and why."""
+
+    id: str
+    subject: str
+    targets: frozenset[str]
+    reach: Reach
+    not_before: int
+    expires_at: int
+    given_by: str
+    why: str
+    only_for: str | None = None

@@ -1,0 +1,1 @@
+"""Rules: given who, what and when, say allow, mask, approve or block."""

@@ -1,0 +1,1 @@
+"""PostgreSQL: wire format, what a statement can do, and the relay."""

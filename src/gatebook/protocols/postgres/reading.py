@@ -1,0 +1,127 @@
+"""What reading a text of SQL yields: which deeds it does, on what, and what may flow into its answer.
+
+``statement.read`` makes these values from the text alone, by PostgreSQL's own grammar; the relay completes them with what the
+catalog knows (which names are tables, which columns are masked). Closed unless proven open: a text that cannot be read has one
+deed ``sql.unknown`` of reach unknown, and an output column whose sources are not certain counts as any column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from gatebook.model import Deed, Reach
+
+VERBS: Mapping[str, Reach] = MappingProxyType(
+    {
+        # what only changes or looks at the session: BEGIN, SET, SHOW, DECLARE/FETCH, LISTEN, reading the catalog …
+        "sql.session": Reach.READ,
+        "sql.select": Reach.READ,
+        "sql.explain": Reach.READ,  # EXPLAIN without ANALYZE; with it, the inner statement's verbs are added
+        "sql.copy_out": Reach.READ,  # COPY … TO STDOUT
+        "sql.insert": Reach.WRITE,
+        "sql.update": Reach.WRITE,
+        "sql.delete": Reach.WRITE,
+        "sql.merge": Reach.WRITE,
+        "sql.truncate": Reach.WRITE,
+        "sql.copy_in": Reach.WRITE,  # COPY … FROM STDIN
+        "sql.lock": Reach.WRITE,  # LOCK TABLE, SELECT … FOR UPDATE/SHARE, advisory locks
+        "sql.sequence": Reach.WRITE,  # nextval, setval
+        "sql.notify": Reach.WRITE,  # NOTIFY, pg_notify
+        "sql.maintain": Reach.WRITE,  # VACUUM, ANALYZE, REINDEX, CLUSTER, REFRESH MATERIALIZED VIEW
+        "sql.create": Reach.ADMIN,
+        "sql.alter": Reach.ADMIN,
+        "sql.drop": Reach.ADMIN,
+        "sql.grant": Reach.ADMIN,  # GRANT, REVOKE, ALTER DEFAULT PRIVILEGES, REASSIGN OWNED
+        "sql.setting": Reach.ADMIN,  # ALTER SYSTEM, SET ROLE, session_replication_role, row_security off …
+        "sql.copy_file": Reach.ADMIN,  # COPY to or from a file of the server; server file functions
+        "sql.copy_program": Reach.ADMIN,  # COPY to or from a program on the server
+        "sql.protected": Reach.ADMIN,  # catalog relations that hold data or secrets: pg_statistic, pg_stats, pg_authid …
+        "sql.server": Reach.ADMIN,  # signalling backends, reloading, CHECKPOINT, replication, large objects by admin functions
+        "sql.do": Reach.UNKNOWN,
+        "sql.call": Reach.UNKNOWN,
+        "sql.execute": Reach.UNKNOWN,  # EXECUTE of a prepared statement that is not known
+        "sql.unknown": Reach.UNKNOWN,
+    }
+)
+
+# Every sql deed carries each of these facts; policies see them as context attributes of the same name.
+FACTS: Mapping[str, bool | int | str | frozenset[str]] = MappingProxyType(
+    {
+        "tables": frozenset(),  # relations the deed's statement names, qualified as far as the text says
+        "columns": frozenset(),  # column names the statement mentions; "*" for a star or whole row
+        "functions": frozenset(),  # functions it calls that are not on the list of harmless built-ins
+        "has_where": False,  # a condition that is not constantly true (for update, delete and merge)
+        "statements": 1,  # how many statements the whole text has
+        "setting": "",  # the setting that SET, RESET or ALTER SYSTEM names
+        "copies_to": "",  # client, file or program, for COPY
+        "why_unknown": "",  # why the text could not be inspected
+        "moves_masked": False,  # a masked column may flow into a table, file, setting or the like; the relay fills it in
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A table, view or sequence as the text names it, folded as PostgreSQL folds names; ``schema`` None when not said."""
+
+    schema: str | None
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}" if self.schema else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """One item of a select or returning list.
+
+    ``star`` stands for however many columns a star expands to. ``columns`` are the names of the columns its value may come
+    from; ``certain`` says that no other column can flow into it (false for sub-selects in the expression, whole rows, names
+    that may be an alias of a derived table, functions that read tables).
+    """
+
+    star: bool
+    columns: frozenset[str]
+    certain: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One statement of a text.
+
+    ``outputs`` is None when the shape of its rows, if any, is not known: then each column that has no table of its own counts
+    as uncertain. ``relations`` are all relations it names, without the names of its CTEs. ``moves`` are the column names whose
+    values may flow somewhere other than the answer (INSERT … SELECT, CREATE TABLE AS, UPDATE … SET a = b …), with "*" for any.
+    ``prepares`` and ``executes`` name the prepared statement that PREPARE makes or EXECUTE runs; ``forgets`` what DEALLOCATE
+    or DISCARD drops ("*" for all). ``reads_relations`` is false for statements that read no relation at all.
+    """
+
+    deeds: tuple[Deed, ...]
+    outputs: tuple[Output, ...] | None
+    relations: frozenset[Relation]
+    moves: frozenset[str] = frozenset()
+    prepares: str | None = None
+    executes: str | None = None
+    forgets: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A whole text, read. ``error`` and ``position`` (characters, from 1) say what the grammar objected to, if it did."""
+
+    text: str
+    statements: tuple[Statement, ...]
+    error: str = ""
+    position: int = 0
+
+    @property
+    def deeds(self) -> tuple[Deed, ...]:
+        """The deeds of all statements."""
+        return tuple(deed for statement in self.statements for deed in statement.deeds)
+
+    @property
+    def relations(self) -> frozenset[Relation]:
+        """The relations of all statements."""
+        return frozenset(relation for statement in self.statements for relation in statement.relations)

@@ -1,0 +1,180 @@
+"""The contract that every protocol's relay keeps: signals in, effects out.
+
+A relay is a machine without I/O for one client connection. The session driver in ``gateway`` feeds it one signal at a time
+and carries out the effects it returns, in order. There are no callbacks, no generators and nothing to await, so that a test is
+a playbook: this signal, those effects.
+
+Order. The relay asks for one thing at a time: after ``Prove``, ``LookUp`` or ``Ask`` it keeps what the client sends, within a
+limit, and consumes it only once the answer came (``Proven`` … ``Refused``). Answers of the target flow all the while, each
+covered with the permit of its own question.
+
+Invariants, each with a property test: no ``ToServer`` before its ``Permit``; the same effects however the bytes are cut; a peer
+that breaks its protocol gets ``HangUp`` and nothing else happens; after ``HangUp`` every signal returns no effects.
+
+What a relay refuses to know: policy, time, the ledger, where the target is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from gatebook.model import Action, Permit, RefusalClass, Session, Verdict
+
+
+class Side:
+    """Which end of a session is meant."""
+
+    CLIENT = "client"
+    SERVER = "server"
+    GATEWAY = "gateway"
+
+
+# Signals: what the driver tells the relay -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What the gateway shows to the target. Its repr never shows the secret."""
+
+    user: str
+    secret: str
+    database: str = ""
+
+    def __repr__(self) -> str:
+        return f"Credential(user={self.user!r}, secret=…, database={self.database!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The identity is proven, the session stands in the book and the target is dialled; the login to it may begin."""
+
+    session: Session
+    credential: Credential
+
+
+@dataclass(frozen=True, slots=True)
+class FromClient:
+    """Bytes the client sent."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FromServer:
+    """Bytes the target sent."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """The action that was asked for may go, covered by this permit."""
+
+    permit: Permit
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What was asked for may not go. ``decision`` is the id under which the refusal stands in the ledger.
+
+    Without ``action`` the identity or the session itself was refused, and the relay says so and hangs up.
+    """
+
+    action: Action | None
+    verdict: Verdict
+    refusal: RefusalClass
+    decision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A side is gone, or the gateway ends the session; ``why`` is a sentence the client may see."""
+
+    side: str
+    why: str
+
+
+Signal: TypeAlias = Opened | FromClient | FromServer | Allowed | Refused | Ended
+
+
+# Effects: what the relay wants done -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class StartTls:
+    """Tell the client yes (``data``), then continue inside TLS, as its server."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Prove:
+    """Find out who holds this token and whether they may open a session. Its repr never shows the token."""
+
+    token: str
+    target: str
+    role: str
+    purpose: str = ""
+
+    def __repr__(self) -> str:
+        return f"Prove(token=…, target={self.target!r}, role={self.role!r}, purpose={self.purpose!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Have this action decided and, if it may go, written down."""
+
+    action: Action
+
+
+@dataclass(frozen=True, slots=True)
+class ToServer:
+    """Send bytes to the target, by the authority of a permit."""
+
+    permit: Permit
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """Send bytes to the target that the gateway says for itself: ``kind`` is from the protocol's closed list."""
+
+    kind: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ToClient:
+    """Send bytes to the client; they are covered already."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The target's answer to an action is complete: how it ended, for the book. ``masked`` counts covered values by kind."""
+
+    action: Action
+    status: str
+    rows: int
+    size: int
+    masked: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """End the session: flush what was said to the client, then close both sides."""
+
+    why: str
+
+
+Effect: TypeAlias = StartTls | Prove | Ask | ToServer | Own | ToClient | Answered | HangUp
+
+
+class Relay(Protocol):
+    """One client connection of one protocol."""
+
+    def feed(self, signal: Signal) -> list[Effect]:
+        """Take one signal and say what is to be done about it, in order."""
+        ...
