@@ -213,7 +213,7 @@ class Approval:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One record of the ledger before it has a place: ``kind`` from the closed list, ``fields`` as docs/ledger.md names them."""
+    """One record of the ledger before it has a place: ``kind`` from the closed list, ``fields`` as docs/ledger.md says."""
 
     kind: str
     fields: Mapping[str, object]
