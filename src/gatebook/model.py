@@ -99,7 +99,7 @@ class Target:
     protocol: str
     address: str
     via: str | None = None
-    labels: Mapping[str, str] = NOTHING
+    labels: Mapping[str, str] = field(default_factory=lambda: NOTHING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +140,8 @@ class Deed:
 class Action:
     """What a session asks the target to do, whole. ``seq`` counts from 1 within the session and is the action's name.
 
-    ``text`` is the exact request as text: it may hold secrets and personal data, so it goes to a log only through masking.
+    ``text`` is the exact request as text and ``parameters`` what was bound to it: both may hold secrets and personal data, so
+    they go to a log only through masking. ``step`` is ``run``, or ``prepare`` for a text that is only being made ready.
     """
 
     session: str
@@ -148,6 +149,7 @@ class Action:
     deeds: tuple[Deed, ...]
     text: str
     step: str = "run"
+    parameters: tuple[bytes | None, ...] = ()
 
     @property
     def strictest(self) -> Deed:
@@ -175,7 +177,7 @@ class Verdict:
     """What the policy says. ``masks`` names the mask sets that cover the answer; ``approvers`` the groups that may approve.
 
     ``rule`` is the ``@id`` of the rule that decided, or ``no-rule`` when nothing permitted. ``until`` is the time after which
-    the verdict must be asked for again.
+    the verdict must be asked for again. ``instead`` says what would be allowed, where the rule knows it.
     """
 
     ruling: Ruling
@@ -185,6 +187,7 @@ class Verdict:
     masks: frozenset[str] = frozenset()
     approvers: frozenset[str] = frozenset()
     until: int = 0
+    instead: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,7 +241,7 @@ class Permit:
     masks: frozenset[str]
     receipt: Receipt
     until: int
-    conditions: Mapping[str, str] = NOTHING
+    conditions: Mapping[str, str] = field(default_factory=lambda: NOTHING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

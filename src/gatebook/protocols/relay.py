@@ -4,8 +4,8 @@ A relay is a machine without I/O for one client connection. The session driver i
 and carries out the effects it returns, in order. There are no callbacks, no generators and nothing to await, so that a test is
 a playbook: this signal, those effects.
 
-Order. The relay asks for one thing at a time: after ``Prove``, ``LookUp`` or ``Ask`` it keeps what the client sends, within a
-limit, and consumes it only once the answer came (``Proven`` … ``Refused``). Answers of the target flow all the while, each
+Order. The relay asks for one thing at a time: after ``Prove`` or ``Ask`` it keeps what the client sends and is not
+``hungry``, and goes on only once the answer came (``Opened``, ``Allowed``, ``Refused``). Answers of the target flow all the while, each
 covered with the permit of its own question.
 
 Invariants, each with a property test: no ``ToServer`` before its ``Permit``; the same effects however the bytes are cut; a peer
@@ -16,9 +16,11 @@ What a relay refuses to know: policy, time, the ledger, where the target is.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+from gatebook.masking.rules import MaskSet
 from gatebook.model import Action, Permit, RefusalClass, Session, Verdict
 
 
@@ -46,11 +48,25 @@ class Credential:
 
 
 @dataclass(frozen=True, slots=True)
+class Covering:
+    """What covers a session's answers: every mask set by name, those its target always has, the detectors, the hash key."""
+
+    sets: Mapping[str, MaskSet]
+    always: frozenset[str]
+    detectors: frozenset[str]
+    key: bytes
+
+    def __repr__(self) -> str:
+        return f"Covering(sets={sorted(self.sets)}, always={sorted(self.always)}, key=…)"
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """The identity is proven, the session stands in the book and the target is dialled; the login to it may begin."""
 
     session: Session
     credential: Credential
+    covering: Covering
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +104,11 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Stale:
+    """Some seconds have passed: what was learnt of the target's catalog, and permits not used yet, count no more."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """A side is gone, or the gateway ends the session; ``why`` is a sentence the client may see."""
 
@@ -95,7 +116,7 @@ class Ended:
     why: str
 
 
-Signal: TypeAlias = Opened | FromClient | FromServer | Allowed | Refused | Ended
+Signal: TypeAlias = Opened | FromClient | FromServer | Allowed | Refused | Stale | Ended
 
 
 # Effects: what the relay wants done -------------------------------------------------------------------------------------
@@ -114,18 +135,23 @@ class Prove:
 
     token: str
     target: str
+    database: str
     role: str
-    purpose: str = ""
 
     def __repr__(self) -> str:
-        return f"Prove(token=…, target={self.target!r}, role={self.role!r}, purpose={self.purpose!r})"
+        return f"Prove(token=…, target={self.target!r}, database={self.database!r}, role={self.role!r})"
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Have this action decided and, if it may go, written down."""
+    """Have this action decided and, if it may go, written down.
+
+    ``columns`` are the names of what may stand in its answer, "*" for anything; ``shown`` is its text, fit for a log.
+    """
 
     action: Action
+    columns: frozenset[str]
+    shown: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +200,11 @@ Effect: TypeAlias = StartTls | Prove | Ask | ToServer | Own | ToClient | Answere
 
 class Relay(Protocol):
     """One client connection of one protocol."""
+
+    @property
+    def hungry(self) -> bool:
+        """Whether more bytes of the client are of use now; the driver stops reading when not."""
+        ...
 
     def feed(self, signal: Signal) -> list[Effect]:
         """Take one signal and say what is to be done about it, in order."""
