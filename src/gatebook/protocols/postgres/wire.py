@@ -1,0 +1,352 @@
+"""PostgreSQL's frontend/backend protocol 3: frames and messages, no more (manual: "Frontend/Backend Protocol").
+
+A connection starts with untyped packets (length, code); after the startup packet every message is a type byte, a length that
+counts itself, and a body. ``Frames`` cuts a byte stream into these and keeps at most one unfinished frame; every other function
+here builds or takes apart one message. Whatever does not fit raises ``WireError`` naming the value that was wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from struct import Struct, error
+
+from gatebook.errors import WireError
+
+PROTOCOL_3_0 = 0x30000
+SSL_REQUEST = 80877103
+GSSENC_REQUEST = 80877104
+CANCEL_REQUEST = 80877102
+
+STARTUP_BYTES = 10_000  # the server's own MAX_STARTUP_PACKET_LENGTH
+CLIENT_BYTES = 16_777_216  # one client message; a longer statement or parameter is refused with its length
+SERVER_BYTES = 268_435_456  # one server message: a row is covered whole, so it must fit in memory
+TOKEN_BYTES = 65_536  # a password message
+
+_U16 = Struct("!H")
+_U32 = Struct("!I")
+_HEAD = Struct("!cI")
+
+
+class Frames:
+    """The unfinished tail of one direction of a stream. Owned by one relay."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._data = bytearray()
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def add(self, data: bytes) -> None:
+        """Append what came from the socket."""
+        self._data += data
+
+    def packet(self) -> bytes | None:
+        """Cut one untyped start packet, without its length; None while it is not whole."""
+        if len(self._data) < 4:
+            return None
+        (length,) = _U32.unpack_from(self._data)
+        if not 8 <= length <= STARTUP_BYTES:
+            raise WireError(f"startup packet length {length} outside 8..{STARTUP_BYTES}")
+        if len(self._data) < length:
+            return None
+        body = bytes(self._data[4:length])
+        del self._data[:length]
+        return body
+
+    def message(self) -> tuple[bytes, bytes] | None:
+        """Cut one typed message as (type, body); None while it is not whole."""
+        if len(self._data) < 5:
+            return None
+        kind, length = _HEAD.unpack_from(self._data)
+        if not 4 <= length <= self.limit:
+            raise WireError(f"message {kind!r}: length {length} outside 4..{self.limit}")
+        if len(self._data) < length + 1:
+            return None
+        body = bytes(self._data[5 : length + 1])
+        del self._data[: length + 1]
+        return kind, body
+
+    def messages(self) -> Iterator[tuple[bytes, bytes]]:
+        """Cut every whole message; the buffer is compacted once, so that a large read stays linear."""
+        data, pos, end = bytes(self._data), 0, len(self._data)
+        try:
+            while pos + 5 <= end:
+                kind, length = _HEAD.unpack_from(data, pos)
+                if not 4 <= length <= self.limit:
+                    raise WireError(f"message {kind!r}: length {length} outside 4..{self.limit}")
+                if pos + 1 + length > end:
+                    break
+                start, pos = pos + 5, pos + 1 + length
+                yield kind, data[start:pos]
+        finally:
+            del self._data[:pos]
+
+
+def message(kind: bytes, body: bytes = b"") -> bytes:
+    """Build one typed message."""
+    return _HEAD.pack(kind, len(body) + 4) + body
+
+
+def cstring(data: bytes, start: int) -> tuple[str, int]:
+    """Read a zero-terminated string; returns it with the offset behind it. Raises WireError."""
+    end = data.find(b"\0", start)
+    if end < 0:
+        raise WireError(f"string at byte {start} has no end")
+    try:
+        return data[start:end].decode("utf-8"), end + 1
+    except UnicodeDecodeError as fault:
+        raise WireError(f"string at byte {start} is not UTF-8: byte {data[start + fault.start]:#04x}") from None
+
+
+def _u16(data: bytes, pos: int) -> tuple[int, int]:
+    try:
+        return _U16.unpack_from(data, pos)[0], pos + 2
+    except error:
+        raise WireError(f"message ends at byte {len(data)}, a 16-bit number was due at {pos}") from None
+
+
+def _u32(data: bytes, pos: int) -> tuple[int, int]:
+    try:
+        return _U32.unpack_from(data, pos)[0], pos + 4
+    except error:
+        raise WireError(f"message ends at byte {len(data)}, a 32-bit number was due at {pos}") from None
+
+
+# Start of a connection -------------------------------------------------------------------------------------------------
+
+
+def code_of(packet: bytes) -> int:
+    """The request code or protocol version of a start packet."""
+    return _u32(packet, 0)[0]
+
+
+def startup_parameters(packet: bytes) -> dict[str, str]:
+    """Name and value pairs of a StartupMessage. Raises WireError for a name given twice or a missing terminator."""
+    found: dict[str, str] = {}
+    pos = 4
+    while pos < len(packet) and packet[pos]:
+        name, pos = cstring(packet, pos)
+        value, pos = cstring(packet, pos)
+        if name in found:
+            raise WireError(f"startup parameter {name!r} is given twice")
+        found[name] = value
+    if pos != len(packet) - 1:
+        raise WireError(f"startup packet of {len(packet)} bytes does not end where its parameters do ({pos})")
+    return found
+
+
+def startup(parameters: Mapping[str, str]) -> bytes:
+    """Build a StartupMessage of protocol 3.0."""
+    body = b"".join(f"{name}\0{value}\0".encode() for name, value in parameters.items()) + b"\0"
+    return _U32.pack(len(body) + 8) + _U32.pack(PROTOCOL_3_0) + body
+
+
+def ssl_request() -> bytes:
+    """Build an SSLRequest."""
+    return _U32.pack(8) + _U32.pack(SSL_REQUEST)
+
+
+def negotiate(unknown: Sequence[str]) -> bytes:
+    """NegotiateProtocolVersion: we speak 3.0 and know none of these options."""
+    names = b"".join(name.encode() + b"\0" for name in unknown)
+    return message(b"v", _U32.pack(PROTOCOL_3_0) + _U32.pack(len(unknown)) + names)
+
+
+ASK_PASSWORD = message(b"R", _U32.pack(3))
+AUTHENTICATED = message(b"R", _U32.pack(0))
+
+
+def authentication(body: bytes) -> tuple[int, bytes]:
+    """The code of an Authentication message, and what follows it."""
+    code, pos = _u32(body, 0)
+    return code, body[pos:]
+
+
+def password(body: bytes) -> str:
+    """The password of a PasswordMessage."""
+    value, pos = cstring(body, 0)
+    if pos != len(body):
+        raise WireError(f"password message has {len(body) - pos} bytes behind its password")
+    return value
+
+
+def sasl_initial(mechanism: str, data: str) -> bytes:
+    """SASLInitialResponse."""
+    raw = data.encode()
+    return message(b"p", mechanism.encode() + b"\0" + _U32.pack(len(raw)) + raw)
+
+
+def sasl_mechanisms(data: bytes) -> list[str]:
+    """The mechanisms an AuthenticationSASL offers."""
+    return [name.decode("ascii", "replace") for name in data.split(b"\0") if name]
+
+
+def key_data(key: bytes) -> bytes:
+    """BackendKeyData of 8 bytes: the gateway's own, never the server's."""
+    return message(b"K", key)
+
+
+def parameter_status(body: bytes) -> tuple[str, str]:
+    """Name and value of a ParameterStatus."""
+    name, pos = cstring(body, 0)
+    value, _ = cstring(body, pos)
+    return name, value
+
+
+# Requests --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Parse:
+    """A Parse message: statement name and text."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Bind:
+    """A Bind message. ``values`` are the parameters, None for NULL, in whichever format ``formats`` says."""
+
+    portal: str
+    statement: str
+    formats: tuple[int, ...]
+    values: tuple[bytes | None, ...]
+
+
+def query_text(body: bytes) -> str:
+    """The text of a Query."""
+    text, pos = cstring(body, 0)
+    if pos != len(body):
+        raise WireError(f"query has {len(body) - pos} bytes behind its text")
+    return text
+
+
+def query(text: str) -> bytes:
+    """Build a Query."""
+    return message(b"Q", text.encode() + b"\0")
+
+
+def parse(body: bytes) -> Parse:
+    """Take a Parse apart."""
+    name, pos = cstring(body, 0)
+    text, pos = cstring(body, pos)
+    count, pos = _u16(body, pos)
+    if pos + 4 * count != len(body):
+        raise WireError(f"parse says {count} parameter types and has {len(body) - pos} bytes for them")
+    return Parse(name, text)
+
+
+def bind(body: bytes) -> Bind:
+    """Take a Bind apart, as far as a decision needs it, and check the rest."""
+    portal, pos = cstring(body, 0)
+    statement, pos = cstring(body, pos)
+    formats, pos = _formats(body, pos)
+    count, pos = _u16(body, pos)
+    values: list[bytes | None] = []
+    for number in range(count):
+        size, pos = _u32(body, pos)
+        if size == 0xFFFFFFFF:
+            values.append(None)
+            continue
+        if pos + size > len(body):
+            raise WireError(f"bind: parameter {number + 1} of {size} bytes, {len(body) - pos} left")
+        values.append(body[pos : pos + size])
+        pos += size
+    _, pos = _formats(body, pos)
+    if pos != len(body):
+        raise WireError(f"bind has {len(body) - pos} bytes too many")
+    return Bind(portal, statement, formats, tuple(values))
+
+
+def _formats(body: bytes, pos: int) -> tuple[tuple[int, ...], int]:
+    count, pos = _u16(body, pos)
+    found = []
+    for _ in range(count):
+        code, pos = _u16(body, pos)
+        if code > 1:
+            raise WireError(f"format code {code} is neither 0 nor 1")
+        found.append(code)
+    return tuple(found), pos
+
+
+def describe(kind: str, name: str) -> bytes:
+    """Build a Describe of a portal ("P") or statement ("S")."""
+    return message(b"D", kind.encode() + name.encode() + b"\0")
+
+
+def target_of(body: bytes) -> tuple[str, str]:
+    """What a Describe or Close names: ("P" or "S", name)."""
+    if body[:1] not in (b"P", b"S"):
+        raise WireError(f"describe or close of {body[:1]!r}: expected 'P' or 'S'")
+    name, pos = cstring(body, 1)
+    if pos != len(body):
+        raise WireError(f"describe or close has {len(body) - pos} bytes too many")
+    return body[:1].decode(), name
+
+
+def execute_portal(body: bytes) -> str:
+    """The portal an Execute names."""
+    name, pos = cstring(body, 0)
+    _, pos = _u32(body, pos)
+    if pos != len(body):
+        raise WireError(f"execute has {len(body) - pos} bytes too many")
+    return name
+
+
+def execute(portal: str) -> bytes:
+    """Build an Execute without a row limit."""
+    return message(b"E", portal.encode() + b"\0" + _U32.pack(0))
+
+
+SYNC = message(b"S")
+TERMINATE = message(b"X")
+
+
+# Answers ---------------------------------------------------------------------------------------------------------------
+
+
+def report_fields(body: bytes) -> dict[str, str]:
+    """The fields of an ErrorResponse or NoticeResponse by their letter; text that is not UTF-8 is replaced, not refused."""
+    found: dict[str, str] = {}
+    for part in body.split(b"\0"):
+        if part:
+            found.setdefault(chr(part[0]), part[1:].decode("utf-8", "replace"))
+    return found
+
+
+def error_response(severity: str, code: str, text: str, *, detail: str = "", hint: str = "", position: int = 0) -> bytes:
+    """Build an ErrorResponse in the gateway's own name."""
+    fields = [("S", severity), ("V", severity), ("C", code), ("M", text), ("D", detail), ("H", hint)]
+    if position:
+        fields.append(("P", str(position)))
+    body = b"".join(f"{letter}{_clean(value)}".encode() + b"\0" for letter, value in fields if value)
+    return message(b"E", body + b"\0")
+
+
+def _clean(value: str) -> str:
+    return value.replace("\0", "\ufffd")
+
+
+def data_row(body: bytes) -> list[bytes | None]:
+    """The cells of a DataRow. Raises WireError."""
+    count, pos = _u16(body, 0)
+    cells: list[bytes | None] = []
+    for number in range(count):
+        size, pos = _u32(body, pos)
+        if size == 0xFFFFFFFF:
+            cells.append(None)
+            continue
+        if pos + size > len(body):
+            raise WireError(f"row: cell {number + 1} of {size} bytes, {len(body) - pos} left")
+        cells.append(body[pos : pos + size])
+        pos += size
+    return cells
+
+
+def rows_of(tag: str) -> int:
+    """How many rows a command tag reports: its last word, 0 where there is none."""
+    last = tag.rpartition(" ")[2]
+    return int(last) if last.isascii() and last.isdigit() else 0
