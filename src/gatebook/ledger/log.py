@@ -1,0 +1,334 @@
+"""The log that the rest of Gatebook writes to: one writer thread, group commit, fail closed.
+
+Producers hand an entry over and wait; the writer takes whatever is waiting as one batch, writes it with one write, syncs once
+if any entry of it must be durable, and wakes each event loop once. Entries that need not be durable are acknowledged after the
+write, before the sync: a crash of the process loses none of them, a crash of the machine at most the last ``SYNC_SECONDS``.
+Hashing comes after the acknowledgement; a signed checkpoint follows every second while there is something new.
+
+States: open, then ``failed`` or closed; both are final. Whatever goes wrong in the writer sets ``failed``, and every waiter,
+now and later, gets LedgerError: after a failed write or sync nobody knows what is on disk, so nothing may be done on the
+strength of it. A restart reads the disk and finds out.
+
+Only the writer thread touches the volume and the scribe; producers touch the queue, under the condition's lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from gatebook.errors import LedgerError
+from gatebook.ledger.build import SOFTWARE, build_digest
+from gatebook.ledger.disk import Disk, explain, ledger_error
+from gatebook.ledger.entries import check
+from gatebook.ledger.note import Signer
+from gatebook.ledger.recovery import Found, recover
+from gatebook.ledger.scribe import Scribe, Written
+from gatebook.ledger.volume import Volume
+from gatebook.ledger.wal import HEADER, LONGEST, SEGMENT_BYTES
+from gatebook.model import Entry
+
+SYNC_SECONDS = 0.05  # longest an entry that need not be durable stays unsynced
+BATCH = 4096  # entries of one batch, so that nobody waits for an endless one
+WAITING = 65_536  # entries that may wait for the writer; beyond it the disk is too slow to go on
+SMALLEST_SEGMENT = HEADER.size + LONGEST
+
+
+def wall_clock() -> int:
+    """µs since the epoch."""
+    return time.time_ns() // 1000
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """An entry on its way, and who waits for it: a future of ``loop``, or of a thread if that is None."""
+
+    kind: str
+    fields: Mapping[str, Any]
+    durable: bool
+    future: asyncio.Future[Written] | Future[Written]
+    loop: asyncio.AbstractEventLoop | None
+
+
+_Outcome = Written | LedgerError
+
+
+class Log:
+    """One append-only log, open for writing. Any thread and any event loop may append."""
+
+    def __init__(
+        self, volume: Volume, scribe: Scribe, lock: int, *, checkpoint_seconds: float, heartbeat_seconds: float
+    ) -> None:
+        self._volume = volume
+        self._scribe = scribe
+        self._lock = lock
+        self._checkpoint_seconds = checkpoint_seconds
+        self._heartbeat_seconds = heartbeat_seconds
+        self._condition = threading.Condition()
+        self._queue: list[_Waiting] = []
+        self._taken: list[_Waiting] = []
+        self._failed: str | None = None
+        self._stopping = False
+        self._published = 0
+        self._sync_at: float | None = None
+        self._checkpoint_at = self._heartbeat_at = 0.0
+        self._writer = threading.Thread(target=self._run, name="ledger", daemon=True)
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        *,
+        origin: str,
+        key: Ed25519PrivateKey,
+        clock: Callable[[], int] = wall_clock,
+        checkpoint_seconds: float = 1.0,
+        heartbeat_seconds: float = 10.0,
+        segment_bytes: int = SEGMENT_BYTES,
+        disk: Disk | None = None,
+    ) -> Log:
+        """Lock the folder, recover what is in it, and write ``log.boot``; LedgerError if it cannot be trusted or written.
+
+        Sessions that a crash left open are closed in the book with the reason ``gateway crashed``.
+        """
+        if segment_bytes < SMALLEST_SEGMENT:
+            raise AssertionError(f"segments of {segment_bytes} bytes: at least {SMALLEST_SEGMENT}")
+        disk = disk or Disk()
+        signer = Signer(origin, key)
+        try:
+            disk.make_folder(folder)
+            lock = _lock(folder)
+            try:
+                volume, found = recover(folder, signer, disk, segment_bytes)
+                disk.replace(folder / "log.vkey", f"{signer.vkey}\n".encode())
+                scribe = Scribe(origin, key, clock, found.past)
+                log = cls(volume, scribe, lock, checkpoint_seconds=checkpoint_seconds, heartbeat_seconds=heartbeat_seconds)
+                log._boot(found)
+            except BaseException:
+                os.close(lock)
+                raise
+        except OSError as error:
+            raise ledger_error(error, f"{folder}: the ledger cannot be opened") from error
+        except LedgerError as error:
+            raise LedgerError(f"{folder}: the ledger cannot be opened: {error}") from error
+        log._writer.start()
+        return log
+
+    @property
+    def failed(self) -> str | None:
+        """Why the log takes no more entries, or None."""
+        return self._failed
+
+    @property
+    def open_sids(self) -> list[str]:
+        """Sessions that are open in the book, oldest first."""
+        return self._scribe.open_sids
+
+    async def append(self, entry: Entry, *, durable: bool) -> Written:
+        """Write an entry; returns once it is in the write-ahead log, and synced if ``durable``.
+
+        LedgerError means that nothing may be done on the strength of this entry.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Written] = loop.create_future()
+        self._submit(_Waiting(entry.kind, check(entry), durable, future, loop))
+        return await future
+
+    def append_now(self, entry: Entry, *, durable: bool) -> Written:
+        """The same for a thread without an event loop: blocks."""
+        future: Future[Written] = Future()
+        self._submit(_Waiting(entry.kind, check(entry), durable, future, None))
+        return future.result()
+
+    def close(self) -> None:
+        """Write what is waiting, then ``log.close`` and a last checkpoint, and give the folder back.
+
+        Sessions still open are closed in the book with the reason ``gateway stopped``. After a failure it only gives the
+        folder back; ``failed`` tells whether the last words were kept.
+        """
+        with self._condition:
+            already, self._stopping = self._stopping, True
+            self._condition.notify()
+        self._writer.join()
+        if not already:
+            self._volume.close()
+            os.close(self._lock)
+
+    def _submit(self, waiting: _Waiting) -> None:
+        with self._condition:
+            if self._failed or self._stopping:
+                raise LedgerError(self._failed or "the ledger is closed")
+            if len(self._queue) >= WAITING:
+                raise LedgerError(f"{WAITING} entries wait for the disk: the ledger cannot keep up")
+            self._queue.append(waiting)
+            if len(self._queue) == 1:
+                self._condition.notify()
+
+    # -- the writer thread ---------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while self._turn():
+                pass
+            self._last_words()
+        except OSError as error:
+            self._fail(f"the ledger stopped: {explain(error)}")
+        except BaseException as error:
+            self._fail(f"the ledger stopped: {type(error).__name__}: {error}")
+
+    def _turn(self) -> bool:
+        """Take and commit a batch, then do what is due; False once the log is to be closed and nothing waits."""
+        batch, going_on = self._take()
+        if batch:
+            self._commit(batch)
+        now = time.monotonic()
+        if now >= self._heartbeat_at:
+            self._heartbeat(now)
+        if now >= self._checkpoint_at and self._volume.size > self._published:
+            self._publish()
+        elif self._sync_at is not None and now >= self._sync_at:
+            self._sync()
+        return going_on
+
+    def _take(self) -> tuple[list[_Waiting], bool]:
+        with self._condition:
+            if not self._queue and not self._stopping:
+                self._condition.wait(max(0.0, self._due() - time.monotonic()))
+            self._taken, self._queue = self._queue[:BATCH], self._queue[BATCH:]
+            return self._taken, bool(self._taken) or not self._stopping
+
+    def _due(self) -> float:
+        due = min(self._heartbeat_at, time.monotonic() + threading.TIMEOUT_MAX / 2)
+        if self._sync_at is not None:
+            due = min(due, self._sync_at)
+        return min(due, self._checkpoint_at) if self._volume.size > self._published else due
+
+    def _commit(self, batch: Sequence[_Waiting]) -> None:
+        entries, done, durable, refused = self._compose(batch)
+        self._volume.write(entries)
+        self._settle(refused)
+        self._settle(done)
+        if durable:
+            self._sync()
+            self._settle(durable)
+        elif entries and self._sync_at is None:
+            self._sync_at = time.monotonic() + SYNC_SECONDS
+        self._taken = []
+        self._volume.grow(entries)
+
+    def _compose(self, batch: Sequence[_Waiting]) -> tuple[list[bytes], list[Any], list[Any], list[Any]]:
+        entries: list[bytes] = []
+        done: list[tuple[_Waiting, _Outcome]] = []
+        durable: list[tuple[_Waiting, _Outcome]] = []
+        refused: list[tuple[_Waiting, _Outcome]] = []
+        for waiting in batch:
+            try:
+                data, written = self._scribe.compose(waiting.kind, waiting.fields, self._volume.size + len(entries))
+            except LedgerError as error:
+                refused.append((waiting, error))
+                continue
+            entries.append(data)
+            (durable if waiting.durable else done).append((waiting, written))
+        return entries, done, durable, refused
+
+    def _own(self, kind: str, fields: Mapping[str, Any]) -> None:
+        """Write an entry of the log's own."""
+        data, _ = self._scribe.compose(kind, fields, self._volume.size)
+        self._keep(data)
+
+    def _keep(self, data: bytes) -> None:
+        self._volume.write([data])
+        self._volume.grow([data])
+        if self._sync_at is None:
+            self._sync_at = time.monotonic() + SYNC_SECONDS
+
+    def _sync(self) -> None:
+        self._volume.sync()
+        self._sync_at = None
+
+    def _publish(self) -> None:
+        self._keep(self._scribe.seal(self._volume.size, self._volume.root()))
+        self._sync()
+        self._volume.publish()
+        self._published = self._volume.size
+        self._checkpoint_at = time.monotonic() + self._checkpoint_seconds
+
+    def _heartbeat(self, now: float) -> None:
+        self._own("log.heartbeat", {"open_sids": self._scribe.open_sids, "last_cosigned": 0})
+        self._heartbeat_at = now + self._heartbeat_seconds
+
+    def _boot(self, found: Found) -> None:
+        left_open = self._scribe.open_sids
+        fields = {
+            "software": SOFTWARE,
+            "build": build_digest(),
+            "restart": found.restart,
+            "size": found.size,
+            "torn_bytes": found.torn_bytes,
+            "repaired": found.repaired,
+            "left_open": len(left_open),
+        }
+        self._own("log.boot", fields)
+        self._close_sessions("gateway crashed")
+        self._publish()
+        self._heartbeat_at = time.monotonic() + self._heartbeat_seconds
+
+    def _last_words(self) -> None:
+        self._close_sessions("gateway stopped")
+        self._own("log.close", {"size": self._volume.size})
+        self._publish()
+
+    def _close_sessions(self, reason: str) -> None:
+        for sid in self._scribe.open_sids:
+            self._own("session.close", {"sid": sid, "reason": reason})
+
+    def _fail(self, why: str) -> None:
+        with self._condition:
+            self._failed = why
+            left, self._queue, self._taken = [*self._taken, *self._queue], [], []
+        self._settle([(waiting, LedgerError(why)) for waiting in left])
+
+    def _settle(self, outcomes: Sequence[tuple[_Waiting, _Outcome]]) -> None:
+        """Wake whoever waits: each event loop once."""
+        loops: dict[asyncio.AbstractEventLoop, list[tuple[_Waiting, _Outcome]]] = {}
+        for waiting, outcome in outcomes:
+            if waiting.loop is None:
+                _deliver([(waiting, outcome)])
+            else:
+                loops.setdefault(waiting.loop, []).append((waiting, outcome))
+        for loop, woken in loops.items():
+            try:
+                loop.call_soon_threadsafe(_deliver, woken)
+            except RuntimeError:  # the loop is closed: nobody waits any more
+                continue
+
+
+def _deliver(outcomes: Sequence[tuple[_Waiting, _Outcome]]) -> None:
+    for waiting, outcome in outcomes:
+        if waiting.future.done():  # given up, or told already
+            continue
+        if isinstance(outcome, LedgerError):
+            waiting.future.set_exception(outcome)
+        else:
+            waiting.future.set_result(outcome)
+
+
+def _lock(folder: Path) -> int:
+    """Hold the folder for this process; the operating system lets go of it when the process ends."""
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise LedgerError("another process writes this ledger") from error
+    return descriptor

@@ -1,0 +1,139 @@
+"""Everything one log has on disk: write-ahead log, Merkle tree, tiles, entry bundles and checkpoints.
+
+Layout (docs/ledger.md)::
+
+    lock                       held by the process that writes
+    log.vkey                   the public key, for readers
+    wal/<first index>          segments of the write-ahead log; wal/next is the one to come
+    tile/<level>/<n>[.p/<w>]   hashes; a partial tile is written for each checkpoint and goes when the tile is full
+    tile/entries/<n>[.p/<w>]   entries
+    checkpoint                 the newest signed head
+    checkpoints.log            every signed head
+
+Tiles, bundles and heads are derived: after a power cut they are made again from the write-ahead log, which is synced before a
+head that covers it is published. Order of publishing: ``checkpoint`` first, then ``checkpoints.log``, so that a reader who
+reads them the other way round never sees a head newer than the newest.
+
+One thread at a time may touch a volume.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from gatebook.ledger.disk import Disk
+from gatebook.ledger.note import Checkpoint, Signer
+from gatebook.ledger.tree import WIDTH, Edge, leaf_hash, tile_name
+from gatebook.ledger.wal import Wal
+
+LENGTH_BYTES = 2  # before each entry of a bundle
+
+
+class TileFiles:
+    """Full tiles and bundles on disk."""
+
+    def __init__(self, folder: Path, disk: Disk) -> None:
+        self.folder = folder
+        self.disk = disk
+
+    def keep(self, name: str, data: bytes) -> None:
+        """Keep a full tile or bundle; its partial forms have done their duty."""
+        path = self.folder / name
+        self.disk.write(path, data)
+        shutil.rmtree(path.with_name(path.name + ".p"), ignore_errors=True)
+
+
+class Shelf:
+    """The tree's edge, and the bundle that is being filled; what is full goes to ``files``."""
+
+    def __init__(self, files: TileFiles) -> None:
+        self.files = files
+        self._bundle = bytearray()
+        self._edge = Edge(self._emit)
+
+    @property
+    def size(self) -> int:
+        """Entries in the tree."""
+        return self._edge.size
+
+    def root(self) -> bytes:
+        """Root of the tree."""
+        return self._edge.root()
+
+    def add(self, entry: bytes) -> None:
+        """Hash an entry in; keeps the bundle and tiles that it fills."""
+        self._bundle += len(entry).to_bytes(LENGTH_BYTES) + entry
+        self._edge.add(leaf_hash(entry))
+        if self.size % WIDTH == 0:
+            self.files.keep(f"entries/{tile_name(self.size // WIDTH - 1)}", bytes(self._bundle))
+            self._bundle.clear()
+
+    def _emit(self, level: int, number: int, hashes: bytes) -> None:
+        self.files.keep(f"{level}/{tile_name(number)}", hashes)
+
+    def partials(self) -> dict[str, bytes]:
+        """What a checkpoint of the tree as it stands needs besides full tiles and bundles."""
+        files = {f"{level}/{tile_name(number)}.p/{len(data) // 32}": data for level, number, data in self._edge.partials()}
+        if self._bundle:
+            files[f"entries/{tile_name(self.size // WIDTH)}.p/{self.size % WIDTH}"] = bytes(self._bundle)
+        return files
+
+    def put_partials(self) -> None:
+        """Write them."""
+        for name, data in self.partials().items():
+            self.files.disk.write(self.files.folder / name, data)
+
+
+class Volume:
+    """One log's files, open for writing. ``size`` counts entries written, synced or not."""
+
+    def __init__(self, folder: Path, *, signer: Signer, disk: Disk, wal: Wal, shelf: Shelf) -> None:
+        self._folder = folder
+        self._signer = signer
+        self._disk = disk
+        self._wal = wal
+        self._shelf = shelf
+        self._heads = disk.open(folder / "checkpoints.log")
+        self._heads_end = (folder / "checkpoints.log").stat().st_size
+
+    @property
+    def size(self) -> int:
+        """Entries written."""
+        return self._wal.size
+
+    def write(self, entries: Sequence[bytes]) -> None:
+        """Into the write-ahead log; a crash of the process loses nothing after this."""
+        self._wal.write(entries)
+
+    def sync(self) -> None:
+        """A crash of the machine loses nothing after this."""
+        self._wal.sync()
+
+    def grow(self, entries: Sequence[bytes]) -> None:
+        """Hash written entries into the tree."""
+        for entry in entries:
+            self._shelf.add(entry)
+        self._wal.prepare()
+
+    def root(self) -> bytes:
+        """Root of the tree over all entries that were grown in."""
+        return self._shelf.root()
+
+    def publish(self) -> None:
+        """Sign and publish the tree as it stands; every entry in it must be synced."""
+        if self._shelf.size != self._wal.size:
+            raise AssertionError(f"a tree of {self._shelf.size} for {self._wal.size} entries")
+        self._shelf.put_partials()
+        note = self._signer.sign(Checkpoint(self._shelf.size, self._shelf.root())).encode()
+        self._disk.replace(self._folder / "checkpoint", note)
+        self._disk.write_at(self._heads, note + b"\n", self._heads_end)
+        self._disk.sync(self._heads)
+        self._heads_end += len(note) + 1
+
+    def close(self) -> None:
+        """Give the files back; nothing is written."""
+        self._wal.close()
+        os.close(self._heads)
