@@ -35,9 +35,9 @@ def engine(url: str) -> Engine:
     except ArgumentError:
         raise ConfigError(["database: expected a URL as sqlite:////var/lib/gatebook/gatebook.db"]) from None
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True)
+        return create_engine(parsed, pool_pre_ping=True, hide_parameters=True)
     _private_file(parsed)
-    made = create_engine(parsed)
+    made = create_engine(parsed, hide_parameters=True)  # errors are logged, what was bound is not
     event.listen(made, "connect", _on_connect)
     event.listen(made, "begin", _on_begin)
     return made

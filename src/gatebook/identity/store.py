@@ -1,0 +1,146 @@
+"""SQL of identities seen and of gateway tokens. Times in microseconds; groups and attributes as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, text
+
+from gatebook.model import Attribute, Identity, Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A gateway token as stored: whom it stands for, and since when not any more."""
+
+    identity: Identity
+    revoked_at: int | None
+
+
+def record_seen(connection: Connection, identity: Identity, now: int) -> None:
+    """Keep what the provider last said of this identity."""
+    connection.execute(
+        text(
+            "INSERT INTO identities (issuer, subject, kind, groups, attributes, seen_at)"
+            " VALUES (:issuer, :subject, :kind, :groups, :attributes, :now)"
+            " ON CONFLICT (issuer, subject) DO UPDATE SET kind = excluded.kind, groups = excluded.groups,"
+            " attributes = excluded.attributes, seen_at = excluded.seen_at"
+        ),
+        {**_columns(identity), "now": now},
+    )
+
+
+def last_seen(engine: Engine, subject: str) -> Identity | None:
+    """The identity last seen under ``subject``, of any issuer. It is a memory, not a proof: it expired when it was seen."""
+    with engine.connect() as connection:
+        row = (
+            connection.execute(
+                text(
+                    "SELECT issuer, subject, kind, groups, attributes, seen_at AS proven_at, seen_at AS expires_at,"
+                    " NULL AS on_behalf_of FROM identities WHERE subject = :subject ORDER BY seen_at DESC LIMIT 1"
+                ),
+                {"subject": subject},
+            )
+            .mappings()
+            .first()
+        )
+    return _identity(row) if row else None
+
+
+def insert_token(connection: Connection, digest: bytes, identity: Identity, now: int) -> None:
+    """Keep a new gateway token's digest; it expires with ``identity``."""
+    connection.execute(
+        text(
+            "INSERT INTO gateway_tokens (digest, issuer, subject, kind, groups, attributes, proven_at, expires_at,"
+            " on_behalf_of, issued_at) VALUES (:digest, :issuer, :subject, :kind, :groups, :attributes, :proven_at,"
+            " :expires_at, :on_behalf_of, :now)"
+        ),
+        {
+            **_columns(identity),
+            "digest": digest,
+            "proven_at": identity.proven_at,
+            "expires_at": identity.expires_at,
+            "on_behalf_of": identity.on_behalf_of,
+            "now": now,
+        },
+    )
+
+
+def token_held(connection: Connection, digest: bytes) -> Held | None:
+    """The token of this digest, expired and revoked ones included."""
+    row = (
+        connection.execute(
+            text(
+                "SELECT issuer, subject, kind, groups, attributes, proven_at, expires_at, on_behalf_of, revoked_at"
+                " FROM gateway_tokens WHERE digest = :digest"
+            ),
+            {"digest": digest},
+        )
+        .mappings()
+        .first()
+    )
+    return Held(_identity(row), row["revoked_at"]) if row else None
+
+
+def count_live_tokens(connection: Connection, issuer: str, subject: str, now: int) -> int:
+    """How many gateway tokens of one identity work at ``now``."""
+    found = connection.execute(
+        text(
+            "SELECT count(*) FROM gateway_tokens"
+            " WHERE issuer = :issuer AND subject = :subject AND expires_at > :now AND revoked_at IS NULL"
+        ),
+        {"issuer": issuer, "subject": subject, "now": now},
+    )
+    return int(found.scalar_one())
+
+
+def revoke_token(connection: Connection, digest: bytes, now: int) -> int:
+    """End one token; how many were ended (0 or 1)."""
+    return connection.execute(
+        text("UPDATE gateway_tokens SET revoked_at = :now WHERE digest = :digest AND revoked_at IS NULL"),
+        {"digest": digest, "now": now},
+    ).rowcount
+
+
+def revoke_identity(connection: Connection, issuer: str, subject: str, now: int) -> int:
+    """End all tokens of one identity; how many live ones were ended."""
+    return connection.execute(
+        text(
+            "UPDATE gateway_tokens SET revoked_at = :now"
+            " WHERE issuer = :issuer AND subject = :subject AND expires_at > :now AND revoked_at IS NULL"
+        ),
+        {"issuer": issuer, "subject": subject, "now": now},
+    ).rowcount
+
+
+def delete_expired_tokens(connection: Connection, before: int) -> int:
+    """Forget tokens that expired before ``before``; how many."""
+    return connection.execute(text("DELETE FROM gateway_tokens WHERE expires_at < :before"), {"before": before}).rowcount
+
+
+def _columns(identity: Identity) -> dict[str, str]:
+    attributes = {name: {"value": one.value, "attested": one.attested} for name, one in sorted(identity.attributes.items())}
+    return {
+        "issuer": identity.issuer,
+        "subject": identity.subject,
+        "kind": identity.kind.value,
+        "groups": json.dumps(sorted(identity.groups), ensure_ascii=False),
+        "attributes": json.dumps(attributes, ensure_ascii=False),
+    }
+
+
+def _identity(row: Mapping[Any, Any]) -> Identity:
+    attributes = json.loads(row["attributes"])
+    return Identity(
+        subject=row["subject"],
+        issuer=row["issuer"],
+        kind=Kind(row["kind"]),
+        groups=frozenset(json.loads(row["groups"])),
+        attributes={name: Attribute(value=one["value"], attested=one["attested"]) for name, one in attributes.items()},
+        proven_at=row["proven_at"],
+        expires_at=row["expires_at"],
+        on_behalf_of=row["on_behalf_of"],
+    )

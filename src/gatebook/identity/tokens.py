@@ -1,0 +1,78 @@
+"""Gateway tokens: short, opaque stand-ins for a provider's token, for password prompts that cut long ones.
+
+256 random bits behind a prefix that secret scanners can look for. The database holds their SHA-256 only, which cannot be
+turned back or sent in. A gateway token never outlives the provider's token it was given for, and is never exchanged for
+another: only a provider can prolong anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import replace
+
+from sqlalchemy import Engine
+
+from gatebook.db import writing
+from gatebook.errors import IdentityError
+from gatebook.identity import store
+from gatebook.model import Identity
+
+PREFIX = "gbt_"
+CHARACTERS = 47  # prefix and 32 bytes in base64url; every client's password prompt takes 72
+LIVE_TOKENS = 1_000  # per identity: a loop that asks for tokens must not fill the disk
+KEPT_SECONDS = 86_400  # an expired token is remembered this long, to say that it expired
+MICROSECONDS = 1_000_000
+
+
+def is_gateway_token(token: str) -> bool:
+    """Whether ``token`` looks like one of ours; says nothing of its worth."""
+    return token.startswith(PREFIX)
+
+
+class GatewayTokens:
+    """Gives, finds and ends gateway tokens. Calls block on the database; safe from any thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def issue(self, identity: Identity, *, now: int, seconds: int) -> str:
+        """A new token for ``identity``, for ``seconds`` or as long as its proof holds; raises IdentityError past the limit."""
+        expires_at = min(identity.expires_at, now + seconds * MICROSECONDS)
+        if expires_at <= now:
+            raise IdentityError("the proof of identity has expired: get a new token from the provider")
+        token = PREFIX + secrets.token_urlsafe(32)
+        with writing(self._engine) as connection:
+            store.delete_expired_tokens(connection, now - KEPT_SECONDS * MICROSECONDS)
+            if store.count_live_tokens(connection, identity.issuer, identity.subject, now) >= LIVE_TOKENS:
+                raise IdentityError(
+                    f"this identity holds {LIVE_TOKENS} gateway tokens: use one of them, or wait until they expire"
+                )
+            store.insert_token(connection, _digest(token), replace(identity, expires_at=expires_at), now)
+        return token
+
+    def find(self, token: str, now: int) -> Identity | None:
+        """Whom a live ``token`` stands for; its ``expires_at`` is the token's own."""
+        held = self.look_up(token)
+        return held.identity if held and held.revoked_at is None and held.identity.expires_at > now else None
+
+    def look_up(self, token: str) -> store.Held | None:
+        """What is known of ``token``, dead or alive. For messages; ``find`` is what lets somebody in."""
+        if not is_gateway_token(token) or len(token) != CHARACTERS:
+            return None
+        with self._engine.connect() as connection:
+            return store.token_held(connection, _digest(token))
+
+    def revoke(self, token: str, now: int) -> bool:
+        """End ``token``; whether there was one to end."""
+        with writing(self._engine) as connection:
+            return store.revoke_token(connection, _digest(token), now) > 0
+
+    def revoke_all(self, issuer: str, subject: str, now: int) -> int:
+        """End every token of one identity; how many were live."""
+        with writing(self._engine) as connection:
+            return store.revoke_identity(connection, issuer, subject, now)
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
