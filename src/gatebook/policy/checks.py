@@ -1,0 +1,152 @@
+"""What a rule must keep to beyond Cedar's own grammar and types. Each fault says what stands there and what was expected.
+
+Most of these close a hole where a forbid would silently never apply: a misspelt annotation or kind, an approval that lifts
+nothing, a table named by an id that another spelling of the same table does not have.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from cedarpy import pst
+
+from gatebook.model import Kind, Reach
+
+NO_RULE = "no-rule"  # the rule named when nothing permits
+POLICY_ERROR = "policy-error"  # when an evaluation failed
+TOO_MANY = "too-many-deeds"  # when one text does more than is evaluated
+EXPIRED = "identity-expired"  # when the proof of identity is over
+RESERVED = frozenset({NO_RULE, POLICY_ERROR, TOO_MANY, EXPIRED})
+
+PERMIT_ONLY = frozenset({"mask", "unmask"})
+FORBID_ONLY = frozenset({"approvers", "instead"})
+ANNOTATIONS = frozenset({"id", "reason", "mode"}) | PERMIT_ONLY | FORBID_ONLY
+
+TEXT_MAX = 300  # characters of a reason: it travels in every protocol's error
+_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_APPROVER = re.compile(r"group:[^\s,:][^,]*")
+_LITERALS: Mapping[str, frozenset[str]] = {
+    "kind": frozenset(Kind),
+    "reach": frozenset(Reach),
+    "copies_to": frozenset({"", "client", "file", "program"}),
+}
+
+
+def listed(value: str) -> tuple[str, ...]:
+    """The names in an annotation's value: ``"pii, secrets"`` names two."""
+    return tuple(part.strip() for part in value.split(",")) if value.strip() else ()
+
+
+def faults(rule: pst.Template) -> Iterator[str]:
+    """What is wrong with one parsed rule, each as ``what: expected …``."""
+    yield from _annotation_faults(rule)
+    yield from _approval_faults(rule)
+    yield from _table_faults(rule)
+    yield from _literal_faults(rule)
+
+
+def mentions(rule: pst.Template, attribute: str) -> bool:
+    """Whether a condition of the rule reads an attribute of this name."""
+    return any(isinstance(node, pst.GetAttr) and node.attr == attribute for node in _nodes(rule.clauses))
+
+
+def _annotation_faults(rule: pst.Template) -> Iterator[str]:
+    allowed = ANNOTATIONS - (FORBID_ONLY if rule.effect == "permit" else PERMIT_ONLY)
+    for name, value in sorted(rule.annotations.items()):
+        if name not in ANNOTATIONS:
+            yield f"@{name}: expected one of {', '.join('@' + known for known in sorted(ANNOTATIONS))}"
+        elif name not in allowed:
+            yield f"@{name} on a {rule.effect}: expected on a {'forbid' if rule.effect == 'permit' else 'permit'} only"
+        elif expected := _expected(name, value):
+            yield f"@{name}({value!r}): expected {expected}"
+    if "id" not in rule.annotations:
+        yield '@id: expected one on every rule, as @id("no-drop")'
+
+
+def _expected(name: str, value: str) -> str:
+    """What the annotation's value should have been, or "" when it is right."""
+    match name:
+        case "id" if not _ID.fullmatch(value) or value in RESERVED:
+            return f"lower-case letters, digits and dashes, at most 63, and none of {', '.join(sorted(RESERVED))}"
+        case "approvers" if not _all(_APPROVER, value):
+            return 'groups, as "group:dba" or "group:dba, group:security"'
+        case "mask" | "unmask" if not _all(_NAME, value):
+            return 'names of mask sets, as "pii" or "pii, secrets"'
+        case "mode" if value != "shadow":
+            return "shadow"
+        case "reason" | "instead" if not 0 < len(value) <= TEXT_MAX or not value.isprintable():
+            return f"a text of 1 to {TEXT_MAX} printable characters on one line"
+    return ""
+
+
+def _all(pattern: re.Pattern[str], value: str) -> bool:
+    names = listed(value)
+    return bool(names) and all(pattern.fullmatch(name) for name in names)
+
+
+def _approval_faults(rule: pst.Template) -> Iterator[str]:
+    """An approval may lift a forbid that names its approvers, and do nothing else anywhere."""
+    uses = [lifts for clause in rule.clauses for lifts in _uses(clause.expr, isinstance(clause, pst.Unless))]
+    if "approvers" not in rule.annotations:
+        if uses:
+            yield "context.approved: expected only in a forbid with @approvers"
+    elif rule.effect == "forbid" and not (uses and all(uses)):
+        yield "@approvers: expected unless { context.approved } on the forbid, so that an approval lifts it"
+
+
+def _uses(expr: pst.Expr, lifts: bool) -> Iterator[bool]:
+    """For each use of ``context.approved``, whether it being true can only lift the forbid."""
+    match expr:
+        case pst.GetAttr(attr="approved"):
+            yield lifts
+        case pst.UnaryOp(op="not"):
+            yield from _uses(expr.arg, not lifts)
+        case pst.BinaryOp(op="and" | "or"):
+            yield from _uses(expr.left, lifts)
+            yield from _uses(expr.right, lifts)
+        case _:
+            yield from (False for node in _nodes(expr) if isinstance(node, pst.GetAttr) and node.attr == "approved")
+
+
+def _table_faults(rule: pst.Template) -> Iterator[str]:
+    """A statement may leave the schema out: a forbid that needs it would miss that spelling."""
+    if rule.effect == "permit":
+        return
+    for uid in sorted(pst.entity_uids(rule), key=str):
+        target, _, name = uid.id.partition("/")
+        if str(uid.type) == "Table" and "." in name:
+            bare = name.rpartition(".")[2]
+            yield f'{uid}: expected resource in Table::"{target}/{bare}", since a statement may leave the schema out'
+
+
+def _literal_faults(rule: pst.Template) -> Iterator[str]:
+    for node in _nodes(rule.clauses):
+        if isinstance(node, pst.BinaryOp):
+            for one, other in ((node.left, node.right), (node.right, node.left)):
+                if isinstance(one, pst.GetAttr) and one.attr in _LITERALS:
+                    yield from _unknown_literals(one.attr, other)
+
+
+def _unknown_literals(attribute: str, value: pst.Expr) -> Iterator[str]:
+    known = _LITERALS[attribute]
+    for node in _nodes(value):
+        if isinstance(node, pst.StringLit) and node.value not in known:
+            yield f'{attribute} "{node.value}": expected one of {", ".join(sorted(known - {""}))}'
+
+
+def _nodes(root: object) -> Iterator[Any]:
+    """Every node under ``root``, itself included; the order is of no meaning."""
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, tuple):
+            stack.extend(node)
+        elif isinstance(node, Mapping):
+            stack.extend(node.values())
+        elif is_dataclass(node) and not isinstance(node, type):
+            yield node
+            stack.extend(getattr(node, field.name) for field in fields(node))
