@@ -1,0 +1,120 @@
+"""Find sensitive values in bytes and cover them: the engine over ``table.TABLE``.
+
+A replacement holds no quote, backslash, comma, brace, space or control character, so that JSON strings, arrays, CSV and COPY
+text stay what they are, and no detector finds it again: covering twice is covering once. What is covered is bytes that the
+table recognizes as they stand; a value that a statement turned around, encoded or cut is for rules, not for detectors.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+
+from gatebook.masking.table import TABLE, VIEWS, Detector
+
+NAMES: frozenset[str] = frozenset(detector.name for detector in TABLE)
+LONG = 256  # bytes; after a match that long was checked in vain, the search goes on behind it, so that time stays linear
+
+_PATTERNS = {detector.name: re.compile(detector.pattern, re.DOTALL) for detector in TABLE}
+_HEADS = {detector.name: re.compile(detector.heads) for detector in TABLE if detector.heads}
+
+
+class Scan:
+    """A choice of detectors, ready to run. Has no state of its own: one serves everybody."""
+
+    def __init__(self, names: frozenset[str]) -> None:
+        if unknown := names - NAMES:
+            raise ValueError(f"no such detector: {', '.join(sorted(unknown))}")
+        self._detectors = tuple(detector for detector in TABLE if detector.name in names)
+        self._gates = tuple(_gate(view, self._detectors) for view in VIEWS)
+
+    def suspects(self, data: bytes) -> tuple[Detector, ...]:
+        """The detectors that may find something in the data or in any part of it; usually none, which is the fast way out."""
+        ranks: set[int] = set()
+        for view, gate, hints in self._gates:
+            text = view(data)
+            if gate(text):
+                ranks.update(rank for rank, hint in hints if hint(text))
+        return tuple(self._detectors[rank] for rank in sorted(ranks)) if ranks else ()
+
+    def cover(self, data: bytes, suspects: tuple[Detector, ...], counts: dict[str, int]) -> bytes:
+        """The data with every finding of the suspects replaced, the same object if there is none; ``counts`` grows."""
+        for detector in suspects:
+            data = _sweep(detector, data, counts)
+        return data
+
+
+_Search = Callable[[bytes], object]
+_Gate = tuple[Callable[[bytes], bytes], _Search, tuple[tuple[int, _Search], ...]]
+
+
+def _gate(view: str, detectors: tuple[Detector, ...]) -> _Gate:
+    """A view, one search over it for the hints of all detectors together, and each detector's own by its rank."""
+    hints = tuple((rank, hint) for rank, detector in enumerate(detectors) for seen, hint in detector.hints if seen == view)
+    if not hints:
+        return _nothing, _never, ()
+    together = re.compile(b"|".join(hint for _, hint in hints))  # not grouped: ``re`` would no longer skip
+    return VIEWS[view], together.search, tuple((rank, re.compile(hint).search) for rank, hint in hints)
+
+
+def _nothing(data: bytes) -> bytes:
+    return b""
+
+
+def _never(data: bytes) -> None:
+    return None
+
+
+def _sweep(detector: Detector, data: bytes, counts: dict[str, int]) -> bytes:
+    search, check = _searcher(detector, data), detector.check
+    pieces: list[bytes] = []
+    last = at = 0
+    while found := search(data, at):
+        part = check(found)
+        if part is None:
+            at = found.end() if found.end() - found.start() > LONG else found.start() + 1
+            continue
+        start, at, cover = part
+        pieces += (data[last:start], cover)
+        last = at
+    if not pieces:
+        return data
+    counts[detector.name] = counts.get(detector.name, 0) + len(pieces) // 2
+    return b"".join((*pieces, data[last:]))
+
+
+def _searcher(detector: Detector, data: bytes) -> Callable[[bytes, int], re.Match[bytes] | None]:
+    pattern = _PATTERNS[detector.name]
+    if not detector.heads:
+        return pattern.search
+    head, lower = _HEADS[detector.name].search, data.lower()
+
+    def search(data: bytes, at: int) -> re.Match[bytes] | None:
+        while place := head(lower, at):
+            if found := pattern.match(data, place.start()):
+                return found
+            at = place.start() + 1
+        return None
+
+    return search
+
+
+@lru_cache(maxsize=64)  # one per choice that a config makes
+def scan(names: frozenset[str] = NAMES) -> Scan:
+    """The scan for a choice of detectors. Raises ValueError for a name that is none."""
+    return Scan(names)
+
+
+def cover(data: bytes, names: frozenset[str] = NAMES) -> tuple[bytes, dict[str, int]]:
+    """The data with every finding replaced, and how many there were by detector; the same object if there were none."""
+    chosen = scan(frozenset(names))
+    counts: dict[str, int] = {}
+    return chosen.cover(data, chosen.suspects(data), counts), counts
+
+
+def cover_text(text: str, names: frozenset[str] = NAMES) -> str:
+    """The same for text on its way into a log, such as a statement. Takes any text, lone surrogates included."""
+    data = text.encode("utf-8", "surrogatepass")
+    covered, _ = cover(data, names)
+    return text if covered is data else covered.decode("utf-8", "surrogatepass")
