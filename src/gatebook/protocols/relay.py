@@ -5,8 +5,8 @@ and carries out the effects it returns, in order. There are no callbacks, no gen
 a playbook: this signal, those effects.
 
 Order. The relay asks for one thing at a time: after ``Prove`` or ``Ask`` it keeps what the client sends and is not
-``hungry``, and goes on only once the answer came (``Opened``, ``Allowed``, ``Refused``). Answers of the target flow all the while, each
-covered with the permit of its own question.
+``hungry``, and goes on only once the answer came (``Opened``, ``Allowed``, ``Refused``). Answers of the target flow all the
+while, each covered with the permit of its own question.
 
 Invariants, each with a property test: no ``ToServer`` before its ``Permit``; the same effects however the bytes are cut; a peer
 that breaks its protocol gets ``HangUp`` and nothing else happens; after ``HangUp`` every signal returns no effects.

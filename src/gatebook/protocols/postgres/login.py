@@ -12,7 +12,6 @@ from gatebook.errors import WireError
 from gatebook.protocols.postgres import wire
 from gatebook.protocols.relay import Credential
 
-
 SCRAM_ROUNDS = 1_000_000  # PBKDF2 rounds a server may ask for: more would stall every session of this process
 
 
@@ -66,7 +65,9 @@ class Login:
                 self._step = "final"
                 return b""
         except (ScramException, UnicodeDecodeError):
-            raise WireError("the target's SCRAM answer is wrong: it does not know the role's password, or is not the target") from None
+            raise WireError(
+                "the target's SCRAM answer is wrong: it does not know the role's password, or is not the target"
+            ) from None
         raise WireError(f"the target asks for authentication {code} at step {self._step}; it must offer SCRAM-SHA-256")
 
     def _first(self, offered: list[str]) -> bytes:

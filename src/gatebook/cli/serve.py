@@ -1,0 +1,63 @@
+"""``gatebook serve``: the gateway, its API and its operators' log."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+import uvloop
+
+from gatebook.cli.common import load_config
+from gatebook.config import Config
+from gatebook.gateway.running import Parts, run
+from gatebook.web.app import make_app
+from gatebook.web.server import serve_api
+
+
+def serve(
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="gatebook.yaml; else $GATEBOOK_CONFIG, $GATEBOOK_HOME.")
+    ] = None,
+    json_log: Annotated[bool, typer.Option("--json-log", help="Write the operators' log as JSON lines.")] = False,
+) -> None:
+    """Run the gateway: listeners, policy, ledger and API, until SIGTERM."""
+    loaded = load_config(config)
+    _set_up_log(json_log or not sys.stderr.isatty())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run(loaded, _api, lambda: _ready(loaded)))
+
+
+async def _api(parts: Parts) -> None:
+    app = make_app(
+        parts.config,
+        parts.engine,
+        parts.prover,
+        parts.tokens,
+        ledger_ok=lambda: parts.ledger.failed is None,
+        may_open=parts.desk.may_open,
+    )
+    await serve_api(parts.config, app)
+
+
+def _ready(config: Config) -> None:
+    postgres = config.listeners.postgres
+    where = f"{postgres.bind.host}:{postgres.bind.port}" if postgres else ""
+    structlog.get_logger("gatebook.gateway").info("ready", postgres=where, api=config.listeners.public_url)
+
+
+def _set_up_log(as_json: bool) -> None:
+    """Operators' lines go to stderr and may be lost; auditors read the ledger."""
+    renderer = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+    )

@@ -1,0 +1,177 @@
+"""What the gateway writes into the ledger, in the ledger's words; and the rows that ``gatebook sessions`` reads.
+
+The ledger is what counts: nothing goes on before its entry is there. The rows are for reading, written behind the data path.
+People, addresses and statement digests stand in the ledger as commitments (ledger/commitments.py).
+"""
+
+from __future__ import annotations
+
+import os
+
+from gatebook.errors import LedgerError
+from gatebook.gateway.rows import Rows
+from gatebook.ledger.commitments import Commitments
+from gatebook.ledger.entries import clip, uuid7
+from gatebook.ledger.log import Log
+from gatebook.model import Action, Entry, Identity, Reach, Receipt, Ruling, Session, Target, Verdict
+from gatebook.protocols.relay import Answered
+
+REASON_BYTES = 512
+REFUSALS_A_MINUTE = 120  # listed one by one at the door; past it they are counted, so that a flood cannot fill the book
+
+
+class Book:
+    """Writes entries and rows. Used from one event loop."""
+
+    def __init__(self, log: Log, commitments: Commitments, rows: Rows, *, all_durable: bool) -> None:
+        self._log, self._commitments, self._rows, self._all_durable = log, commitments, rows, all_durable
+        self._minute, self._listed, self._counted = 0, 0, 0
+
+    @property
+    def failed(self) -> str | None:
+        """Why nothing can be written any more, or None."""
+        return self._log.failed
+
+    def synced(self, receipt: Receipt) -> bool:
+        """Whether this entry would survive a power cut by now."""
+        return self._log.synced > receipt.index
+
+    def know(self, identity: Identity) -> None:
+        """Make sure that the identity's salt is there. Blocks on the database: call it in a thread. Raises LedgerError."""
+        self._commitments.commit(_key(identity), "")
+
+    async def opened(self, session: Session, role: str, verdict: Verdict) -> None:
+        """The session begins. Raises LedgerError: then it must not."""
+        identity, target = session.identity, session.target
+        fields = {
+            "sid": session.id,
+            "actor": self._actor(identity),
+            "src": {"ip_c": self._commitments.commit(_key(identity), session.client_address)},
+            "res": _resource(target),
+            "auth": {"iss": identity.issuer, "exp": identity.expires_at, "proven": identity.proven_at},
+            "proto": target.protocol,
+            "role": role,
+            "rule": verdict.rule,
+            "pol": {"digest": verdict.policy_digest},
+            "purpose": clip(session.purpose, REASON_BYTES),
+        }
+        await self._log.append(Entry(kind="session.open", fields=fields), durable=self._all_durable)
+        self._rows.opened(session, role)
+
+    async def decided(
+        self, session: Session, action: Action, verdict: Verdict, shown: str, decision: str, now: int, shadow: tuple[str, ...]
+    ) -> Receipt:
+        """The action and its verdict, before anything of it moves. Raises LedgerError: then nothing may move."""
+        digest = self._commitments.commit(_key(session.identity), _digested(action))
+        fields = {
+            "sid": session.id,
+            "action": action.seq,
+            "decision": decision,
+            "step": action.step,
+            "verb": action.verb,
+            "objects": [resource.name for resource in action.resources if resource.name][:100],
+            "reach": str(action.reach),
+            "ruling": str(verdict.ruling),
+            "rule": verdict.rule,
+            "reason": clip(verdict.reason, REASON_BYTES),
+            "masks": sorted(verdict.masks),
+            "pol": {"digest": verdict.policy_digest},
+            "purpose": clip(session.purpose, REASON_BYTES),
+            "stmt_h": digest,
+            "size": len(action.text.encode()) + sum(len(value or b"") for value in action.parameters),
+            "text": clip(shown),
+        }
+        if shadow:
+            fields["shadow"] = list(shadow)
+        written = await self._log.append(Entry(kind="action", fields=fields), durable=self.must_sync(action, verdict))
+        self._rows.decided(session, action, verdict, clip(shown), decision, now)
+        return Receipt(log=written.log, index=written.index)
+
+    def must_sync(self, action: Action, verdict: Verdict) -> bool:
+        """What changes anything, or answers with covered data, waits for the disk; plain reads do so only where all must."""
+        moves = verdict.ruling in (Ruling.ALLOW, Ruling.MASK)
+        return self._all_durable or (moves and (action.reach is not Reach.READ or verdict.ruling is Ruling.MASK))
+
+    async def answered(self, session: Session, answer: Answered, milliseconds: int) -> None:
+        """How an action ended."""
+        fields = {
+            "sid": session.id,
+            "action": answer.action.seq,
+            "status": clip(answer.status, 64),
+            "rows": answer.rows,
+            "bytes": answer.size,
+            "ms": milliseconds,
+            "masked": dict(answer.masked),
+        }
+        await self._log.append(Entry(kind="answer", fields=fields), durable=self._all_durable)
+        self._rows.answered(session, answer)
+
+    async def closed(self, session: Session, reason: str, now: int, sizes: tuple[int, int]) -> None:
+        """The session is over; nothing of it can follow."""
+        fields = {"sid": session.id, "reason": clip(reason, REASON_BYTES), "bytes_in": sizes[0], "bytes_out": sizes[1]}
+        self._rows.closed(session, clip(reason, REASON_BYTES), now, sizes)
+        await self._log.append(Entry(kind="session.close", fields=fields), durable=self._all_durable)
+
+    async def refused_at_the_door(
+        self, identity: Identity | None, target: str, address: str, rule: str, reason: str, decision: str, now: int
+    ) -> None:
+        """Somebody was not let in. Past so many a minute they are only counted, in the next minute's first entry."""
+        if now // 60_000_000 != self._minute:
+            self._minute, self._listed = now // 60_000_000, 0
+        if self._listed >= REFUSALS_A_MINUTE:
+            self._counted += 1
+            return
+        self._listed += 1
+        salt = _key(identity) if identity else "door"
+        fields = {
+            "decision": decision,
+            "actor": self._actor(identity) if identity else {},
+            "src": {"ip_c": self._commitments.commit(salt, address)},
+            "res": {"name": clip(target, 128)},
+            "rule": rule,
+            "reason": clip(reason, REASON_BYTES),
+            "unlisted": self._counted,
+        }
+        self._counted = 0
+        await self._log.append(Entry(kind="session.refuse", fields=fields), durable=self._all_durable)
+
+    def _actor(self, identity: Identity) -> dict[str, object]:
+        key = _key(identity)
+        actor: dict[str, object] = {
+            "type": str(identity.kind),
+            "idp": identity.issuer,
+            "id_c": self._commitments.commit(key, identity.subject),
+            "groups": sorted(identity.groups),
+        }
+        if identity.on_behalf_of:
+            actor["on_behalf_of_c"] = self._commitments.commit(key, identity.on_behalf_of)
+        agent = {name: one.value for name, one in identity.attributes.items() if one.attested}
+        if agent:
+            actor["agent"] = agent
+        return actor
+
+
+def new_id(now: int) -> str:
+    """A new UUIDv7 for a session or a decision."""
+    return uuid7(now)
+
+
+def operator() -> str:
+    """Who runs this process, as the ledger names operators."""
+    return f"operator:{os.environ.get('SUDO_USER') or os.geteuid()}"
+
+
+def _key(identity: Identity) -> str:
+    return f"{identity.issuer}|{identity.subject}"
+
+
+def _resource(target: Target) -> dict[str, object]:
+    return {"kind": target.protocol, "name": target.name, "labels": dict(target.labels)}
+
+
+def _digested(action: Action) -> str:
+    bound = "".join("n" if value is None else f"{len(value)}:{value.hex()}" for value in action.parameters)
+    return f"{action.text}\0{bound}"
+
+
+__all__ = ["Book", "LedgerError", "new_id", "operator"]

@@ -1,0 +1,351 @@
+"""One client connection: the relay's effects carried out, in order.
+
+This is the only place where a socket, the policy, the ledger and a relay meet. The relay says what is to be done; proving,
+asking and dialling take time and run as tasks of the gateway's group, one at a time per connection, since the relay asks for
+one thing at a time; everything else happens at once.
+
+Flow. The client is not read while the relay is not hungry or the target does not take more; the target is not read while the
+client does not take more. So memory per connection is what the sockets' buffers and one unfinished message hold.
+
+Release. Of an answer whose entry is not synced to disk yet, the client gets the first 64 KiB; the rest waits for the disk.
+
+End. Whatever happens, ``_finish`` runs once: it closes both sockets and writes ``session.close``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import ssl
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, assert_never
+
+import structlog
+
+from gatebook.errors import GatebookError, IdentityError, LedgerError
+from gatebook.gateway.book import new_id
+from gatebook.gateway.desk import Welcome
+from gatebook.gateway.dial import dial
+from gatebook.gateway.upstream import Upstream
+from gatebook.model import Receipt, RefusalClass, Ruling, Session, Verdict
+from gatebook.protocols.postgres.refusal import NO_IDENTITY
+from gatebook.protocols.postgres.relay import PostgresRelay
+from gatebook.protocols.relay import (
+    Answered,
+    Ask,
+    Effect,
+    Ended,
+    FromClient,
+    FromServer,
+    HangUp,
+    Opened,
+    Own,
+    Prove,
+    Refused,
+    Side,
+    Signal,
+    StartTls,
+    ToClient,
+    ToServer,
+)
+
+if TYPE_CHECKING:
+    from gatebook.gateway.gateway import Gateway
+
+UNSYNCED_BYTES = 65_536  # of an answer may leave before its entry would survive a power cut
+SYNC_POLL_SECONDS = 0.01
+BUFFER_BYTES = 262_144  # unsent bytes towards either side before the other is no longer read
+GOODBYE_SECONDS = 5.0  # for a client to take the last words
+
+log = structlog.get_logger("gatebook.session")
+
+
+class Connection(asyncio.Protocol):
+    """The client's side, and the driver of its relay. Lives in one event loop."""
+
+    def __init__(self, gateway: Gateway, certificate: ssl.SSLContext | None) -> None:
+        self._gateway, self._certificate = gateway, certificate
+        self._client: asyncio.Transport | None = None
+        self._upstream: Upstream | None = None
+        self._relay: PostgresRelay | None = None
+        self._session: Session | None = None
+        self._address = ""
+        self._received = self._sent = 0
+        self._started: dict[int, int] = {}
+        self._writing: set[asyncio.Task[None]] = set()
+        self._receipt: Receipt | None = None
+        self._unsynced = 0
+        self._held: list[bytes] = []
+        self._client_full = self._finished = False
+        self._patience: asyncio.TimerHandle | None = None
+
+    # asyncio.Protocol -----------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client is here, or TLS stands: asyncio says so in the same way."""
+        if not isinstance(transport, asyncio.Transport):
+            raise AssertionError(f"a {type(transport).__name__} is not a transport")
+        self._client = transport
+        transport.set_write_buffer_limits(high=BUFFER_BYTES)
+        if self._relay is not None:
+            return
+        peer = transport.get_extra_info("peername") or ("", 0)
+        self._address = str(peer[0])
+        if not self._gateway.admit(self):
+            transport.abort()
+            self._finished = True
+            return
+        self._relay = PostgresRelay(
+            secure=is_loopback(self._address),
+            offers_tls=self._certificate is not None,
+            key=secrets.token_bytes(8),
+            secret=f"gatebook-{secrets.token_hex(16)}",
+        )
+        loop = asyncio.get_running_loop()
+        self._patience = loop.call_later(self._gateway.login_seconds, self._too_slow)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the client."""
+        self._received += len(data)
+        self.signal(FromClient(data))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone."""
+        self.signal(Ended(Side.CLIENT, "the client went away"))
+        self._finish("the client went away")
+
+    def pause_writing(self) -> None:
+        """The client does not read: stop reading the target."""
+        self._client_full = True
+        self.flow()
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        self._client_full = False
+        self.flow()
+
+    # Signals and effects --------------------------------------------------------------------------------------------
+
+    @property
+    def session(self) -> Session | None:
+        """The session, once it is in the book."""
+        return self._session
+
+    def signal(self, signal: Signal) -> None:
+        """Feed the relay and carry out what it says."""
+        if self._relay is None or self._finished:
+            return
+        for effect in self._relay.feed(signal):
+            self._do(effect)
+        self.flow()
+
+    def end(self, why: str) -> None:
+        """The gateway ends the session; the client is told why."""
+        self.signal(Ended(Side.GATEWAY, why))
+
+    def from_target(self, data: bytes) -> None:
+        """Bytes of the target."""
+        self.signal(FromServer(data))
+
+    def _do(self, effect: Effect) -> None:
+        match effect:
+            case ToServer(_, data) | Own(_, data):
+                if self._upstream is not None:
+                    self._upstream.write(data)
+            case ToClient(data):
+                self._release(data)
+            case Ask():
+                self._spawn(self._decide(effect))
+            case Answered():
+                self._answered(effect)
+            case Prove():
+                self._spawn(self._prove(effect))
+            case StartTls(data):
+                self._start_tls(data)
+            case HangUp(why):
+                self._finish(why)
+            case _:
+                assert_never(effect)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return self._gateway.spawn(self._guarded(work))
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        """A fault of ours ends this session alone, closed, and is told to the operator."""
+        try:
+            await work
+        except LedgerError as error:
+            self.end(f"the book cannot be written, so nothing may go on: {error}")
+        except GatebookError as error:
+            self.end(str(error))
+        except Exception:
+            log.exception("session failed", session=self._session.id if self._session else "")
+            self.end("an error inside the gateway; its operators' log has it")
+
+    def flow(self) -> None:
+        """Read each side only while the other takes more."""
+        if self._finished or self._relay is None:
+            return
+        blocked = self._client_full or bool(self._held)
+        if self._upstream is not None:
+            self._upstream.read(not blocked)
+        if self._client is not None and not self._client.is_closing():
+            full = self._upstream is not None and self._upstream.full
+            if self._relay.hungry and not full:
+                self._client.resume_reading()
+            else:
+                self._client.pause_reading()
+
+    # TLS, identity, session -----------------------------------------------------------------------------------------
+
+    def _start_tls(self, data: bytes) -> None:
+        if self._client is None or self._certificate is None:
+            raise AssertionError("TLS was offered without a certificate")
+        self._client.pause_reading()
+        self._client.write(data)
+        self._spawn(self._secure(self._client, self._certificate))
+
+    async def _secure(self, plain: asyncio.Transport, certificate: ssl.SSLContext) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            seconds = self._gateway.login_seconds
+            secured = await loop.start_tls(plain, self, certificate, server_side=True, ssl_handshake_timeout=seconds)
+        except (OSError, ssl.SSLError) as error:
+            log.info("TLS handshake failed", client=self._address, why=str(error))
+            self._finish("the TLS handshake failed")
+            return
+        if secured is not None:
+            self.connection_made(secured)
+            self.flow()
+
+    async def _prove(self, effect: Prove) -> None:
+        gateway, now = self._gateway, self._gateway.clock()
+        try:
+            identity = await gateway.prover.prove(effect.token, now)
+        except IdentityError as error:
+            verdict = Verdict(ruling=Ruling.BLOCK, rule=NO_IDENTITY, reason=str(error), policy_digest="")
+            await self._refuse_session(None, effect.target, verdict, str(error))
+            return
+        welcome = gateway.desk.welcome(identity, effect, self._address, now)
+        if not isinstance(welcome, Welcome):
+            await self._refuse_session(identity, effect.target, welcome.verdict, welcome.why)
+            return
+        await asyncio.to_thread(gateway.book.know, identity)
+        await gateway.book.opened(welcome.session, welcome.role, welcome.verdict)
+        self._session = welcome.session
+        log.info("session opened", session=welcome.session.id, target=effect.target, client=self._address)
+        if self._finished:
+            await self._close_in_book("the client went away")
+            return
+        await self._dial(welcome)
+
+    async def _dial(self, welcome: Welcome) -> None:
+        upstream = Upstream(self)
+        try:
+            credential = welcome.credential()
+            await dial(welcome.target, lambda: upstream)
+        except GatebookError as error:
+            self.signal(Ended(Side.SERVER, str(error)))
+            return
+        if self._finished:
+            upstream.close()
+            return
+        self._upstream = upstream
+        self.signal(Opened(welcome.session, credential, self._gateway.desk.covering(welcome.target)))
+        if self._patience is not None:
+            self._patience.cancel()
+
+    async def _refuse_session(self, identity: Any, target: str, verdict: Verdict, why: str) -> None:
+        now = self._gateway.clock()
+        decision = new_id(now)
+        await self._gateway.book.refused_at_the_door(identity, target, self._address, verdict.rule, why, decision, now)
+        log.info("refused at the door", client=self._address, rule=verdict.rule)
+        self.signal(Refused(None, verdict, RefusalClass.ASK, decision))
+
+    # Actions --------------------------------------------------------------------------------------------------------
+
+    async def _decide(self, ask: Ask) -> None:
+        if self._session is None:
+            raise AssertionError("an action without a session")
+        self._started[ask.action.seq] = self._gateway.clock()
+        answer = await self._gateway.desk.decide(self._session, ask)
+        if not isinstance(answer, Refused):
+            self._receipt, self._unsynced = answer.permit.receipt, 0
+        else:
+            self._started.pop(ask.action.seq, None)
+        self.signal(answer)
+
+    def _answered(self, answer: Answered) -> None:
+        if self._session is None:
+            return
+        now = self._gateway.clock()
+        started = self._started.pop(answer.action.seq, now)
+        work = self._gateway.book.answered(self._session, answer, (now - started) // 1000)
+        task = self._spawn(work)
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+    def _release(self, data: bytes) -> None:
+        """To the client, unless more of an answer would leave than its entry on disk allows."""
+        self._unsynced += len(data)
+        if self._held or (self._unsynced > UNSYNCED_BYTES and not self._synced()):
+            self._held.append(data)
+            if len(self._held) == 1:
+                asyncio.get_running_loop().call_later(SYNC_POLL_SECONDS, self._release_held)
+            return
+        self._write(data)
+
+    def _synced(self) -> bool:
+        return self._receipt is None or self._gateway.book.synced(self._receipt)
+
+    def _release_held(self) -> None:
+        if not self._finished and not self._synced() and not self._gateway.book.failed:
+            asyncio.get_running_loop().call_later(SYNC_POLL_SECONDS, self._release_held)
+            return
+        held, self._held = b"".join(self._held), []
+        if self._synced():
+            self._write(held)
+        self.flow()
+
+    def _write(self, data: bytes) -> None:
+        if self._client is not None and not self._client.is_closing():
+            self._sent += len(data)
+            self._client.write(data)
+
+    # The end --------------------------------------------------------------------------------------------------------
+
+    def _too_slow(self) -> None:
+        self.end(f"the login took longer than {self._gateway.login_seconds:.0f} s")
+
+    def _finish(self, why: str) -> None:
+        if self._finished:
+            return
+        self._finished = True
+        if self._patience is not None:
+            self._patience.cancel()
+        if self._upstream is not None:
+            self._upstream.close()
+        if self._held and self._synced():
+            self._write(b"".join(self._held))
+        if self._client is not None:
+            self._client.close()
+            asyncio.get_running_loop().call_later(GOODBYE_SECONDS, self._client.abort)
+        self._gateway.release(self)
+        if self._session is not None:
+            self._gateway.spawn(self._close_in_book(why))
+
+    async def _close_in_book(self, why: str) -> None:
+        if self._session is None:
+            return
+        if self._writing:
+            await asyncio.wait(set(self._writing))
+        try:
+            await self._gateway.book.closed(self._session, why, self._gateway.clock(), (self._received, self._sent))
+        except LedgerError as error:
+            log.error("session cannot be closed in the book", session=self._session.id, why=str(error))
+        log.info("session closed", session=self._session.id, why=why)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether bytes from this address cannot be read on their way."""
+    return address == "::1" or address.startswith(("127.", "::ffff:127."))

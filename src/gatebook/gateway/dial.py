@@ -1,0 +1,91 @@
+"""Dial a PostgreSQL target: TCP, then TLS as its configuration demands, before a byte of the login is sent.
+
+``verify-full`` checks the certificate against the configured authority and the name; a target that answers N to the SSLRequest
+is not spoken to in the clear. Bytes that come with the answer, before TLS stands, end the attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+
+from gatebook.config import TargetConfig
+from gatebook.errors import GatebookError
+from gatebook.protocols.postgres import wire
+
+DIAL_SECONDS = 10.0
+
+
+class DialError(GatebookError):
+    """The target cannot be reached, or is not the one it should be."""
+
+
+class _Answer(asyncio.Protocol):
+    """Waits for the one byte that answers an SSLRequest."""
+
+    def __init__(self) -> None:
+        self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    def data_received(self, data: bytes) -> None:
+        if not self.answer.done():
+            self.answer.set_result(data)
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(DialError("it closed the connection when asked for TLS"))
+
+
+async def dial(target: TargetConfig, protocol: Callable[[], asyncio.Protocol]) -> tuple[asyncio.Transport, asyncio.Protocol]:
+    """Connect and secure; raises DialError with a sentence fit for the client."""
+    name = target.target.name
+    try:
+        async with asyncio.timeout(DIAL_SECONDS):
+            return await _dial(target, protocol)
+    except TimeoutError:
+        raise DialError(f"target {name} did not answer within {DIAL_SECONDS:.0f} s") from None
+    except ssl.SSLError as error:
+        why = getattr(error, "verify_message", "") or error.reason or "handshake failed"
+        raise DialError(f"target {name} cannot prove by TLS that it is itself: {why}") from error
+    except (OSError, DialError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise DialError(f"target {name} cannot be reached: {why}") from error
+
+
+async def _dial(target: TargetConfig, protocol: Callable[[], asyncio.Protocol]) -> tuple[asyncio.Transport, asyncio.Protocol]:
+    loop = asyncio.get_running_loop()
+    host, _, port = target.address.rpartition(":")
+    host = host.strip("[]")
+    if target.tls.mode == "disable":
+        return await loop.create_connection(protocol, host, int(port))
+    transport, asking = await loop.create_connection(_Answer, host, int(port))
+    try:
+        transport.write(wire.ssl_request())
+        answer = await asking.answer
+        if answer != b"S":
+            raise DialError(
+                "it does not speak TLS" if answer[:1] == b"N" else "its answer to the TLS request is not PostgreSQL's"
+            )
+        made = protocol()
+        secured = await loop.start_tls(transport, made, _context(target), server_hostname=target.tls.name or host)
+    except BaseException:
+        transport.abort()
+        raise
+    if secured is None:
+        raise DialError("it closed the connection during the TLS handshake")
+    made.connection_made(secured)
+    return secured, made
+
+
+def _context(target: TargetConfig) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if target.tls.mode == "verify-full":
+        if target.tls.ca is not None:
+            context.load_verify_locations(target.tls.ca)
+        else:
+            context.load_default_certs()
+    else:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context

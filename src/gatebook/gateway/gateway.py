@@ -1,0 +1,151 @@
+"""The running gateway: listeners, live connections, and what must happen every moment.
+
+Every quarter of a second it ends sessions whose identity's time is over or that an operator wants ended; every few seconds it
+tells relays that what they learnt of catalogs is stale. When the book cannot be written any more, every session ends and nobody
+is let in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from gatebook.config import Config
+from gatebook.errors import ConfigError
+from gatebook.gateway.book import Book
+from gatebook.gateway.clock import Clock
+from gatebook.gateway.connection import Connection, is_loopback
+from gatebook.gateway.desk import Desk
+from gatebook.gateway.rows import Rows
+from gatebook.identity.prove import Prover
+from gatebook.protocols.relay import Stale
+
+SWEEP_SECONDS = 0.25  # expiry and kill reach a live session within this, and the promise is two seconds
+STALE_SECONDS = 5.0  # how long what a relay knows of a catalog holds
+DRAIN_SECONDS = 5.0  # for sessions to be closed in the book when the gateway stops
+
+log = structlog.get_logger("gatebook.gateway")
+
+
+class Gateway:
+    """Owns the connections. Lives in one event loop, inside one task group."""
+
+    def __init__(
+        self, config: Config, desk: Desk, book: Book, prover: Prover, rows: Rows, clock: Clock, tasks: asyncio.TaskGroup
+    ) -> None:
+        self.config, self.desk, self.book, self.prover, self.clock = config, desk, book, prover, clock
+        self.login_seconds = float(config.limits.login_seconds)
+        self._rows, self._tasks = rows, tasks
+        self._connections: set[Connection] = set()
+        self._stopping = False
+        self._running = 0
+        self._quiet = asyncio.Event()
+
+    # What connections use -------------------------------------------------------------------------------------------
+
+    def admit(self, connection: Connection) -> bool:
+        """Take a connection in, unless there are too many, the gateway stops or the book is gone."""
+        if self._stopping or self.book.failed or len(self._connections) >= self.config.limits.sessions:
+            log.warning("connection turned away", live=len(self._connections), book=self.book.failed or "ok")
+            return False
+        self._connections.add(connection)
+        return True
+
+    def release(self, connection: Connection) -> None:
+        """Forget a connection that has ended."""
+        self._connections.discard(connection)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run in the gateway's task group. ``work`` must not raise."""
+        self._running += 1
+        self._quiet.clear()
+        task = self._tasks.create_task(work)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, _task: asyncio.Task[None]) -> None:
+        self._running -= 1
+        if not self._running:
+            self._quiet.set()
+
+    # Running --------------------------------------------------------------------------------------------------------
+
+    async def listen(self) -> asyncio.Server:
+        """Open the PostgreSQL listener. Raises ConfigError when it cannot."""
+        listener = self.config.listeners.postgres
+        if listener is None:
+            raise ConfigError(["listeners.postgres: expected a bind address: there is no other listener yet"])
+        certificate = server_context(listener.tls.cert, listener.tls.key) if listener.tls else None
+        loop = asyncio.get_running_loop()
+        host, port = listener.bind.host, listener.bind.port
+        try:
+            server = await loop.create_server(lambda: Connection(self, certificate), host, port, backlog=512)
+        except OSError as error:
+            raise ConfigError([f"listeners.postgres: bind: {host}:{port}: {error.strerror or error}"]) from error
+        if is_loopback(host):
+            log.warning("co-located: not protected", why="clients share this machine; a shared account could reach the book")
+        return server
+
+    async def sweep(self) -> None:
+        """Look after the live sessions until cancelled."""
+        loop = asyncio.get_running_loop()
+        stale_at = loop.time() + STALE_SECONDS
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            self._end_expired()
+            await self._end_killed()
+            if self.book.failed:
+                self._end_all(f"the book cannot be written, so nothing may go on: {self.book.failed}")
+            if loop.time() >= stale_at:
+                stale_at = loop.time() + STALE_SECONDS
+                for connection in list(self._connections):
+                    connection.signal(Stale())
+
+    def _end_expired(self) -> None:
+        now = self.clock()
+        for connection in list(self._connections):
+            session = connection.session
+            if session is not None and session.identity.expires_at <= now:
+                expired = datetime.fromtimestamp(session.identity.expires_at / 1e6, UTC).isoformat(timespec="seconds")
+                connection.end(f"your token expired at {expired}; get a new one with `gatebook token` and connect again")
+
+    async def _end_killed(self) -> None:
+        live = {connection.session.id: connection for connection in self._connections if connection.session}
+        if not live:
+            return
+        for kill in await self._rows.kills():
+            connection = live.get(kill.session)
+            if connection is not None:
+                connection.end(f"ended by {kill.by}: {kill.reason}")
+
+    def _end_all(self, why: str) -> None:
+        for connection in list(self._connections):
+            connection.end(why)
+
+    async def stop(self) -> None:
+        """End every session with a word to its client, and wait until each is closed in the book."""
+        self._stopping = True
+        self._end_all("the gateway is stopping; connect again in a moment")
+        if not self._running:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await self._quiet.wait()
+
+
+def server_context(cert: Path, key: Path) -> ssl.SSLContext:
+    """TLS 1.2 or newer with this certificate. Raises ConfigError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(cert, key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError([f"listeners: tls: {cert}: {error}; expected a PEM certificate and its key"]) from error
+    return context

@@ -1,0 +1,145 @@
+"""From a configuration to a running gateway: everything is opened, checked and joined here, and closed again in order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from sqlalchemy import Engine
+
+from gatebook.config import Config
+from gatebook.db import engine, migrate
+from gatebook.errors import ConfigError, LedgerError
+from gatebook.gateway.book import Book, operator
+from gatebook.gateway.clock import Clock
+from gatebook.gateway.desk import Desk
+from gatebook.gateway.gateway import Gateway
+from gatebook.gateway.judge import Judge
+from gatebook.gateway.rows import Rows
+from gatebook.identity.oidc import Verifier
+from gatebook.identity.prove import Prover
+from gatebook.identity.tokens import GatewayTokens
+from gatebook.ledger.commitments import Commitments
+from gatebook.ledger.keys import load_or_create
+from gatebook.ledger.log import Log
+from gatebook.model import Entry
+from gatebook.policy.rules import Policy, load
+
+KEY_BYTES = 32
+
+log = structlog.get_logger("gatebook.gateway")
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the API shares with the data path."""
+
+    config: Config
+    engine: Engine
+    prover: Prover
+    tokens: GatewayTokens
+    desk: Desk
+    ledger: Log
+
+
+Api = Callable[[Parts], Awaitable[None]]
+
+
+def load_policy(config: Config) -> Policy:
+    """The policies of this configuration. Raises PolicyError, also for a mask set that the configuration does not have."""
+    policy = load(config.policy_files())
+    missing = sorted(policy.mask_sets - set(config.masking.sets))
+    if missing:
+        raise ConfigError(
+            [f"masking.sets: {name}: a rule names this mask set: expected it in masking.sets" for name in missing]
+        )
+    return policy
+
+
+async def run(config: Config, api: Api, ready: Callable[[], None]) -> None:
+    """Serve until SIGTERM or SIGINT. Raises ConfigError or LedgerError when it cannot begin, or the book is lost."""
+    policy = load_policy(config)
+    database = engine(f"sqlite:///{config.home / 'gatebook.db'}")
+    migrate(database)
+    ledger = _open_ledger(config)
+    try:
+        await _run(config, policy, database, ledger, api, ready)
+        if ledger.failed:
+            raise LedgerError(ledger.failed)
+    finally:
+        await asyncio.to_thread(ledger.close)
+        database.dispose()
+
+
+def _open_ledger(config: Config) -> Log:
+    key = load_or_create(config.home / "keys" / "ledger.key")
+    return Log.open(config.ledger.folder, origin=f"{config.deployment}/log/1/1", key=key)
+
+
+async def _run(config: Config, policy: Policy, database: Engine, ledger: Log, api: Api, ready: Callable[[], None]) -> None:
+    clock, rows, tokens = Clock(), Rows(database), GatewayTokens(database)
+    book = Book(ledger, Commitments(database), rows, all_durable=config.ledger.durability == "all")
+    prover = Prover(database, Verifier(config.identity.providers), tokens)
+    desk = Desk(config, Judge(policy, config.masking.sets), book, clock, mask_key(config.home / "keys" / "mask.key"))
+    await _publish(ledger, config, policy)
+    stop = _stop_signal()
+    async with asyncio.TaskGroup() as tasks:
+        gateway = Gateway(config, desk, book, prover, rows, clock, tasks)
+        server = await gateway.listen()
+        looking_after = [
+            tasks.create_task(gateway.sweep()),
+            tasks.create_task(rows.run()),
+            tasks.create_task(_serve_api(api(Parts(config, database, prover, tokens, desk, ledger)))),
+        ]
+        ready()
+        await stop.wait()
+        log.info("stopping")
+        server.close()
+        await gateway.stop()
+        for task in looking_after:
+            task.cancel()
+
+
+async def _serve_api(serving: Awaitable[None]) -> None:
+    await serving
+
+
+async def _publish(ledger: Log, config: Config, policy: Policy) -> None:
+    """Which configuration and which rules are in force from here on."""
+    by = operator()
+    change = {"old": "", "new": config.digest, "diff_h": "", "by": by, "approved_by": ""}
+    await ledger.append(Entry(kind="config.change", fields=change), durable=True)
+    await ledger.append(Entry(kind="policy.publish", fields={"digest": policy.digest, "by": by}), durable=True)
+
+
+def _stop_signal() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def mask_key(path: Path) -> bytes:
+    """The deployment's key for covering by hash; made on first use, readable by its owner alone. Raises ConfigError."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        key = path.read_bytes()
+        if len(key) != KEY_BYTES:
+            raise ConfigError(
+                [f"{path}: {len(key)} bytes: expected {KEY_BYTES}; restore it, or remove it for a new one"]
+            ) from None
+        return key
+    key = secrets.token_bytes(KEY_BYTES)
+    with os.fdopen(opened, "wb") as file:
+        file.write(key)
+        file.flush()
+        os.fsync(file.fileno())
+    return key

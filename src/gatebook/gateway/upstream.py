@@ -1,0 +1,68 @@
+"""The target's side of a connection: bytes both ways, and whether the target takes more."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from gatebook.protocols.relay import Ended, Side
+
+if TYPE_CHECKING:
+    from gatebook.gateway.connection import Connection
+
+BUFFER_BYTES = 262_144
+
+
+class Upstream(asyncio.Protocol):
+    """Owned by one connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._transport: asyncio.Transport | None = None
+        self.full = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The target is there."""
+        if not isinstance(transport, asyncio.Transport):
+            raise AssertionError(f"a {type(transport).__name__} is not a transport")
+        self._transport = transport
+        transport.set_write_buffer_limits(high=BUFFER_BYTES)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the target."""
+        self._connection.from_target(data)
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        """The target is gone."""
+        self._transport = None
+        self._connection.signal(Ended(Side.SERVER, "the target closed the connection"))
+
+    def pause_writing(self) -> None:
+        """The target does not read: stop reading the client."""
+        self.full = True
+        self._connection.flow()
+
+    def resume_writing(self) -> None:
+        """The target reads again."""
+        self.full = False
+        self._connection.flow()
+
+    def write(self, data: bytes) -> None:
+        """Send to the target."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def read(self, wanted: bool) -> None:
+        """Go on reading the target, or stop."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if wanted:
+            self._transport.resume_reading()
+        else:
+            self._transport.pause_reading()
+
+    def close(self) -> None:
+        """Close, once what was written is sent, or after a while."""
+        if self._transport is not None:
+            self._transport.close()
+            asyncio.get_running_loop().call_later(5.0, self._transport.abort)

@@ -1,0 +1,498 @@
+"""The server's side of a session: which answer belongs to which question, and what of it the client may see.
+
+The server answers strictly in order, so every message sent to it leaves an expectation in a queue, and each server message is
+read against the queue's head. After an error of the extended protocol the server skips everything up to the next Sync; the
+queue is emptied the same way, and what those messages would have changed (prepared statements, portals) is put back.
+
+Invariants: a row is covered with the plan of its own result, made from its own permit; a row without a plan, a COPY that nobody
+asked for, or a message out of order ends the session; what the gateway asked for itself never reaches the client.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TypeAlias, assert_never
+
+from gatebook.errors import WireError
+from gatebook.masking.rules import MaskSet
+from gatebook.model import Action, Permit
+from gatebook.protocols.postgres import rows, wire
+from gatebook.protocols.postgres.catalog import Catalog
+from gatebook.protocols.postgres.lineage import covers
+from gatebook.protocols.postgres.reading import Reading, Relation, Statement
+from gatebook.protocols.relay import Answered, Covering, Effect, ToClient
+
+EXPECTED_MESSAGES = 100_000  # questions on their way at once; a client that sends more without reading is cut off
+CATALOG_ROWS = 200_000  # columns in the answer to one catalog question
+_KEEPS_NAMES = tuple(  # tags of commands after which every name still means what it meant
+    [
+        "SELECT",
+        "INSERT",
+        "UPDATE",
+        "DELETE",
+        "MERGE",
+        "FETCH",
+        "MOVE",
+        "BEGIN",
+        "START",
+        "SHOW",
+        "EXPLAIN",
+        "DECLARE",
+        "CLOSE",
+        "PREPARE",
+        "DEALLOCATE",
+        "LISTEN",
+        "UNLISTEN",
+        "NOTIFY",
+        "SAVEPOINT",
+        "RELEASE",
+        "LOCK",
+        "COPY",
+        "COMMIT",
+        "ROLLBACK",
+    ]
+)
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A prepared statement: what it reads as."""
+
+    reading: Reading
+
+
+@dataclass(slots=True)
+class Portal:
+    """A bound statement. ``fresh`` until some seconds have passed: then its next Execute is asked for anew.
+
+    ``bound`` once the server said so; ``columns`` once it described its rows, which it does before any Execute is answered.
+    """
+
+    action: Action
+    permit: Permit
+    prepared: Prepared
+    touches: bool
+    fresh: bool = True
+    bound: bool = False
+    columns: tuple[rows.Column, ...] | None = None
+
+
+@dataclass(slots=True)
+class Running:
+    """One action on its way, and what came back of it so far."""
+
+    action: Action
+    permit: Permit
+    reading: Reading
+    touches: bool
+    at: int = 0
+    cover: rows.RowCover | None = None
+    status: str = ""
+    rows: int = 0
+    size: int = 0
+    masked: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class Simple:
+    """A Query: everything up to its ReadyForQuery."""
+
+    running: Running
+
+
+@dataclass(slots=True)
+class Looking:
+    """A catalog question of the gateway's own."""
+
+    relations: list[Relation]
+    found: list[list[bytes | None]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Parsed:
+    """A Parse, and what its name stood for before."""
+
+    name: str
+    previous: Prepared | None
+
+
+@dataclass(slots=True)
+class Bound:
+    """A Bind, and what its name stood for before."""
+
+    name: str
+    portal: Portal
+    previous: Portal | None
+
+
+@dataclass(slots=True)
+class Described:
+    """A Describe; ``own`` when the gateway asked, ``portal`` when it is of one."""
+
+    portal: Portal | None
+    own: bool
+
+
+@dataclass(slots=True)
+class Executed:
+    """An Execute."""
+
+    running: Running
+    portal: Portal
+
+
+@dataclass(slots=True)
+class Closed:
+    """A Close."""
+
+
+@dataclass(slots=True)
+class Synced:
+    """A Sync."""
+
+
+@dataclass(slots=True)
+class Failing:
+    """The Execute that must fail, and the refusal that takes the place of its error."""
+
+    refusal: bytes
+
+
+Expected: TypeAlias = Simple | Looking | Parsed | Bound | Described | Executed | Closed | Synced | Failing
+
+
+class Answers:
+    """The queue and what it knows. Owned by one relay, which reads ``skipping``, ``idle`` and the named things."""
+
+    def __init__(self) -> None:
+        self.catalog = Catalog()
+        self.prepared: dict[str, Prepared] = {}
+        self.portals: dict[str, Portal] = {}
+        self.cursors: set[Relation] = set()
+        self.covering: Covering | None = None
+        self.skipping = False
+        self.status = b"I"
+        self._queue: deque[Expected] = deque()
+        self._out: list[Effect] = []
+        self._said: list[bytes] = []
+        self._settings_changed = False
+        self._unsynced = False
+
+    # What the relay does ---------------------------------------------------------------------------------------------
+
+    @property
+    def idle(self) -> bool:
+        """Whether the server waits for a new question and owes no answer."""
+        return not self._queue
+
+    @property
+    def askable(self) -> bool:
+        """Whether a question of the gateway's own can go out now without touching the client's transaction."""
+        return not self._queue and not self._unsynced and self.status != b"E"
+
+    def expect(self, expected: Expected) -> None:
+        """Note that the server will answer this next, behind everything noted before. Raises WireError past the limit."""
+        if len(self._queue) >= EXPECTED_MESSAGES:
+            raise WireError(f"{len(self._queue)} requests are unanswered; read the answers before sending more")
+        self._queue.append(expected)
+        self._unsynced = not isinstance(expected, Synced | Simple | Looking)
+
+    def stale(self) -> None:
+        """Time has passed: the catalog must be asked again, and permits not used yet must be asked for again."""
+        self.catalog.forget()
+        for portal in self.portals.values():
+            portal.fresh = False
+
+    def take(self, messages: Iterable[tuple[bytes, bytes]]) -> list[Effect]:
+        """Read server messages and say what reaches the client. Raises WireError when they are not what was asked."""
+        for kind, body in messages:
+            self._take(kind, body)
+        self._flush()
+        out, self._out = self._out, []
+        return out
+
+    def abandon(self, why: str) -> list[Effect]:
+        """The session ends: everything unanswered gets its place in the book."""
+        for expected in self._queue:
+            if isinstance(expected, Simple | Executed):
+                expected.running.status = expected.running.status or why
+                self._answered(expected.running)
+        self._queue.clear()
+        out, self._out = self._out, []
+        return out
+
+    # Reading --------------------------------------------------------------------------------------------------------
+
+    def _say(self, kind: bytes, body: bytes) -> None:
+        self._said.append(wire.message(kind, body))
+
+    def _flush(self) -> None:
+        if self._said:
+            self._out.append(ToClient(b"".join(self._said)))
+            self._said.clear()
+
+    def _take(self, kind: bytes, body: bytes) -> None:
+        if kind == b"N":
+            self._say(kind, self._report(body))
+        elif kind == b"A":
+            self._say(kind, rows.cover_notification(body, self._detectors))
+        elif kind == b"S":
+            self._parameter(body)
+        elif not self._queue:
+            self._unasked(kind, body)
+        else:
+            self._answer(self._queue[0], kind, body)
+
+    @property
+    def _detectors(self) -> frozenset[str]:
+        return self.covering.detectors if self.covering else frozenset()
+
+    def _report(self, body: bytes) -> bytes:
+        head = self._queue[0] if self._queue else None
+        touches = head.running.touches if isinstance(head, Simple | Executed) else any(p.touches for p in self.portals.values())
+        return rows.cover_report(body, generic=touches, detectors=self._detectors)
+
+    def _parameter(self, body: bytes) -> None:
+        name, value = wire.parameter_status(body)
+        check_pinned(name, value)
+        if name == "search_path":
+            self.catalog.forget_names()
+        self._say(b"S", body)
+
+    def _unasked(self, kind: bytes, body: bytes) -> None:
+        if kind != b"E":
+            raise WireError(f"the target sent {kind!r} that nobody asked for")
+        self._say(kind, self._report(body))
+
+    def _answer(self, head: Expected, kind: bytes, body: bytes) -> None:
+        if kind == b"E" and not isinstance(head, Simple | Looking):
+            self._failed(head, body)
+            return
+        match head:
+            case Simple():
+                self._simple(head.running, kind, body)
+            case Looking():
+                self._looking(head, kind, body)
+            case Executed():
+                self._executed(head, kind, body)
+            case Described():
+                self._described(head, kind, body)
+            case Parsed():
+                self._expect_kind(kind, b"1", body)
+            case Bound():
+                self._expect_kind(kind, b"2", body)
+                head.portal.bound = True
+            case Closed():
+                self._expect_kind(kind, b"3", body)
+            case Synced():
+                self._expect_kind(kind, b"Z", body)
+                self._ready(body)
+            case Failing():
+                raise WireError(f"the target answered {kind!r} to an Execute that had to fail")
+            case _:
+                assert_never(head)
+
+    def _expect_kind(self, kind: bytes, due: bytes, body: bytes) -> None:
+        if kind != due:
+            raise WireError(f"the target sent {kind!r} where {due!r} was due")
+        self._queue.popleft()
+        self._say(kind, body)
+
+    def _ready(self, body: bytes) -> None:
+        self.status = body
+        if body == b"I":  # the transaction is over; portals of a Bind still on its way belong to the next
+            self.portals = {name: portal for name, portal in self.portals.items() if not portal.bound}
+
+    def _simple(self, running: Running, kind: bytes, body: bytes) -> None:
+        if kind == b"Z":
+            self._queue.popleft()
+            self._ready(body)
+            self._answered(running)
+            self._say(kind, body)
+        elif kind == b"T":
+            running.cover = self._plan(rows.parse_row_description(body), running)
+            self._say(kind, body)
+        elif kind == b"E":
+            running.status = f"ERROR {wire.report_fields(body).get('C', '')}"
+            self._say(kind, rows.cover_report(body, generic=running.touches, detectors=self._detectors))
+        else:
+            self._result(running, kind, body)
+
+    def _executed(self, executed: Executed, kind: bytes, body: bytes) -> None:
+        running = executed.running
+        if kind == b"D" and running.cover is None and executed.portal.columns is not None:
+            running.cover = self._plan(executed.portal.columns, running)
+        self._result(running, kind, body)
+        if kind != b"D":
+            self._queue.popleft()
+            self._answered(running)
+
+    def _result(self, running: Running, kind: bytes, body: bytes) -> None:
+        if kind == b"D":
+            if running.cover is None:
+                raise WireError("the target sent a row before its description")
+            covered = running.cover.cover(body)
+            running.size += len(covered)
+            self._say(kind, covered)
+        elif kind == b"C":
+            tag = body.rstrip(b"\0").decode("utf-8", "replace")
+            running.rows += wire.rows_of(tag)
+            running.status = tag
+            self._done(running, tag)
+            self._say(kind, body)
+        elif kind in (b"I", b"s"):
+            running.status = "EMPTY" if kind == b"I" else "SUSPENDED"
+            self._next(running)
+            self._say(kind, body)
+        else:
+            raise WireError(f"the target sent {kind!r} where rows or the end of a command were due")
+
+    def _done(self, running: Running, tag: str) -> None:
+        statement = statement_at(running)
+        self._names(statement, tag)
+        if statement is not None:
+            if statement.prepares is not None:
+                self.prepared[statement.prepares] = Prepared(prepared_by(running.reading, running.at))
+            if statement.forgets is not None:
+                self._deallocate(statement.forgets)
+            if tag.startswith("DECLARE"):
+                self.cursors |= statement.relations
+        self._next(running)
+
+    def _next(self, running: Running) -> None:
+        self._keep_masked(running)
+        running.cover = None
+        running.at += 1
+
+    def _names(self, statement: Statement | None, tag: str) -> None:
+        setting = statement is None or any(deed.facts.get("setting") for deed in statement.deeds)
+        ended = tag in ("COMMIT", "ROLLBACK")
+        if setting or not tag.startswith(_KEEPS_NAMES) or (ended and self._settings_changed):
+            self.catalog.forget_names()
+            self._settings_changed = not ended
+
+    def _deallocate(self, name: str) -> None:
+        if name == "*":
+            self.prepared = {k: v for k, v in self.prepared.items() if not k}
+        else:
+            self.prepared.pop(name, None)
+
+    def _looking(self, looking: Looking, kind: bytes, body: bytes) -> None:
+        if kind == b"D":
+            if len(looking.found) >= CATALOG_ROWS:
+                raise WireError(f"the target answered a catalog question with over {CATALOG_ROWS} rows")
+            looking.found.append(wire.data_row(body))
+        elif kind == b"E":
+            looking.found.clear()
+        elif kind == b"Z":
+            self._queue.popleft()
+            self.status = body
+            self.catalog.learn(looking.relations, looking.found)
+        elif kind not in (b"T", b"C"):
+            raise WireError(f"the target sent {kind!r} to a catalog question")
+
+    def _described(self, described: Described, kind: bytes, body: bytes) -> None:
+        if kind == b"T" and described.portal is not None:
+            described.portal.columns = rows.parse_row_description(body)
+        elif kind == b"n" and described.portal is not None:
+            described.portal.columns = ()
+        elif kind not in (b"T", b"n", b"t"):
+            raise WireError(f"the target sent {kind!r} where a description was due")
+        if kind != b"t":
+            self._queue.popleft()
+        if not described.own:
+            self._say(kind, body)
+
+    # Errors of the extended protocol --------------------------------------------------------------------------------
+
+    def _failed(self, head: Expected, body: bytes) -> None:
+        fields = wire.report_fields(body)
+        if isinstance(head, Failing) and fields.get("C") == "34000":
+            self._said.append(head.refusal)
+        else:
+            self._say(b"E", self._report_of(head, body))
+        if isinstance(head, Executed):
+            head.running.status = f"ERROR {fields.get('C', '')}"
+        self._drop()
+
+    def _report_of(self, head: Expected, body: bytes) -> bytes:
+        touches = head.running.touches if isinstance(head, Executed) else any(p.touches for p in self.portals.values())
+        return rows.cover_report(body, generic=touches, detectors=self._detectors)
+
+    def _drop(self) -> None:
+        """Do as the server does: forget everything up to the next Sync, in reverse, so that names get their old meaning."""
+        dropped: list[Expected] = []
+        while self._queue and not isinstance(self._queue[0], Synced | Simple | Looking):
+            dropped.append(self._queue.popleft())
+        for expected in dropped:
+            if isinstance(expected, Executed):
+                expected.running.status = expected.running.status or "SKIPPED"
+                self._answered(expected.running)
+        for expected in reversed(dropped):
+            if isinstance(expected, Parsed):
+                _restore(self.prepared, expected.name, expected.previous)
+            elif isinstance(expected, Bound):
+                _restore(self.portals, expected.name, expected.previous)
+        self.skipping = not self._queue
+
+    # Covering -------------------------------------------------------------------------------------------------------
+
+    def sets(self, names: Iterable[str]) -> list[MaskSet]:
+        """The mask sets of these names."""
+        if self.covering is None:
+            return []
+        return [self.covering.sets[name] for name in sorted(names)]
+
+    def readable(self, statement: Statement) -> Statement:
+        """FETCH and its like name no relation: they read what the cursors declared so far read."""
+        if statement.outputs is None and not statement.relations and not statement.executes:
+            return Statement(statement.deeds, None, frozenset(self.cursors))
+        return statement
+
+    def _plan(self, columns: tuple[rows.Column, ...], running: Running) -> rows.RowCover:
+        if self.covering is None:
+            raise WireError("the target sent rows before the session was open")
+        statement = statement_at(running)
+        if statement is not None:
+            statement = self.readable(statement)
+        plan = covers(columns, statement, self.catalog, self.sets(running.permit.masks))
+        return rows.RowCover(columns, plan, self.covering.detectors, self.covering.key)
+
+    def _keep_masked(self, running: Running) -> None:
+        if running.cover is not None:
+            running.masked.update(running.cover.masked)
+
+    def _answered(self, running: Running) -> None:
+        self._keep_masked(running)
+        running.cover = None
+        self._flush()
+        self._out.append(Answered(running.action, running.status, running.rows, running.size, dict(running.masked)))
+
+
+def check_pinned(name: str, value: str) -> None:
+    """Raise WireError when the server reads statements otherwise than the gateway does."""
+    if name == "standard_conforming_strings" and value != "on":
+        raise WireError("standard_conforming_strings is off: the target would read strings otherwise than they were decided")
+    if name == "client_encoding" and value not in ("UTF8", "UNICODE"):
+        raise WireError(f"client_encoding is {value}: statements were decided as UTF8")
+
+
+def statement_at(running: Running) -> Statement | None:
+    """The statement whose answer is coming; None when there are more answers than statements."""
+    statements = running.reading.statements
+    return statements[running.at] if running.at < len(statements) else None
+
+
+def prepared_by(reading: Reading, at: int) -> Reading:
+    """What EXECUTE of a PREPARE at this place runs: that statement alone, as it was read inside the PREPARE."""
+    statement = reading.statements[at]
+    return Reading(reading.text, (Statement(statement.deeds, statement.outputs, statement.relations, statement.moves),))
+
+
+def _restore(names: dict[str, Portal] | dict[str, Prepared], name: str, previous: Portal | Prepared | None) -> None:
+    if previous is None:
+        names.pop(name, None)
+    else:
+        names[name] = previous  # type: ignore[assignment]

@@ -1,0 +1,103 @@
+"""The first packets of a connection: TLS asked for, what the client calls itself, where it wants to go, with which settings.
+
+The SSL answer is the gateway's own, never the server's. Nothing may follow an SSLRequest before TLS stands (CVE-2021-23222:
+such bytes would be taken as if they had come through TLS).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from gatebook.errors import WireError
+from gatebook.protocols.postgres import wire
+
+# Settings that drivers send at every start and that change only how values are written.
+HARMLESS = frozenset({"datestyle", "timezone", "intervalstyle", "extra_float_digits", "bytea_output", "application_name"})
+_ENCODINGS = frozenset({"utf8", "utf-8", "unicode", "sql_ascii", "auto"})  # what psql sends by itself; the session is UTF8
+
+
+@dataclass(frozen=True, slots=True)
+class Knock:
+    """What a startup packet asks for. ``settings`` are those that count as SET; ``unknown`` protocol options to negotiate."""
+
+    user: str
+    target: str
+    database: str
+    application: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+    unknown: tuple[str, ...] = ()
+    minor: int = 0
+
+
+def knock(packet: bytes) -> Knock:
+    """Read a StartupMessage. Raises WireError with a sentence that says what to change."""
+    code = wire.code_of(packet)
+    if code >> 16 != 3:
+        raise WireError(f"protocol version {code >> 16}.{code & 0xFFFF} is not spoken here; use protocol 3")
+    given = wire.startup_parameters(packet)
+    user, database = given.pop("user", ""), given.pop("database", "")
+    if not user:
+        raise WireError("the startup packet names no user; give a role of the target, or your own subject")
+    if given.pop("replication", "false").lower() not in ("false", "off", "no", "0"):
+        raise WireError("replication connections are not carried")
+    target, _, name = (database or user).partition("/")
+    options = tuple(key for key in given if key.startswith("_pq_."))
+    settings = {key: value for key, value in given.items() if key not in options and key != "options"}
+    settings |= _options(given.get("options", ""))
+    return Knock(user, target, name, settings.get("application_name", ""), _checked(settings), options, code & 0xFFFF)
+
+
+def _checked(settings: dict[str, str]) -> dict[str, str]:
+    encoding = next((value for key, value in settings.items() if key.lower() == "client_encoding"), "UTF8")
+    if encoding.lower() not in _ENCODINGS:
+        raise WireError(f"client_encoding {encoding!r} is not carried; set PGCLIENTENCODING=UTF8")
+    return {key: value for key, value in settings.items() if key.lower() != "client_encoding"}
+
+
+def _options(text: str) -> dict[str, str]:
+    """The command line in ``options``: only ``-c name=value`` and ``--name=value`` (manual: "libpq options")."""
+    words, found = _words(text), {}
+    while words:
+        word = words.pop(0)
+        if word == "-c" and words:
+            word = words.pop(0)
+        elif (word.startswith("-c") and len(word) > 2) or word.startswith("--"):
+            word = word[2:]
+        else:
+            raise WireError(f"startup option {word!r} is not carried; use -c name=value")
+        name, is_set, value = word.partition("=")
+        if not is_set or not name:
+            raise WireError(f"startup option {word!r} has no value; use -c name=value")
+        found[name.replace("-", "_")] = value
+    return found
+
+
+def _words(text: str) -> list[str]:
+    """Split as the server does: at white space, with a backslash taking the next character as it is."""
+    words, word, escaped = [], "", False
+    for char in text:
+        if escaped:
+            word, escaped = word + char, False
+        elif char == "\\":
+            escaped = True
+        elif char.isspace():
+            words, word = ([*words, word], "") if word else (words, "")
+        else:
+            word += char
+    return [*words, word] if word else words
+
+
+def as_statements(settings: Mapping[str, str]) -> str:
+    """The settings as the SET statements they amount to, without those that only change how values are written."""
+    return "; ".join(
+        f"SET {_name(name)} = {_literal(value)}" for name, value in settings.items() if name.lower() not in HARMLESS
+    )
+
+
+def _name(name: str) -> str:
+    return ".".join('"' + part.replace('"', '""') + '"' for part in name.lower().split("."))
+
+
+def _literal(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

@@ -1,0 +1,153 @@
+"""What of an answer is covered, and what a text does with masked columns: reading and catalog put together.
+
+A column that the server says comes from a table is judged by that table and attribute number, so an alias changes nothing. A
+column without a table of its own (an expression) is judged by the columns it may come from; where that is not certain and the
+statement can reach a masked column at all, it is covered whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from gatebook.masking.rules import MaskSet
+from gatebook.model import Deed, Reach, Resource
+from gatebook.protocols.postgres.catalog import Catalog, Known
+from gatebook.protocols.postgres.reading import Output, Reading, Statement
+from gatebook.protocols.postgres.rows import Column, Cover
+
+OPEN = Cover(style=None, whole=False)
+WHOLE = Cover(style=None, whole=True)
+SYSTEM_COLUMNS = 0x8000  # attribute numbers are 16-bit and signed: from here on they are ctid, xmin and their like
+
+_WRITES = frozenset({"sql.insert", "sql.update", "sql.delete", "sql.merge", "sql.copy_in"})
+
+
+def covers(columns: Sequence[Column], statement: Statement | None, catalog: Catalog, sets: Collection[MaskSet]) -> list[Cover]:
+    """How each column of one result is covered."""
+    if not sets:
+        return [OPEN] * len(columns)
+    return [
+        _of_table(column, catalog, sets) if column.table_oid else _of_expression(number, len(columns), statement, catalog, sets)
+        for number, column in enumerate(columns)
+    ]
+
+
+def _of_table(column: Column, catalog: Catalog, sets: Collection[MaskSet]) -> Cover:
+    known = catalog.by_oid.get(column.table_oid)
+    if known is None:
+        return WHOLE
+    if column.attnum <= 0 or column.attnum >= SYSTEM_COLUMNS:
+        return OPEN
+    if column.attnum not in known.columns:
+        return WHOLE
+    style = known.style(sets, column.attnum)
+    return Cover(style=style, whole=False) if style else OPEN
+
+
+def _of_expression(number: int, count: int, statement: Statement | None, catalog: Catalog, sets: Collection[MaskSet]) -> Cover:
+    if statement is None or _unreadable(statement):
+        return WHOLE
+    known = catalog.resolved(statement.relations)
+    if known is None:
+        return WHOLE
+    output = _output_at(statement.outputs, number, count)
+    if output is None and not statement.relations:
+        return WHOLE
+    masked = _masked(known, sets)
+    if output is None or not output.certain or "*" in output.columns:
+        return WHOLE if masked else OPEN
+    return WHOLE if output.columns & masked else OPEN
+
+
+def _output_at(outputs: tuple[Output, ...] | None, number: int, count: int) -> Output | None:
+    """The item that made column ``number`` of ``count``; inside what stars expanded to, a star."""
+    if outputs is None:
+        return None
+    stars = [place for place, output in enumerate(outputs) if output.star]
+    if not stars:
+        return outputs[number] if len(outputs) == count else None
+    if number < stars[0]:
+        return outputs[number]
+    behind = len(outputs) - 1 - stars[-1]
+    if count - number <= behind:
+        return outputs[len(outputs) - (count - number)]
+    return Output(star=True, columns=frozenset({"*"}), certain=False)
+
+
+def _unreadable(statement: Statement) -> bool:
+    return any(deed.reach is Reach.UNKNOWN for deed in statement.deeds)
+
+
+def _masked(known: Collection[Known], sets: Collection[MaskSet]) -> frozenset[str]:
+    return frozenset(name for one in known for name in one.masked(sets))
+
+
+def answer_columns(reading: Reading, catalog: Catalog) -> frozenset[str]:
+    """The names of all columns whose values may stand in the answer, "*" for any."""
+    return frozenset(name for statement in reading.statements for name in _answer_columns(statement, catalog))
+
+
+def _answer_columns(statement: Statement, catalog: Catalog) -> frozenset[str]:
+    if statement.outputs is None:
+        return frozenset({"*"}) if statement.relations or _unreadable(statement) else frozenset()
+    known = catalog.resolved(statement.relations)
+    names = frozenset(name for output in statement.outputs for name in output.columns)
+    open_ended = "*" in names or any(output.star or not output.certain for output in statement.outputs)
+    if known is None:
+        return names | ({"*"} if open_ended else set())
+    if open_ended or (names and any(one.under or one.opaque for one in known)):
+        names |= frozenset(name for one in known for name in one.reads())
+    return names - {"*"} if not any(one.opaque for one in known) else names
+
+
+def touches_masked(reading: Reading, catalog: Catalog, sets: Collection[MaskSet]) -> bool:
+    """Whether errors of this text may quote a masked value: it mentions a masked column, or writes to a table that has one."""
+    return bool(sets) and any(_touches(statement, catalog, sets) for statement in reading.statements)
+
+
+def _touches(statement: Statement, catalog: Catalog, sets: Collection[MaskSet]) -> bool:
+    known = catalog.resolved(statement.relations)
+    if known is None or _unreadable(statement):
+        return True
+    masked = _masked(known, sets)
+    mentioned = frozenset(name for deed in statement.deeds for name in _names(deed, "columns"))
+    writes = any(deed.verb in _WRITES for deed in statement.deeds)
+    return bool(masked) and (writes or "*" in mentioned or bool(mentioned & masked))
+
+
+def _names(deed: Deed, fact: str) -> frozenset[str]:
+    value = deed.facts.get(fact)
+    return value if isinstance(value, frozenset) else frozenset()
+
+
+def completed(reading: Reading, catalog: Catalog, sets: Collection[MaskSet]) -> tuple[Deed, ...]:
+    """The deeds with what the catalog adds: qualified names of tables, and whether masked columns move elsewhere."""
+    return tuple(
+        _completed(deed, _full_names(statement, catalog), _moves_masked(statement, catalog, sets))
+        for statement in reading.statements
+        for deed in statement.deeds
+    )
+
+
+def _full_names(statement: Statement, catalog: Catalog) -> dict[str, str]:
+    found = ((relation, catalog.by_name.get(relation)) for relation in statement.relations)
+    return {str(relation): known.name for relation, known in found if known is not None}
+
+
+def _moves_masked(statement: Statement, catalog: Catalog, sets: Collection[MaskSet]) -> bool:
+    if not statement.moves or not sets:
+        return False
+    known = catalog.resolved(statement.relations)
+    if known is None:
+        return True
+    masked = _masked(known, sets)
+    return bool(masked) and ("*" in statement.moves or bool(statement.moves & masked))
+
+
+def _completed(deed: Deed, full: dict[str, str], moves: bool) -> Deed:
+    tables = frozenset(full.get(name, name) for name in _names(deed, "tables"))
+    resource = deed.resource
+    if resource.kind == "table":
+        resource = Resource(kind="table", name=full.get(resource.name, resource.name))
+    return replace(deed, resource=resource, facts={**deed.facts, "tables": tables, "moves_masked": moves})

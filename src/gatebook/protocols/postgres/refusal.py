@@ -1,0 +1,53 @@
+"""How PostgreSQL clients hear a refusal: SQLSTATE 42501, the rule in the message, compact JSON in DETAIL, advice in HINT."""
+
+from __future__ import annotations
+
+import json
+
+from gatebook.model import Action, RefusalClass, Verdict
+from gatebook.protocols.postgres import wire
+
+INSUFFICIENT_PRIVILEGE = "42501"
+NO_IDENTITY = "no-identity"  # the rule's name when a token proved nothing
+
+
+def statement_refused(action: Action, verdict: Verdict, refusal: RefusalClass, decision: str, position: int = 0) -> bytes:
+    """The ErrorResponse that stands in for the refused statement's own error."""
+    fields: dict[str, object] = {
+        "decision": decision,
+        "rule": verdict.rule,
+        "class": str(refusal),
+        "verb": action.verb,
+        "reach": str(action.reach),
+        "resources": [resource.name for resource in action.resources if resource.name],
+    }
+    if verdict.instead:
+        fields["instead"] = verdict.instead
+    if verdict.approvers:
+        fields["approvers"] = sorted(verdict.approvers)
+    return wire.error_response(
+        "ERROR",
+        INSUFFICIENT_PRIVILEGE,
+        f"blocked by {verdict.rule}: {verdict.reason}",
+        detail=json.dumps(fields, separators=(",", ":"), ensure_ascii=False),
+        hint=_hint(verdict, refusal),
+        position=position,
+    )
+
+
+def _hint(verdict: Verdict, refusal: RefusalClass) -> str:
+    if refusal is RefusalClass.FIX:
+        return verdict.instead or "Change the statement and send it again."
+    if refusal is RefusalClass.ASK:
+        who = ", ".join(sorted(verdict.approvers)) or "an approver"
+        return f"This needs the approval of {who}. {verdict.instead}".strip()
+    if refusal is RefusalClass.WAIT:
+        return "An approval is pending; send the same statement again once it is given."
+    return verdict.instead or "No approval changes this."
+
+
+def session_refused(verdict: Verdict, decision: str) -> bytes:
+    """The FATAL that ends a session before it began."""
+    code, start = ("28P01", "token refused") if verdict.rule == NO_IDENTITY else ("28000", "session refused")
+    detail = json.dumps({"decision": decision, "rule": verdict.rule}, separators=(",", ":"))
+    return wire.error_response("FATAL", code, f"{start}: {verdict.reason}", detail=detail, hint=verdict.instead)

@@ -1,0 +1,504 @@
+"""One PostgreSQL client connection: from its first byte to its last.
+
+Phases: ``knocking`` (TLS, startup packet) -> ``password`` -> ``proving`` -> ``logging in`` (to the server, as the target's
+role) -> ``open`` -> ``gone``. While open, requests are taken one at a time: each that can do something is asked for (``Ask``)
+before a byte of it moves on; meanwhile later requests wait unread. Answers are ``answers.Answers``'s concern.
+
+A Query is one action. In the extended protocol Parse is asked for with its text (step ``prepare``) and Bind with its parameters
+(step ``run``), since planning can already run code; the Execute that follows is covered by the Bind, a later one is asked for
+again. Sync, Flush, Close and Describe run nothing and pass.
+
+A refusal is made real at the server: an Execute of a portal that cannot exist takes the place of what was refused. The server's
+own error 34000 is swallowed, ours is shown instead, and transaction state, skipping to Sync and ReadyForQuery are the server's.
+
+Catalog questions go out on this very connection, only while it is idle; what could not be asked counts as not known, and what
+is not known is covered whole.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from gatebook.errors import WireError
+from gatebook.masking.detectors import cover_text
+from gatebook.model import Action, Deed, Permit, RefusalClass, Ruling, Session, Verdict
+from gatebook.protocols.postgres import catalog, door, lineage, refusal, wire
+from gatebook.protocols.postgres.answers import (
+    Answers,
+    Bound,
+    Closed,
+    Described,
+    Executed,
+    Failing,
+    Looking,
+    Parsed,
+    Portal,
+    Prepared,
+    Running,
+    Simple,
+    Synced,
+    check_pinned,
+)
+from gatebook.protocols.postgres.asked import (
+    Asked,
+    AskedBind,
+    AskedExecute,
+    AskedNothing,
+    AskedParse,
+    AskedQuery,
+    AskedStart,
+    not_carried,
+    readable,
+    unknown,
+)
+from gatebook.protocols.postgres.login import Login
+from gatebook.protocols.postgres.reading import Reading, Relation
+from gatebook.protocols.postgres.statement import normalise, read
+from gatebook.protocols.relay import (
+    Allowed,
+    Answered,
+    Ask,
+    Covering,
+    Credential,
+    Effect,
+    Ended,
+    FromClient,
+    FromServer,
+    HangUp,
+    Opened,
+    Own,
+    Prove,
+    Refused,
+    Side,
+    Signal,
+    Stale,
+    StartTls,
+    ToClient,
+    ToServer,
+)
+
+OWN = frozenset({"login", "catalog", "refusal", "sync", "flush", "close", "describe", "terminate"})
+SHOWN_CHARACTERS = 1_500  # of a statement in the log's own line; the whole is in its digest
+NAMED_THINGS = 10_000  # prepared statements and portals a session may hold
+
+
+class PostgresRelay:
+    """The relay of one connection.
+
+    ``secure`` says that the client's bytes cannot be read on their way (loopback); ``offers_tls`` that the listener has a
+    certificate; ``key`` are the 8 bytes of the client's cancel key; ``secret`` a name nobody can guess, for what must not
+    exist.
+    """
+
+    def __init__(self, *, secure: bool, offers_tls: bool, key: bytes, secret: str) -> None:
+        self._secure, self._offers_tls, self._key, self._secret = secure, offers_tls, key, secret
+        self._phase = "knocking"
+        self._client = wire.Frames(wire.CLIENT_BYTES)
+        self._server = wire.Frames(wire.SERVER_BYTES)
+        self._answers = Answers()
+        self._out: list[Effect] = []
+        self._knock: door.Knock | None = None
+        self._session: Session | None = None
+        self._login: Login | None = None
+        self._credential: Credential | None = None
+        self._asked: Asked | None = None
+        self._again: tuple[bytes, bytes] | None = None
+        self._seq = 0
+
+    @property
+    def hungry(self) -> bool:
+        """Whether more bytes of the client are of use now."""
+        return self._phase in ("knocking", "password") or (self._phase == "open" and not self._waiting)
+
+    @property
+    def _waiting(self) -> bool:
+        return self._asked is not None or self._again is not None
+
+    def feed(self, signal: Signal) -> list[Effect]:
+        """Take one signal; see protocols/relay.py."""
+        if self._phase == "gone":
+            return []
+        try:
+            self._feed(signal)
+        except WireError as fault:
+            self._broken(str(fault))
+        out, self._out = self._out, []
+        return out
+
+    def _feed(self, signal: Signal) -> None:
+        match signal:
+            case FromClient(data):
+                self._client.add(data)
+                self._from_client()
+            case FromServer(data):
+                self._server.add(data)
+                self._from_server()
+            case Opened(session, credential, covering):
+                self._opened(session, credential, covering)
+            case Allowed(permit):
+                self._allowed(permit)
+                self._from_client()
+            case Refused(_, verdict, refusal_class, decision):
+                self._refused(verdict, refusal_class, decision)
+                self._from_client()
+            case Stale():
+                self._answers.stale()
+            case Ended(side, why):
+                self._ended(side, why)
+            case _:
+                assert_never(signal)
+
+    # The beginning --------------------------------------------------------------------------------------------------
+
+    def _from_client(self) -> None:
+        while self.hungry:
+            if self._phase == "knocking":
+                packet = self._client.packet()
+                if packet is None:
+                    return
+                self._packet(packet)
+            else:
+                if self._phase == "password" and len(self._client) > wire.TOKEN_BYTES:
+                    raise WireError(f"a password message of over {wire.TOKEN_BYTES} bytes; send a token")
+                found = self._client.message()
+                if found is None:
+                    return
+                if self._phase == "password":
+                    self._password(*found)
+                else:
+                    self._handle(*found)
+
+    def _packet(self, packet: bytes) -> None:
+        code = wire.code_of(packet)
+        if code == wire.SSL_REQUEST:
+            if len(self._client):
+                raise WireError(f"{len(self._client)} bytes came behind the SSLRequest, before TLS stood")
+            if self._offers_tls:
+                self._offers_tls, self._secure = False, True
+                self._out.append(StartTls(b"S"))
+            else:
+                self._out.append(ToClient(b"N"))
+        elif code == wire.GSSENC_REQUEST:
+            self._out.append(ToClient(b"N"))
+        elif code == wire.CANCEL_REQUEST:
+            self._gone("a cancel request: not carried yet")
+        else:
+            self._startup(packet)
+
+    def _startup(self, packet: bytes) -> None:
+        self._knock = door.knock(packet)
+        if self._knock.minor or self._knock.unknown:
+            self._out.append(ToClient(wire.negotiate(self._knock.unknown)))
+        if not self._secure:
+            raise WireError("a token over this connection could be read on its way; connect with TLS (sslmode=verify-full)")
+        self._phase = "password"
+        self._out.append(ToClient(wire.ASK_PASSWORD))
+
+    def _password(self, kind: bytes, body: bytes) -> None:
+        if kind != b"p" or self._knock is None:
+            raise WireError(f"message {kind!r} where the password was due; send the token as password")
+        self._phase = "proving"
+        self._out.append(Prove(wire.password(body), self._knock.target, self._knock.database, self._knock.user))
+
+    def _opened(self, session: Session, credential: Credential, covering: Covering) -> None:
+        if self._phase != "proving" or self._knock is None:
+            raise AssertionError(f"opened while {self._phase}")
+        self._phase = "logging in"
+        self._session, self._credential = session, credential
+        self._answers.covering = covering
+        settings = door.as_statements(self._knock.settings)
+        if settings:
+            action, shown = self._action(read(settings), "run", settings)
+            self._ask(AskedStart(action), frozenset(), shown)
+        else:
+            self._log_in()
+
+    def _log_in(self) -> None:
+        if self._knock is None or self._session is None or self._credential is None:
+            raise AssertionError("login before the session was opened")
+        tag = f"gatebook:{self._session.id} {self._knock.application}".strip()
+        pinned = {"client_encoding": "UTF8", "standard_conforming_strings": "on", "application_name": tag[:63]}
+        settings = {name: value for name, value in self._knock.settings.items() if name.lower() not in pinned}
+        self._login = Login(self._credential, settings | pinned, self._secret)
+        self._credential = None
+        self._out.append(Own("login", self._login.hello))
+
+    # The server -----------------------------------------------------------------------------------------------------
+
+    def _from_server(self) -> None:
+        messages = self._server.messages()
+        if self._phase == "logging in":
+            for kind, body in messages:
+                self._logging_in(kind, body)
+                if self._phase == "open":
+                    break
+        if self._phase == "open":
+            self._out += self._answers.take(messages)
+            self._resume()
+            self._from_client()
+
+    def _logging_in(self, kind: bytes, body: bytes) -> None:
+        if self._login is None:
+            raise WireError(f"the target sent {kind!r} before it was asked")
+        answer = self._login.feed(kind, body)
+        if answer:
+            self._out.append(Own("login", answer))
+        if self._login.ready:
+            for name, value in self._login.settings.items():
+                check_pinned(name, value)
+            told = [wire.message(b"S", f"{name}\0{value}\0".encode()) for name, value in self._login.settings.items()]
+            ready = wire.message(b"Z", b"I")
+            self._out.append(ToClient(b"".join([wire.AUTHENTICATED, *told, wire.key_data(self._key), ready])))
+            self._phase, self._login = "open", None
+
+    def _resume(self) -> None:
+        if self._again is not None and self._answers.idle:
+            again, self._again = self._again, None
+            self._handle(*again)
+
+    # Requests -------------------------------------------------------------------------------------------------------
+
+    def _handle(self, kind: bytes, body: bytes) -> None:
+        if self._answers.skipping and kind not in (b"S", b"X"):
+            return
+        match kind:
+            case b"Q":
+                self._query(body)
+            case b"P":
+                self._parse(body)
+            case b"B":
+                self._bind(body)
+            case b"E":
+                self._execute(body)
+            case b"D":
+                self._describe(body)
+            case b"C":
+                self._close(body)
+            case b"S":
+                self._answers.skipping = False
+                self._own("sync", wire.SYNC, Synced())
+            case b"H":
+                self._out.append(Own("flush", wire.message(b"H")))
+            case b"X":
+                self._gone("the client said goodbye")
+            case b"F":
+                self._uncarried("function call message", "function call messages are not carried; use SELECT f(…)", True)
+            case b"d" | b"c" | b"f":
+                pass  # the server drops COPY data outside COPY, so do we
+            case _:
+                raise WireError(f"message type {kind!r} is not of this protocol")
+
+    def _own(self, kind: str, data: bytes, *expected: Synced | Closed | Described | Failing | Looking) -> None:
+        for one in expected:
+            self._answers.expect(one)
+        self._out.append(Own(kind, data))
+
+    def _query(self, body: bytes) -> None:
+        if not self._answers.idle:
+            self._again = (b"Q", body)
+            return
+        reading = self._read(wire.query_text(body))
+        if self._look_up(reading, b"Q", body):
+            return
+        action, shown = self._action(reading, "run", reading.text)
+        self._ask(AskedQuery(action, reading, body), self._columns(reading), shown)
+
+    def _parse(self, body: bytes) -> None:
+        parse = wire.parse(body)
+        reading = self._read(parse.text)
+        if self._look_up(reading, b"P", body):
+            return
+        action, shown = self._action(reading, "prepare", reading.text)
+        self._ask(AskedParse(action, reading, parse.name, body), self._columns(reading), shown)
+
+    def _bind(self, body: bytes) -> None:
+        bind = wire.bind(body)
+        prepared = self._answers.prepared.get(bind.statement)
+        if prepared is None:
+            prepared = Prepared(unknown(f'EXECUTE "{bind.statement}"', f"no prepared statement {bind.statement!r} is known"))
+        if self._look_up(prepared.reading, b"B", body):
+            return
+        action, shown = self._action(prepared.reading, "run", prepared.reading.text, bind.values)
+        self._ask(AskedBind(action, prepared, bind.portal, body), self._columns(prepared.reading), shown)
+
+    def _execute(self, body: bytes) -> None:
+        name = wire.execute_portal(body)
+        portal = self._answers.portals.get(name)
+        if portal is None:
+            self._uncarried(f'EXECUTE PORTAL "{name}"', f"portal {name!r} is not one that this session bound; use FETCH", False)
+        elif portal.fresh:
+            portal.fresh = False
+            self._run(portal, body)
+        else:
+            action, shown = self._action(portal.prepared.reading, "run", portal.action.text, portal.action.parameters)
+            self._ask(AskedExecute(action, portal, body), self._columns(portal.prepared.reading), shown)
+
+    def _run(self, portal: Portal, body: bytes) -> None:
+        running = Running(portal.action, portal.permit, portal.prepared.reading, portal.touches)
+        self._answers.expect(Executed(running, portal))
+        self._out.append(ToServer(portal.permit, wire.message(b"E", body)))
+
+    def _describe(self, body: bytes) -> None:
+        kind, name = wire.target_of(body)
+        portal = self._answers.portals.get(name) if kind == "P" else None
+        self._own("describe", wire.message(b"D", body), Described(portal, own=False))
+
+    def _close(self, body: bytes) -> None:
+        kind, name = wire.target_of(body)
+        if kind == "P":
+            self._answers.portals.pop(name, None)
+        else:
+            self._answers.prepared.pop(name, None)
+        self._own("close", wire.message(b"C", body), Closed())
+
+    def _uncarried(self, text: str, why: str, whole: bool) -> None:
+        action, shown = self._action(unknown(text, why), "run", text)
+        self._ask(AskedNothing(action, why, whole), frozenset({"*"}), shown)
+
+    # Reading and asking ---------------------------------------------------------------------------------------------
+
+    def _read(self, text: str) -> Reading:
+        return read(text, {name: prepared.reading for name, prepared in self._answers.prepared.items() if name})
+
+    def _relations(self, reading: Reading) -> set[Relation]:
+        return {relation for statement in reading.statements for relation in self._answers.readable(statement).relations}
+
+    def _look_up(self, reading: Reading, kind: bytes, body: bytes) -> bool:
+        """Ask the catalog about names not known yet, if it can be asked now; the request is handled again afterwards."""
+        missing = self._answers.catalog.missing(self._relations(reading))
+        if not missing or len(missing) > catalog.QUESTION_RELATIONS or not self._answers.askable:
+            return False
+        self._again = (kind, body)
+        self._own("catalog", wire.query(catalog.question(missing)), Looking(missing))
+        return True
+
+    def _columns(self, reading: Reading) -> frozenset[str]:
+        return lineage.answer_columns(reading, self._answers.catalog)
+
+    def _action(self, reading: Reading, step: str, text: str, parameters: tuple[bytes | None, ...] = ()) -> tuple[Action, str]:
+        """The next action of the session, and its text as the log may show it."""
+        if self._session is None or self._answers.covering is None:
+            raise AssertionError("an action before the session was opened")
+        self._seq += 1
+        sets = self._answers.sets(self._answers.covering.sets)
+        always = self._answers.sets(self._answers.covering.always)
+        deeds: tuple[Deed, ...] = lineage.completed(reading, self._answers.catalog, always)
+        action = Action(session=self._session.id, seq=self._seq, deeds=deeds, text=text, step=step, parameters=parameters)
+        touches = lineage.touches_masked(reading, self._answers.catalog, sets)
+        return action, self._shown(text, parameters, touches)
+
+    def _shown(self, text: str, parameters: tuple[bytes | None, ...], touches: bool) -> str:
+        detectors = self._answers.covering.detectors if self._answers.covering else frozenset()
+        if touches:
+            shown = normalise(text)
+            return cover_text(shown, detectors)[:SHOWN_CHARACTERS]
+        bound = ", ".join(readable(value) for value in parameters)
+        return cover_text(f"{text} -- {bound}" if bound else text, detectors)[:SHOWN_CHARACTERS]
+
+    def _ask(self, asked: Asked, columns: frozenset[str], shown: str) -> None:
+        self._asked = asked
+        self._out.append(Ask(asked.action, columns, shown))
+
+    # Verdicts -------------------------------------------------------------------------------------------------------
+
+    def _allowed(self, permit: Permit) -> None:
+        asked, self._asked = self._asked, None
+        if asked is None or asked.action is not permit.action:
+            raise AssertionError("a permit for an action that was not asked for")
+        if isinstance(asked, AskedStart):
+            self._log_in()
+        elif self._answers.skipping:
+            self._out.append(Answered(asked.action, "SKIPPED", 0, 0, {}))
+        elif why := not_carried(asked):
+            self._refuse_uncarried(asked, why)
+        else:
+            self._send(asked, permit)
+
+    def _send(self, asked: Asked, permit: Permit) -> None:
+        match asked:
+            case AskedQuery(action, reading, body):
+                self._answers.expect(Simple(Running(action, permit, reading, self._touches(reading))))
+                self._out.append(ToServer(permit, wire.message(b"Q", body)))
+            case AskedParse(_, reading, name, body):
+                self._name_statement(name, reading)
+                self._out.append(ToServer(permit, wire.message(b"P", body)))
+            case AskedBind(action, prepared, name, body):
+                portal = Portal(action, permit, prepared, self._touches(prepared.reading))
+                self._name_portal(name, portal)
+                self._out.append(ToServer(permit, wire.message(b"B", body)))
+                self._own("describe", wire.describe("P", name), Described(portal, own=True))
+            case AskedExecute(action, portal, body):
+                portal.action, portal.permit = action, permit
+                self._run(portal, body)
+            case AskedStart() | AskedNothing():
+                raise AssertionError(f"{asked.action.text!r} is not for sending")
+            case _:
+                assert_never(asked)
+
+    def _name_statement(self, name: str, reading: Reading) -> None:
+        names = self._answers.prepared
+        if len(names) >= NAMED_THINGS and name not in names:
+            raise WireError(f"{len(names)} prepared statements are open; close some")
+        self._answers.expect(Parsed(name, names.get(name)))
+        names[name] = Prepared(reading)
+
+    def _name_portal(self, name: str, portal: Portal) -> None:
+        names = self._answers.portals
+        if len(names) >= NAMED_THINGS and name not in names:
+            raise WireError(f"{len(names)} portals are open; close some")
+        self._answers.expect(Bound(name, portal, names.get(name)))
+        names[name] = portal
+
+    def _touches(self, reading: Reading) -> bool:
+        covering = self._answers.covering
+        sets = self._answers.sets(covering.sets) if covering else []
+        return lineage.touches_masked(reading, self._answers.catalog, sets)
+
+    def _refused(self, verdict: Verdict, refusal_class: RefusalClass, decision: str) -> None:
+        if self._phase == "proving":
+            self._say_last(refusal.session_refused(verdict, decision), f"refused by {verdict.rule}")
+            return
+        asked, self._asked = self._asked, None
+        if asked is None:
+            raise AssertionError("a refusal of an action that was not asked for")
+        if isinstance(asked, AskedStart):
+            self._say_last(refusal.session_refused(verdict, decision), f"startup settings refused by {verdict.rule}")
+        elif not self._answers.skipping:
+            position = asked.reading.position if isinstance(asked, AskedQuery | AskedParse) else 0
+            self._make_real(asked, refusal.statement_refused(asked.action, verdict, refusal_class, decision, position))
+
+    def _refuse_uncarried(self, asked: Asked, why: str) -> None:
+        self._out.append(Answered(asked.action, "NOT CARRIED", 0, 0, {}))
+        verdict = Verdict(ruling=Ruling.BLOCK, rule="not-carried", reason=why, policy_digest="")
+        self._make_real(asked, refusal.statement_refused(asked.action, verdict, RefusalClass.FIX, ""))
+
+    def _make_real(self, asked: Asked, said: bytes) -> None:
+        if isinstance(asked, AskedQuery) or (isinstance(asked, AskedNothing) and asked.whole):
+            self._own("refusal", wire.execute(self._secret) + wire.SYNC, Failing(said), Synced())
+        else:
+            self._own("refusal", wire.execute(self._secret), Failing(said))
+            self._answers.skipping = True
+
+    # The end --------------------------------------------------------------------------------------------------------
+
+    def _ended(self, side: str, why: str) -> None:
+        if side == Side.CLIENT:
+            self._gone(why)
+        elif side == Side.SERVER:
+            self._say_last(wire.error_response("FATAL", "08006", why), why)
+        else:
+            self._say_last(wire.error_response("FATAL", "57P01", why), why)
+
+    def _broken(self, why: str) -> None:
+        self._say_last(wire.error_response("FATAL", "08P01", why), why)
+
+    def _say_last(self, said: bytes, why: str) -> None:
+        self._out.append(ToClient(said))
+        self._gone(why)
+
+    def _gone(self, why: str) -> None:
+        self._out += self._answers.abandon("NO ANSWER")
+        if self._phase == "open":
+            self._out.append(Own("terminate", wire.TERMINATE))
+        self._phase = "gone"
+        self._out.append(HangUp(why))
