@@ -16,7 +16,8 @@ import orjson
 from gatebook.model import Attribute, Deed, Identity, Reach, Resource, Target
 
 MINUTE = 60_000_000  # µs
-OPEN = "session.open"  # the one verb about a target itself: no statement, so no facts of one
+OPEN = "session.open"  # the one verb about a target itself: of a statement's facts it has none
+OPENING_FACTS = frozenset({"role"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +76,8 @@ def entities(identity: Identity, target: Target, deeds: Sequence[Deed]) -> str:
 
 
 def _context(deed: Deed, circumstances: Circumstances, *, approved: bool) -> str:
-    facts = {} if deed.verb == OPEN else {name: _value(value) for name, value in deed.facts.items()}
+    known = OPENING_FACTS if deed.verb == OPEN else deed.facts.keys()
+    facts = {name: _value(value) for name, value in deed.facts.items() if name in known}
     minutes = circumstances.now // MINUTE
     return _json(
         {

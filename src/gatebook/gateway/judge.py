@@ -1,0 +1,84 @@
+"""The policy in force together with the mask sets of the configuration: one place for the gateway, the API and ``explain``.
+
+Rules know which mask sets cover an answer, not which columns it has. Here both meet: an action that is allowed and whose answer
+may hold a covered column is ruled mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+
+from gatebook.errors import PolicyError
+from gatebook.masking.rules import MaskSet, may_cover
+from gatebook.model import Action, Identity, Ruling, Target, Verdict
+from gatebook.policy.decide import Circumstances, Decision, decide
+from gatebook.policy.rules import Policy
+
+FILE_BYTES_MAX = 1024 * 1024  # of one policy file: a larger one is something else
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Decides with one policy and one configuration; a change of either makes a new one.
+
+    ``sets`` are all mask sets by name, ``always`` the names of those that each target has whatever the rules say. Raises
+    PolicyError when a rule names a mask set that is not there.
+    """
+
+    policy: Policy
+    sets: Mapping[str, MaskSet]
+    always: Mapping[str, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        known = ", ".join(sorted(self.sets)) or "none, since there are none"
+        faults = [
+            f"{rule.source}:{rule.line}: rule {rule.id}: mask set {name!r}: expected one of {known}"
+            for rule in self.policy.rules.values()
+            for name in sorted((rule.masks | rule.unmasks) - self.sets.keys())
+        ]
+        if faults:
+            raise PolicyError(faults)
+
+    def decide(
+        self, identity: Identity, target: Target, action: Action, circumstances: Circumstances, columns: frozenset[str]
+    ) -> Decision:
+        """What the policy says; ``columns`` are the names of what may stand in the answer, "*" for anything."""
+        masks = self.always.get(target.name, frozenset())
+        decision = decide(
+            self.policy, identity=identity, target=target, action=action, circumstances=circumstances, masks=masks
+        )
+        if not columns or decision.verdict.ruling.rank > Ruling.MASK.rank:
+            return decision
+        by_deed = tuple(self._covered(verdict, columns) for verdict in decision.by_deed)
+        return replace(decision, verdict=self._covered(decision.verdict, columns), by_deed=by_deed)
+
+    def _covered(self, verdict: Verdict, columns: frozenset[str]) -> Verdict:
+        covers = verdict.ruling is Ruling.ALLOW and may_cover((self.sets[name] for name in verdict.masks), columns)
+        return replace(verdict, ruling=Ruling.MASK) if covers else verdict
+
+
+def read_policies(folder: Path) -> dict[str, str]:
+    """The text of every ``.cedar`` file in ``folder``, by its path within it. Raises PolicyError for what cannot be read."""
+    if not folder.is_dir():
+        raise PolicyError([f"{folder}: not a folder: expected one with .cedar files"])
+    files: dict[str, str] = {}
+    faults: list[str] = []
+    for path in sorted(folder.rglob("*.cedar")):
+        try:
+            files[path.relative_to(folder).as_posix()] = _read(path)
+        except (OSError, ValueError) as error:
+            faults.append(f"{path}: {error}: expected a readable text in UTF-8 of at most {FILE_BYTES_MAX} bytes")
+    if faults:
+        raise PolicyError(faults)
+    return files
+
+
+def _read(path: Path) -> str:
+    with path.open("rb") as file:
+        data = file.read(FILE_BYTES_MAX + 1)
+    if len(data) > FILE_BYTES_MAX:
+        raise ValueError("longer than that")
+    return data.decode("utf-8")
