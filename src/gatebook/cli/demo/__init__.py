@@ -1,0 +1,1 @@
+"""The demo: real parts on loopback, a story played on them with unmodified clients, and a check of each thing it claims."""
