@@ -327,13 +327,15 @@ class Wal:
         self._report = report
         names = sorted(path.name for path in (folder / "wal").glob("*") if re.fullmatch(r"[0-9]{12}", path.name))
         self._names = names
-        self.first = int(names[0]) if names else None
         self._at = -1
         self._ended = not names
         self._data = b""
         self._used = self._offset = 0
         if names:
             self._load(0)
+        if names and int(names[0]):
+            report.fault("the first segment is missing", file="wal/000000000000")
+            self._ended = True
 
     def _load(self, at: int) -> None:
         self._at, self._offset = at, 0
@@ -346,13 +348,15 @@ class Wal:
         """The segment being read."""
         return f"wal/{self._names[self._at]}"
 
-    def holds(self, index: int) -> bool:
-        """Whether the entry should be in the write-ahead log."""
-        return not self._ended and self.first is not None and index >= self.first
+    @property
+    def readable(self) -> bool:
+        """Whether the next entry should be here: there is a write-ahead log, and nothing hopeless was met in it."""
+        return not self._ended
 
     def peek(self, index: int) -> bytes | None:
         """The entry in the frame at hand, None if there is no whole frame."""
-        if self._offset >= self._used and self._at + 1 < len(self._names) and int(self._names[self._at + 1]) == index:
+        if self._at + 1 < len(self._names) and int(self._names[self._at + 1]) == index:
+            self._surplus("bytes after the last entry of a segment")
             self._load(self._at + 1)
         if self._offset + FRAME.size > len(self._data):
             return None
@@ -380,13 +384,19 @@ class Wal:
         self._report.fault(what, file=self.file, offset=offset, index=index, **place)
         self.step(len(found if found is not None else entry))
 
+    def _surplus(self, what: str) -> None:
+        """After the last frame of a segment there are only zeros."""
+        rest = self._data[self._offset :].lstrip(b"\x00")
+        if rest:
+            self._report.fault(what, file=self.file, offset=len(self._data) - len(rest))
+
     def rest(self, closed: bool) -> None:
         """What follows the last frame: nothing but zeros, or, in a log that is not closed, a write that was cut."""
         if self._ended:
             return
         if self._offset < self._used:
             if closed or not self._is_cut():
-                self._report.fault("bytes that are no entry of the log", file=self.file, offset=self._offset)
+                self._surplus("bytes that are no entry of the log")
             else:
                 self._report.notes.append(
                     f"{self.file}: offset {self._offset}: an unfinished write at the end, never acknowledged"
@@ -493,7 +503,7 @@ def _tile_name(kind: str, number: int) -> str:
 def _fields(entry: bytes) -> dict[str, Any]:
     """An entry's fields; ValueError unless its bytes are canonical (RFC 8785 without floats and null)."""
     try:
-        fields = orjson.loads(entry) if orjson else json.loads(entry.decode())
+        fields: dict[str, Any] = orjson.loads(entry) if orjson else json.loads(entry.decode())
         if orjson:
             again = orjson.dumps(fields, option=orjson.OPT_SORT_KEYS)
         else:
@@ -523,6 +533,7 @@ class Reading:
         self._report = report
         self._sessions: dict[str, int] = {}
         self._left_open: set[str] = set()
+        self._odd: set[str] = set()  # sessions that the last heartbeat told otherwise than the log
         self._epoch = 0
         self._sealing: bytes | None = None
         self._sealed = 0
@@ -587,8 +598,10 @@ class Reading:
             self._report.notes.append(f"no heartbeat for {quiet} s before {when(fields['time'])}")
         self._heartbeat = fields["time"]
         told = set(fields["open_sids"])
-        if odd := sorted(told ^ set(self._sessions)):
-            raise ValueError(f"the heartbeat's list of open sessions is not what the log says: {', '.join(odd[:5])}")
+        odd = told ^ set(self._sessions)
+        news, self._odd = sorted(odd - self._odd), odd
+        if news:
+            raise ValueError(f"the heartbeat's list of open sessions is not what the log says: {', '.join(news[:5])}")
 
     def _session(self, index: int, kind: str, fields: dict[str, Any]) -> None:
         sid = fields.get("sid")
@@ -815,7 +828,7 @@ class Verification:
 
     def _truth(self, index: int, bundled: bytes | None, leaf: bytes) -> bytes:
         """Which bytes the entry has, by two of three witnesses: write-ahead log, bundle and hash tile."""
-        if not self._wal.holds(index):
+        if not self._wal.readable:
             entry = bundled
         else:
             logged = self._wal.peek(index)
@@ -827,7 +840,7 @@ class Verification:
             elif entry is not None:
                 self._wal.compare(index, entry, logged, **_about(entry))
         if entry is None:
-            place = {"file": self._wal.file} if self._wal.holds(index) else {}
+            place = {"file": self._wal.file} if self._wal.readable else {}
             last = self._after(index)
             self._give_up(
                 f"entries {index} to {self.report.size - 1} are missing or cannot be read{last}", index=index, **place
@@ -888,7 +901,7 @@ class Verification:
         """What lies beyond the newest checkpoint: entries that are not signed yet, or nothing in a log that was closed."""
         closed = self.report.closed
         index = self.report.size
-        while not closed and self._wal.holds(index) and (entry := self._wal.peek(index)) is not None:
+        while not closed and self._wal.readable and (entry := self._wal.peek(index)) is not None:
             if index % WIDTH == 0:
                 self._current, self._number = [], index // WIDTH
             self._entry(index, entry, {})

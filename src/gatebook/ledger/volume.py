@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 from gatebook.ledger.disk import Disk
@@ -52,6 +52,7 @@ class Shelf:
     def __init__(self, files: TileFiles) -> None:
         self.files = files
         self._bundle = bytearray()
+        self._put: Set[str] = frozenset()
         self._edge = Edge(self._emit)
 
     @property
@@ -82,9 +83,13 @@ class Shelf:
         return files
 
     def put_partials(self) -> None:
-        """Write them."""
-        for name, data in self.partials().items():
-            self.files.disk.write(self.files.folder / name, data)
+        """Write them, except those that are there: a reader may be reading them."""
+        partials = self.partials()
+        for name in partials.keys() - self._put:
+            path = self.files.folder / name
+            if not path.exists() or path.read_bytes() != partials[name]:
+                self.files.disk.write(path, partials[name])
+        self._put = partials.keys()
 
 
 class Volume:
