@@ -100,20 +100,20 @@ _SECRET = (
     # what closes the key, and what stands between it and its value
     rb"(?P<closed>(?:\\{0,4}[\"'`\]]){0,2})(?P<sep>[ \t]{0,8}(?:=>|:=|==?|:)[ \t]{0,8}|[ \t]{1,8}(?=E?'|\$))"
     rb"(?:(?:[A-Za-z_.]{1,40}\()?(?:"
-    rb"\"\"(?P<doubled>[^\"\\\r\n]++)(?=\"\")"  # in a row's or a CSV's text
-    rb"|\"(?P<double>(?:[^\"\\\r\n]|\\[^\r\n])++)"  # JSON, YAML, code
-    rb"|\\\"(?P<escaped>(?:[^\"\\\r\n]|\\\\(?:\\[\"\\]|[^\"\\\r\n]))++)"  # JSON inside a JSON or array text
-    rb"|\\{2,8}\"(?P<deeper>[^\"\\\r\n]++)"
-    rb"|\\{0,8}E?'(?:(?P<single>(?:[^'\\\r\n]|''|\\[^\"\r\n])++)(?=')|(?P<open>(?:[^'\"\\\r\n]|\\[^\"\r\n])++))"
-    rb"|\$[A-Za-z_]{0,20}\$(?P<dollar>[^$\r\n]++))"
-    rb"|(?P<bare>[^\s\"'\\,;&(){}\[\]|`<>]++))"
+    rb"\"\"(?P<doubled>[^\"\\\0\r\n]++)(?=\"\")"  # in a row's or a CSV's text
+    rb"|\"(?P<double>(?:[^\"\\\0\r\n]|\\[^\0\r\n])++)"  # JSON, YAML, code
+    rb"|\\\"(?P<escaped>(?:[^\"\\\0\r\n]|\\\\(?:\\[\"\\]|[^\"\\\0\r\n]))++)"  # JSON inside a JSON or array text
+    rb"|\\{2,8}\"(?P<deeper>[^\"\\\0\r\n]++)"
+    rb"|\\{0,8}E?'(?:(?P<single>(?:[^'\\\0\r\n]|''|\\[^\"\0\r\n])++)(?=')|(?P<open>(?:[^'\"\\\0\r\n]|\\[^\"\0\r\n])++))"
+    rb"|\$[A-Za-z_]{0,20}\$(?P<dollar>[^$\0\r\n]++))"
+    rb"|(?P<bare>[^\x00-\x20\"'\\,;&(){}\[\]|`<>]++))"
 )
 
 TABLE: tuple[Detector, ...] = (
     Detector(
         "url-password",
-        (("raw", rb":\\*/\\*/(?=[^\s/\"']*@)"),),
-        rb":\\*/\\*/[^\s/:@?#\"'\\]*+:(?P<value>[^\s/\"']+)@",
+        (("raw", rb":\\*/\\*/(?=[^\x00-\x20/\"']*@)"),),
+        rb":\\*/\\*/[^\x00-\x20/:@?#\"'\\]*+:(?P<value>[^\x00-\x20/\"']+)@",
         checks.url_password,
     ),
     _token(

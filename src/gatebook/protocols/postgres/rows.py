@@ -1,0 +1,478 @@
+"""Rows and reports of an answer, covered on their way to the client.
+
+A cell is treated by its column's rule, its type and its format. A rule's column, and one whose lineage is uncertain, is covered
+whole: a text-like type gets the covered text, JSON a JSON string, every other type NULL, since a word in the place of a number
+would break the driver that reads it. In all other columns the detectors look for values: text is covered in place, where that
+leaves the type readable, else the cell becomes NULL. A binary value of a type that is not understood here never passes.
+
+Most rows hold nothing: one scan over the whole body says so, and the body goes on as the same object. Bytes whose meaning hides
+the text (hex of bytea, binary numbers, escapes of JSON) are taken apart for it.
+
+What this file refuses to know: which column a rule means, and why a column is uncertain (``lineage.py``). A value that is split
+over several cells is not found.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from struct import Struct
+from typing import TypeAlias
+
+from gatebook.errors import WireError
+from gatebook.masking.checks import is_card
+from gatebook.masking.detectors import Scan, scan
+from gatebook.masking.rules import Style
+from gatebook.masking.styles import COVERED, cover_value
+from gatebook.masking.table import Detector
+
+_U16 = Struct("!H")
+_I32 = Struct("!i")
+_COLUMN = Struct("!IhIhiH")
+_ARRAY = Struct("!iiI")
+_BOUNDS = Struct("!ii")
+_NUMERIC = Struct("!HhHH")
+NULL = -1
+DIMENSIONS = 6  # of an array, at most (MAXDIM)
+
+# Types by OID (pg_type.dat). From DYNAMIC on they are made by CREATE TYPE and CREATE EXTENSION: enums, citext, composites …
+DYNAMIC = 16384
+JSON, JSONB, XML, BYTEA, CHAR, INT8, NUMERIC = 114, 3802, 142, 17, 18, 20, 1700
+TEXTS = frozenset((25, 1043, 1042, 19, CHAR, 705, 1790, 2275))  # text varchar bpchar name char unknown refcursor cstring
+# bool, int2, int4, floats, OIDs and names of objects, money, bits, addresses of networks, dates and times, uuid, geometry,
+# transaction numbers: too short or too rigid for anything that a detector finds
+_RIGID = (16, 21, 22, 23, 24, 26, 27, 28, 29, 30, 600, 601, 602, 603, 604, 628, 650, 700, 701, 718, 774, 790, 829, 869, 1082,
+          1083, 1114, 1184, 1186, 1266, 1560, 1562, 2205, 2206, 2278, 2950, 3220, 5069)  # fmt: skip
+RIGID = frozenset(_RIGID)
+# Array type to element type
+ARRAYS = {143: 142, 199: 114, 651: 650, 719: 718, 775: 774, 791: 790, 1000: 16, 1001: 17, 1002: 18, 1003: 19, 1005: 21,
+          1007: 23, 1009: 25, 1010: 27, 1011: 28, 1012: 29, 1014: 1042, 1015: 1043, 1016: 20, 1017: 600, 1021: 700,
+          1022: 701, 1028: 26, 1040: 829, 1041: 869, 1115: 1114, 1182: 1082, 1183: 1083, 1185: 1184, 1187: 1186, 1231: 1700,
+          1263: 2275, 1270: 1266, 1561: 1560, 1563: 1562, 2201: 1790, 2951: 2950, 3221: 3220, 3807: 3802}  # fmt: skip
+_RECORDS = frozenset((2249, 2287))
+_LEXEMES = frozenset((3614, 3615, 3643, 3645))  # tsvector, tsquery: their text form quotes like an array's
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a RowDescription.
+
+    ``attnum`` is 0 without a table and negative for system columns; ``format`` is 0 for text, 1 for binary.
+    """
+
+    name: str
+    table_oid: int
+    attnum: int
+    type_oid: int
+    format: int
+
+
+@dataclass(frozen=True)
+class Cover:
+    """How a column is covered: by a rule's style, ``whole`` where lineage is uncertain, else by detectors alone."""
+
+    style: Style | None
+    whole: bool
+
+
+def parse_row_description(body: bytes) -> tuple[Column, ...]:
+    """Read the body of a RowDescription. Raises WireError."""
+    if len(body) < 2:
+        raise WireError(f"RowDescription of {len(body)} bytes")
+    (count,) = _U16.unpack_from(body)
+    columns: list[Column] = []
+    at = 2
+    for _ in range(count):
+        end = body.find(b"\0", at)
+        if end < 0 or end + 1 + _COLUMN.size > len(body):
+            raise WireError(f"RowDescription ends inside column {len(columns) + 1} of {count}")
+        table_oid, attnum, type_oid, _, _, form = _COLUMN.unpack_from(body, end + 1)
+        if form > 1:
+            raise WireError(f"column {len(columns) + 1} has format {form}, expected 0 or 1")
+        columns.append(Column(body[at:end].decode("utf-8", "surrogateescape"), table_oid, attnum, type_oid, form))
+        at = end + 1 + _COLUMN.size
+    if at != len(body):
+        raise WireError(f"RowDescription has {len(body) - at} bytes behind its {count} columns")
+    return tuple(columns)
+
+
+# A treatment takes a cell that is not NULL and the detectors that may hold, and gives the cell to show, None for NULL.
+Treatment: TypeAlias = Callable[[bytes, tuple[Detector, ...]], bytes | None]
+
+
+class RowCover:
+    """Covers the rows of one result. Owned by one answer; ``masked`` counts what was covered.
+
+    Its keys are the names of detectors; ``redact``, ``partial`` and ``hash`` for columns of a rule; ``uncertain`` for columns
+    covered whole; ``unread`` for binary values of types that are not understood.
+    """
+
+    def __init__(self, columns: Sequence[Column], covers: Sequence[Cover], detectors: frozenset[str], key: bytes) -> None:
+        assert len(columns) == len(covers), "one cover for each column"  # noqa: S101
+        self.masked: dict[str, int] = {}
+        self._scan = scan(detectors)
+        self._cells = _Cells(self._scan, detectors, self.masked)
+        self._count = _U16.pack(len(columns))
+        self._always: list[Treatment | None] = []  # what each column needs in every row
+        self._suspected: list[Treatment | None] = []  # what it needs in a row where a detector may find something
+        for column, cover in zip(columns, covers, strict=True):
+            always, suspected = self._cells.treatments(column, cover, key)
+            self._always.append(always)
+            self._suspected.append(always or suspected)
+        self._walks = any(self._always)
+        self._scans = any(treatment is not None for treatment in self._suspected)
+        self._hides = any(_may_hide(column) for column in columns)
+
+    def cover(self, body: bytes) -> bytes:
+        """One DataRow's body with what has to be covered; the same object if that is nothing. Raises WireError."""
+        if body[:2] != self._count:
+            raise WireError(f"row of {int.from_bytes(body[:2])} columns, described as {int.from_bytes(self._count)}")
+        suspects = self._scan.suspects(body) if self._scans else ()
+        hidden = self._hides and b"\\" in body and (b"\\x" in body or b"\\u00" in body or b"\\/" in body)
+        if suspects or hidden:
+            return self._rewritten(body, self._suspected, suspects)
+        return self._rewritten(body, self._always, ()) if self._walks else body
+
+    def _rewritten(self, body: bytes, treatments: list[Treatment | None], suspects: tuple[Detector, ...]) -> bytes:
+        pieces: list[bytes] = []
+        at, last, size = 2, 0, len(body)
+        for number, treatment in enumerate(treatments):
+            if at + 4 > size:
+                raise WireError(f"row ends at byte {size}, inside the length of column {number + 1}")
+            (length,) = _I32.unpack_from(body, at)
+            start, at = at, at + 4
+            if length == NULL:
+                continue
+            if not 0 <= length <= size - at:
+                raise WireError(f"column {number + 1}: length {length} outside 0..{size - at}")
+            at += length
+            if treatment is not None:
+                cell = body[start + 4 : at]
+                shown = treatment(cell, suspects)
+                if shown is not cell:
+                    pieces += (body[last:start], _cell(shown))
+                    last = at
+        if at != size:
+            raise WireError(f"row has {size - at} bytes behind its {len(treatments)} columns")
+        return b"".join((*pieces, body[last:])) if pieces else body
+
+
+def _cell(value: bytes | None) -> bytes:
+    return _I32.pack(NULL) if value is None else _I32.pack(len(value)) + value
+
+
+def _may_hide(column: Column) -> bool:
+    """Whether the text form may hold hex of bytea, or escapes of JSON, that a scan of the row does not see through."""
+    element = ARRAYS.get(column.type_oid, column.type_oid)
+    return (column.format == 0 and (element >= DYNAMIC or element in _RECORDS or element == BYTEA)) or element == JSON
+
+
+class _Cells:
+    """What is done to the cells of one result. Shares the counts with its RowCover."""
+
+    def __init__(self, scan: Scan, names: frozenset[str], masked: dict[str, int]) -> None:
+        self._scan = scan
+        self._names = names
+        self._masked = masked
+
+    def treatments(self, column: Column, cover: Cover, key: bytes) -> tuple[Treatment | None, Treatment | None]:
+        """What a column's cells need always, and what only in a row that may hold something."""
+        if cover.whole or cover.style is not None:
+            return self._by_rule(column, cover, key), None
+        if not self._names or column.type_oid in RIGID:
+            return None, None
+        return self._binary(column.type_oid) if column.format else (None, self._textual(column.type_oid))
+
+    def _count(self, name: str) -> None:
+        self._masked[name] = self._masked.get(name, 0) + 1
+
+    # Covered whole ----------------------------------------------------------------------------------------------------
+
+    def _by_rule(self, column: Column, cover: Cover, key: bytes) -> Treatment:
+        name = "uncertain" if cover.whole or cover.style is None else cover.style.value
+        style = Style.REDACT if cover.whole or cover.style is None else cover.style
+
+        def treat(cell: bytes, _: tuple[Detector, ...]) -> bytes | None:
+            self._count(name)
+            return whole(column, cell, style, key)
+
+        return treat
+
+    # By detectors -----------------------------------------------------------------------------------------------------
+
+    def _textual(self, oid: int) -> Treatment:
+        element = ARRAYS.get(oid, oid)
+        if oid in (JSON, JSONB):
+            return self._json
+        if oid == XML:
+            return self._xml
+        if element == BYTEA or oid >= DYNAMIC or oid in _RECORDS:
+            return self._hex
+        return self._text if element in TEXTS or oid in _LEXEMES else self._or_null
+
+    def _binary(self, oid: int) -> tuple[Treatment | None, Treatment | None]:
+        """Treatments of the binary form: always, and where something may hold."""
+        if oid in TEXTS or oid == BYTEA:
+            return None, self._text
+        if oid in (JSON, XML):
+            return None, self._json if oid == JSON else self._xml
+        if oid == JSONB:
+            return None, self._jsonb
+        if oid in (INT8, NUMERIC):
+            number = self._int8 if oid == INT8 else self._numeric
+            return (number if "card" in self._names else None), None
+        if oid in ARRAYS:
+            return self._array_of(ARRAYS[oid])
+        return self._unread, None
+
+    def _text(self, cell: bytes, suspects: tuple[Detector, ...]) -> bytes:
+        covered = self._scan.cover(cell, suspects, self._masked)
+        return covered if covered is cell else _still_json(cell, covered)
+
+    def _or_null(self, cell: bytes, suspects: tuple[Detector, ...]) -> bytes | None:
+        return cell if self._scan.cover(cell, suspects, self._masked) is cell else None
+
+    def _xml(self, cell: bytes, suspects: tuple[Detector, ...]) -> bytes:
+        """A finding covers the document, since ``<name>`` in it would be a tag."""
+        return cell if self._scan.cover(cell, suspects, self._masked) is cell else COVERED
+
+    def _json(self, cell: bytes, suspects: tuple[Detector, ...]) -> bytes:
+        if b"\\u00" in cell or b"\\/" in cell:
+            plain = _ESCAPED.sub(_unescaped, cell)
+            covered = self._scan.cover(plain, self._scan.suspects(plain), self._masked)
+            return cell if covered is plain else _sound_json(covered)
+        covered = self._scan.cover(cell, suspects, self._masked)
+        return cell if covered is cell else _sound_json(covered)
+
+    def _jsonb(self, cell: bytes, suspects: tuple[Detector, ...]) -> bytes | None:
+        if cell[:1] != b"\x01":
+            return self._unread(cell, suspects)
+        text = cell[1:]
+        covered = self._json(text, suspects)
+        return cell if covered is text else b"\x01" + covered
+
+    def _hex(self, cell: bytes, suspects: tuple[Detector, ...]) -> bytes:
+        """Text that may hold ``\\x…``: what the hex stands for is covered, and the rest as text."""
+        if b"\\x" in cell:
+            cell = _changed(cell, _HEX.sub(self._within_hex, cell))
+        return self._scan.cover(cell, suspects, self._masked)
+
+    def _within_hex(self, found: re.Match[bytes]) -> bytes:
+        data = bytes.fromhex(found[1].decode())
+        covered = self._scan.cover(data, self._scan.suspects(data), self._masked)
+        return found[0] if covered is data else b"x" + covered.hex().encode()
+
+    def _int8(self, cell: bytes, suspects: tuple[Detector, ...]) -> bytes | None:
+        if len(cell) != 8:
+            return self._unread(cell, suspects)
+        return self._unless_card(cell, b"%d" % int.from_bytes(cell, signed=True))
+
+    def _numeric(self, cell: bytes, suspects: tuple[Detector, ...]) -> bytes | None:
+        digits = _whole_number(cell)
+        return self._unread(cell, suspects) if digits is None else self._unless_card(cell, digits)
+
+    def _unless_card(self, cell: bytes, digits: bytes) -> bytes | None:
+        if 13 <= len(digits) <= 19 and digits.isdigit() and is_card(digits):
+            self._count("card")
+            return None
+        return cell
+
+    def _unread(self, _cell: bytes, _suspects: tuple[Detector, ...]) -> bytes | None:
+        self._count("unread")
+        return None
+
+    def _array_of(self, element: int) -> tuple[Treatment | None, Treatment | None]:
+        if element in RIGID:
+            return None, None
+        always, suspected = self._binary(element)
+        return (self._array(element, always) if always else None), (self._array(element, suspected) if suspected else None)
+
+    def _array(self, element: int, treatment: Treatment) -> Treatment:
+        def treat(cell: bytes, suspects: tuple[Detector, ...]) -> bytes | None:
+            split = _elements(cell, element)
+            if split is None:
+                return self._unread(cell, suspects)
+            head, values = split
+            shown = [value if value is None else treatment(value, suspects) for value in values]
+            if all(new is old for new, old in zip(shown, values, strict=True)):
+                return cell
+            gaps = any(value is None for value in shown)
+            return head[:4] + _I32.pack(gaps) + head[8:] + b"".join(map(_cell, shown))
+
+        return treat
+
+
+_HEX = re.compile(rb"(?<=\\)x((?:[0-9a-f]{2}){4,})")
+_ESCAPED = re.compile(rb"\\(?:\\|u00([2-7][0-9a-fA-F])|/)")
+
+
+def _changed(old: bytes, new: bytes) -> bytes:
+    return old if old == new else new
+
+
+def _unescaped(found: re.Match[bytes]) -> bytes:
+    """What an escape of JSON stands for; an escaped quote, backslash or control character stays as it is."""
+    if found[0] == rb"\/":
+        return b"/"
+    byte = int(found[1], 16) if found[1] else 0x5C
+    return found[0] if byte in (0x22, 0x5C, 0x7F) else bytes((byte,))
+
+
+def whole(column: Column, cell: bytes, style: Style, key: bytes) -> bytes | None:
+    """A whole cell covered so that a driver can still read its type; None for NULL, where that needs no value at all."""
+    oid, binary = column.type_oid, column.format == 1
+    if oid == CHAR:
+        return b"*"
+    if oid in TEXTS or (oid >= DYNAMIC and not binary):
+        return cover_value(cell, style, key)
+    covered = cover_value(cell, style, key) if style is Style.HASH else COVERED
+    if oid == XML:
+        return covered
+    if oid in (JSON, JSONB):
+        return b"\x01" * (binary and oid == JSONB) + b'"' + covered + b'"'
+    return None
+
+
+# JSON ---------------------------------------------------------------------------------------------------------------------
+
+_TOKEN = re.compile(rb'("(?:[^"\\]|\\.)*+")|([^\s,:{}\[\]"]++)', re.DOTALL)
+_LITERAL = re.compile(rb"true|false|null|-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
+_AS_STRING = b'"' + COVERED + b'"'
+
+
+def _quoted(covered: bytes) -> bytes:
+    """Put quotes around what now stands where a number stood."""
+    return _TOKEN.sub(lambda token: token[0] if token[1] or _LITERAL.fullmatch(token[2]) else b'"' + token[2] + b'"', covered)
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        json.loads(text, parse_int=str, parse_float=str)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _sound_json(covered: bytes) -> bytes:
+    """Covered JSON made readable again; covered whole if that fails."""
+    quoted = _quoted(covered)
+    return quoted if _is_json(quoted) else _AS_STRING
+
+
+def _still_json(before: bytes, covered: bytes) -> bytes:
+    """The same for a text that was JSON before; any other text stays as it was covered."""
+    if before.lstrip()[:1] in (b"{", b"[") and _is_json(before):
+        quoted = _quoted(covered)
+        return quoted if _is_json(quoted) else covered
+    return covered
+
+
+# Binary forms -------------------------------------------------------------------------------------------------------------
+
+
+def _whole_number(cell: bytes) -> bytes | None:
+    """The digits of a binary numeric if it is a whole number, not negative; b"" if it is another; None if it is damaged."""
+    if len(cell) < _NUMERIC.size:
+        return None
+    count, weight, sign, _ = _NUMERIC.unpack_from(cell)
+    if len(cell) != _NUMERIC.size + 2 * count:
+        return None
+    groups = [_U16.unpack_from(cell, place)[0] for place in range(_NUMERIC.size, len(cell), 2)]
+    if sign or not 3 <= weight <= 4 or any(groups[weight + 1 :]):  # 13 to 19 digits are 4 or 5 groups of 4
+        return b""
+    groups = (groups + [0] * 5)[: weight + 1]
+    return b"".join(b"%04d" % group for group in groups).lstrip(b"0")
+
+
+def _elements(cell: bytes, element: int) -> tuple[bytes, list[bytes | None]] | None:
+    """The head of a binary array and its elements; None if it is damaged or holds another type."""
+    if len(cell) < _ARRAY.size:
+        return None
+    dimensions, gaps, oid = _ARRAY.unpack_from(cell)
+    end = _ARRAY.size + _BOUNDS.size * dimensions
+    if oid != element or not 0 <= dimensions <= DIMENSIONS or gaps not in (0, 1) or end > len(cell):
+        return None
+    count = min(dimensions, 1)
+    for place in range(_ARRAY.size, end, _BOUNDS.size):
+        count *= max(_BOUNDS.unpack_from(cell, place)[0], 0)
+    values: list[bytes | None] = []
+    at = end
+    while at + 4 <= len(cell) and len(values) < count:
+        (length,) = _I32.unpack_from(cell, at)
+        at += 4
+        if not NULL <= length <= len(cell) - at:
+            return None
+        values.append(None if length == NULL else cell[at : at + length])
+        at += max(length, 0)
+    return (cell[:end], values) if at == len(cell) and len(values) == count else None
+
+
+# Reports ------------------------------------------------------------------------------------------------------------------
+
+_WITHHELD = "details withheld: the statement reads masked columns (SQLSTATE {})"
+_KEPT = frozenset("SVCMPFLR")
+_NAMES = frozenset("stcnd")  # schema, table, column, constraint, data type
+# Messages of these classes and codes say nothing of data: transaction state, resources, deadlocks, operators' doings, locks
+_PLAIN = ("25", "53", "57", "40001", "40003", "40P01", "55P03")
+# A code of these may quote a value (text::regclass looks a name up at run time), but not where the server points into the text
+# that the client sent: then it was parsing that text (what it parses inside of functions has an internal position instead)
+_OF_THE_TEXT = ("42", "3D", "3F", "26", "34")
+_DENIED = "42501"
+# Where procedural languages raise what their functions say, in any field they like
+_LANGUAGES = frozenset(("pl_exec.c", "plpy_elog.c", "plperl.c", "Util.c", "Util.xs", "pltcl.c", "plv8.cc"))
+_CODE = re.compile(r"[0-9A-Z]{5}")
+
+
+def cover_report(body: bytes, *, generic: bool, detectors: frozenset[str]) -> bytes:
+    """The body of an ErrorResponse or NoticeResponse, covered; the same object if nothing had to be. Raises WireError.
+
+    ``generic`` says that the statement reads masked columns: then nothing that could quote a value is left.
+    """
+    fields = _fields(body)
+    shown = _generic(fields) if generic else fields
+    covered = [(kind, _covered(value, detectors)) for kind, value in shown]
+    return body if covered == fields else b"".join(kind.encode("latin-1") + value + b"\0" for kind, value in covered) + b"\0"
+
+
+def _fields(body: bytes) -> list[tuple[str, bytes]]:
+    """Type and value of each field, in order; at the end stands a zero byte."""
+    if not body.endswith(b"\0") or (len(body) > 1 and not body.endswith(b"\0\0")):
+        raise WireError(f"report of {len(body)} bytes without an end")
+    parts = body[:-1].split(b"\0")[:-1]
+    if not all(parts):
+        raise WireError("report ends before its last byte")
+    return [(chr(part[0]), part[1:]) for part in parts]
+
+
+def _covered(value: bytes, detectors: frozenset[str]) -> bytes:
+    chosen = scan(detectors)
+    return chosen.cover(value, chosen.suspects(value), {})
+
+
+def _generic(fields: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
+    known = {kind: value.decode("utf-8", "replace") for kind, value in fields}
+    code = known.get("C", "")
+    code = code if _CODE.fullmatch(code) else "XX000"
+    from_server = bool(known.get("F")) and known["F"] not in _LANGUAGES
+    instead = {"C": code.encode()}
+    if not (from_server and _says_nothing_of_data(code, known)):
+        instead["M"] = _WITHHELD.format(code).encode()
+    kept = _KEPT | _NAMES if from_server else _KEPT
+    return [(kind, instead.get(kind, value)) for kind, value in fields if kind in kept]
+
+
+def _says_nothing_of_data(code: str, known: dict[str, str]) -> bool:
+    at_the_text = "P" in known and not {"p", "q"} & known.keys()
+    denied = code == _DENIED and known.get("F") == "aclchk.c"
+    return code.startswith(_PLAIN) or denied or (at_the_text and code.startswith(_OF_THE_TEXT))
+
+
+def cover_notification(body: bytes, detectors: frozenset[str]) -> bytes:
+    """The body of a NotificationResponse, covered; the same object if nothing had to be. Raises WireError."""
+    texts = body[4:].split(b"\0")
+    if len(body) < 6 or len(texts) != 3 or texts[2]:
+        raise WireError(f"notification of {len(body)} bytes does not hold a channel and a payload")
+    covered = [_covered(text, detectors) for text in texts]
+    return body if covered == texts else body[:4] + b"\0".join(covered)
