@@ -27,32 +27,8 @@ from gatebook.protocols.relay import Answered, Covering, Effect, ToClient
 EXPECTED_MESSAGES = 100_000  # questions on their way at once; a client that sends more without reading is cut off
 CATALOG_ROWS = 200_000  # columns in the answer to one catalog question
 _KEEPS_NAMES = tuple(  # tags of commands after which every name still means what it meant
-    [
-        "SELECT",
-        "INSERT",
-        "UPDATE",
-        "DELETE",
-        "MERGE",
-        "FETCH",
-        "MOVE",
-        "BEGIN",
-        "START",
-        "SHOW",
-        "EXPLAIN",
-        "DECLARE",
-        "CLOSE",
-        "PREPARE",
-        "DEALLOCATE",
-        "LISTEN",
-        "UNLISTEN",
-        "NOTIFY",
-        "SAVEPOINT",
-        "RELEASE",
-        "LOCK",
-        "COPY",
-        "COMMIT",
-        "ROLLBACK",
-    ]
+    "SELECT INSERT UPDATE DELETE MERGE FETCH MOVE BEGIN START SHOW EXPLAIN DECLARE CLOSE PREPARE DEALLOCATE LISTEN UNLISTEN "
+    "NOTIFY SAVEPOINT RELEASE LOCK COPY COMMIT ROLLBACK".split()
 )
 
 

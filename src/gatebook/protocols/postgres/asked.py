@@ -90,6 +90,7 @@ def unknown(text: str, why: str) -> Reading:
 
 
 def readable(value: bytes | None) -> str:
+    """A bound value for a line of text: binary formats as their size."""
     if value is None:
         return "NULL"
     try:
