@@ -1,0 +1,109 @@
+"""What pydantic found, in words: file, key, value, what was expected, and never a secret."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_core import ErrorDetails
+
+from gatebook.config.document import Path, spelled
+from gatebook.config.shape import Config, parts_of
+
+SHOWN = 80  # characters of a value
+
+_EXPECTED = {
+    "bool_type": "true or false",
+    "dict_type": "keys and values",
+    "int_type": "a whole number",
+    "mapping_type": "keys and values",
+    "model_type": "keys and values",
+    "string_type": "text (quote what looks like a number)",
+    "tuple_type": "a list",
+    "model_attributes_type": "keys and values",
+}
+
+
+def sentence(file: str, error: ErrorDetails, lines: Mapping[Path, int]) -> str:
+    """One line for one fault."""
+    path = tuple(part for part in error["loc"] if part != "[key]")
+    where = spelled(path) or "the whole file"
+    line = next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), None)
+    return f"{file}: {where}: {_found(error, path)}{_expected(error, path)}{f' (line {line})' if line else ''}"
+
+
+def _found(error: ErrorDetails, path: Path) -> str:
+    if error["type"] == "missing":
+        return "missing: "
+    if error["type"] == "extra_forbidden":
+        return "unknown key: "
+    value = error["input"]
+    if isinstance(value, dict | list):
+        return "keys and values: " if isinstance(value, dict) else "a list: "
+    return "a value not shown here: " if _may_be_secret(path, value) else f"{_shown(value)}: "
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
+def _may_be_secret(path: Path, value: Any) -> bool:
+    """Roles hold references to passwords; an ``@`` is where a URL has its password before it; other keys may be misspelt."""
+    inside = {str(part).lower() for part in path}
+    return "roles" in inside or "password" in inside or (isinstance(value, str) and "@" in value)
+
+
+def _expected(error: ErrorDetails, path: Path) -> str:
+    context = error.get("ctx", {})
+    match error["type"]:
+        case "gatebook":
+            return f"expected {context['expected']}"
+        case "missing":
+            return f"expected {_meaning(path) or 'a value here'}"
+        case "extra_forbidden":
+            return _nearest(path)
+        case "literal_error" | "enum":
+            return f"expected one of {_listed(context['expected'])}"
+        case "greater_than_equal":
+            return f"expected at least {context['ge']}"
+        case "less_than_equal":
+            return f"expected at most {context['le']}"
+        case "too_short":
+            return f"expected {_meaning(path) or 'at least one'}"
+        case kind:
+            return f"expected {_EXPECTED.get(kind) or error['msg']}"
+
+
+def _listed(alternatives: str) -> str:
+    return ", ".join(re.findall(r"'([^']*)'", alternatives))
+
+
+def _meaning(path: Path) -> str:
+    """What the key is for, from its description in the shape."""
+    owner = _owner(path)
+    described = owner.model_fields.get(str(path[-1])) if owner and path else None
+    return (described.description or "") if described else ""
+
+
+def _nearest(path: Path) -> str:
+    owner = _owner(path)
+    known = sorted(owner.model_fields) if owner else []
+    near = difflib.get_close_matches(str(path[-1]).lower(), known, n=1)
+    return f"expected {near[0]}, perhaps" if near else f"expected one of {', '.join(known)}"
+
+
+def _owner(path: Path) -> type[BaseModel] | None:
+    """The part of the shape whose key ends the path."""
+    owner: type[BaseModel] | None = Config
+    for part in path[:-1]:
+        if owner is not None and isinstance(part, str) and part in owner.model_fields:
+            owner = parts_of(owner.model_fields[part].annotation)
+    return owner

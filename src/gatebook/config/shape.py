@@ -1,0 +1,344 @@
+"""The shape of ``gatebook.yaml``: each class is a part of it, each field a key, each description what is expected there.
+
+``docs/configuration.md`` shows all of it with an example.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import AfterValidator, BaseModel, Field, PlainValidator, PrivateAttr, ValidationInfo, field_validator
+from pydantic_core import core_schema
+
+from gatebook.config.values import (
+    AnyPath,
+    Bind,
+    Context,
+    File,
+    Folder,
+    HostPort,
+    Items,
+    Name,
+    Part,
+    Secret,
+    Table,
+    Text,
+    TlsFiles,
+    Url,
+    expected,
+    host_of,
+    is_loopback,
+)
+from gatebook.errors import ConfigError
+from gatebook.masking.detectors import NAMES
+from gatebook.masking.rules import ColumnPattern, MaskSet, Style
+from gatebook.model import Kind, Target
+
+# Listeners ---------------------------------------------------------------------------------------------------------------
+
+
+class Listener(Part):
+    """Where the gateway listens, and as whom. Without TLS only on loopback: tokens come in here."""
+
+    bind: Bind = Field(description="host:port to listen on")
+    tls: TlsFiles | None = Field(default=None, description="cert and key", validate_default=True)
+
+    @field_validator("tls", mode="after")
+    @classmethod
+    def _secured(cls, tls: TlsFiles | None, info: ValidationInfo) -> TlsFiles | None:
+        bind = info.data.get("bind")
+        if tls is None and bind is not None and not bind.loopback:
+            raise expected(f"tls with cert and key, since {bind} is not on loopback")
+        return tls
+
+
+class Listeners(Part):
+    """The doors."""
+
+    postgres: Listener = Field(description="where PostgreSQL clients connect: bind, tls")
+    api: Listener = Field(description="where the HTTP API answers: bind, tls")
+    public_url: Url = Field(description="the URL under which clients reach the API")
+
+
+# Identity ----------------------------------------------------------------------------------------------------------------
+
+
+class KindRule(Part):
+    """How a token says whether it stands for a person, an agent or a CI job."""
+
+    claim: Text | None = Field(default=None, description="the claim that holds person, agent or ci")
+    always: Annotated[Kind, Field(strict=False)] | None = Field(
+        default=None, description="person, agent or ci", validate_default=True
+    )
+
+    @field_validator("always", mode="after")
+    @classmethod
+    def _one_way(cls, always: Kind | None, info: ValidationInfo) -> Kind | None:
+        if "claim" in info.data and (always is None) == (info.data["claim"] is None):
+            raise expected("either claim or always")
+        return always
+
+
+def _unique_provider(name: str, info: ValidationInfo) -> str:
+    return _unique(name, Context.of(info).provider_names)
+
+
+def _unique_issuer(issuer: str, info: ValidationInfo) -> str:
+    return _unique(issuer, Context.of(info).issuers)
+
+
+def _unique_target(name: str, info: ValidationInfo) -> str:
+    return _unique(name, Context.of(info).target_names)
+
+
+def _unique(value: str, all_values: tuple[str, ...]) -> str:
+    if all_values.count(value) > 1:
+        raise expected("it once in the list")
+    return value
+
+
+class Provider(Part):
+    """An OpenID Connect provider whose tokens prove an identity."""
+
+    name: Annotated[Name, AfterValidator(_unique_provider)] = Field(description="a name for the provider")
+    issuer: Annotated[Url, AfterValidator(_unique_issuer)] = Field(description="the issuer's URL, exactly as tokens have it")
+    audience: Text = Field(description="the audience that tokens must be made for")
+    ca: File | None = Field(default=None, description="the file of the authority that vouches for the provider's TLS, PEM")
+    groups_claim: Text = Field(default="groups", description="the claim that holds the groups")
+    kind: KindRule = Field(description="claim: NAME, or always: person, agent or ci")
+    attributes: Items[Text] = Field(default=(), description="claims taken over as attested attributes")
+
+
+class Identities(Part):
+    """Who may prove who they are, and for how long."""
+
+    token_seconds: int = Field(default=3600, ge=60, le=86_400, description="the longest life of a gateway token, in seconds")
+    providers: Items[Provider] = Field(min_length=1, description="a list with at least one provider")
+
+
+# Targets -----------------------------------------------------------------------------------------------------------------
+
+
+class TargetTls(Part):
+    """How the gateway makes sure that the target is the target."""
+
+    mode: Literal["disable", "require", "verify-full"] = Field(
+        default="verify-full", description="disable, require or verify-full"
+    )
+    ca: File | None = Field(default=None, description="the file of the authority that vouches for the target, PEM")
+    name: Text | None = Field(default=None, description="the name in the target's certificate, when the address has another")
+
+
+class Role(Part):
+    """A user of the target's database, and where its password lies."""
+
+    password: Secret = Field(description="a reference to a secret, env:NAME or file:PATH")
+
+
+class TargetConfig(Part):
+    """A server that Gatebook stands in front of."""
+
+    name: Annotated[Name, AfterValidator(_unique_target)] = Field(description="a name for the target")
+    protocol: Literal["postgres"] = Field(description="postgres")
+    address: HostPort = Field(description="host:port of the target")
+    database: Text = Field(description="the database of clients that name only the target")
+    databases: Items[Text] = Field(default=(), description="the databases that clients may name", validate_default=True)
+    tls: TargetTls = Field(default_factory=TargetTls, description="mode, ca and name", validate_default=True)
+    roles: Table[Role] = Field(min_length=1, description="the users of the target's database, each with its password")
+    default_role: Text = Field(description="the role of clients that ask for none")
+    labels: Table[Text] = Field(default_factory=dict, description="free labels that policies can ask for")
+    masks: Items[Text] = Field(default=(), description="the names of mask sets")
+
+    @field_validator("databases", mode="after")
+    @classmethod
+    def _with_its_own(cls, databases: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        own = info.data.get("database")
+        if own is None or own in databases:
+            return databases
+        if databases:
+            raise expected(f"{own} among them, the target's database")
+        return (own,)
+
+    @field_validator("tls", mode="after")
+    @classmethod
+    def _secured(cls, tls: TargetTls, info: ValidationInfo) -> TargetTls:
+        address = info.data.get("address")
+        if tls.mode == "disable" and address is not None and not is_loopback(host_of(address)):
+            raise expected(f"mode require or verify-full, since {address} is not on loopback")
+        return tls
+
+    @field_validator("default_role", mode="after")
+    @classmethod
+    def _known_role(cls, role: str, info: ValidationInfo) -> str:
+        roles = info.data.get("roles")
+        if roles is not None and role not in roles:
+            raise expected(f"one of the target's roles: {', '.join(sorted(roles))}")
+        return role
+
+    @field_validator("masks", mode="after")
+    @classmethod
+    def _known_masks(cls, masks: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        known = Context.of(info).mask_sets
+        if missing := sorted(set(masks) - known):
+            raise expected(f"names of masking.sets ({', '.join(sorted(known)) or 'there is none'}), which {missing[0]} is not")
+        return masks
+
+    @property
+    def target(self) -> Target:
+        """The target as the rest of Gatebook knows it."""
+        return Target(name=self.name, protocol=self.protocol, address=self.address, labels=self.labels)
+
+
+# Masking -----------------------------------------------------------------------------------------------------------------
+
+
+def _pattern(value: object) -> ColumnPattern:
+    try:
+        return ColumnPattern.parse(value if isinstance(value, str) else "")
+    except ValueError:
+        raise expected("table.column or schema.table.column, each part a name or *") from None
+
+
+class _MaskSet(Part):
+    """A mask set as the file has it; its name is its key."""
+
+    columns: Items[Annotated[ColumnPattern, PlainValidator(_pattern)]] = Field(min_length=1, description="a list of columns")
+    style: Annotated[Style, Field(strict=False)] = Field(default=Style.REDACT, description="redact, partial or hash")
+
+
+class _AsMaskSets:
+    """Reads the file's form of all sets and makes the form that masking knows."""
+
+    def __get_pydantic_core_schema__(self, _source: Any, handler: Any) -> core_schema.CoreSchema:
+        return core_schema.no_info_after_validator_function(self._made, handler.generate_schema(Table[_MaskSet]))
+
+    @staticmethod
+    def _made(sets: Mapping[str, _MaskSet]) -> Mapping[str, MaskSet]:
+        return {name: MaskSet(name, one.columns, one.style) for name, one in sets.items()}
+
+
+def _detectors(value: object) -> frozenset[str]:
+    if value == "all":
+        return NAMES
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise expected("all, or a list of detectors")
+    if unknown := sorted(set(value) - NAMES):
+        raise expected(f"detectors out of {', '.join(sorted(NAMES))}, which {unknown[0]} is not")
+    return frozenset(value)
+
+
+class Masking(Part):
+    """What is covered in answers: columns by rule, values by detector."""
+
+    sets: Annotated[Mapping[str, MaskSet], _AsMaskSets()] = Field(default_factory=dict, description="mask sets by name")
+    detectors: Annotated[frozenset[str], PlainValidator(_detectors)] = Field(
+        default=NAMES, description="all, or a list of detectors"
+    )
+
+
+# The rest ----------------------------------------------------------------------------------------------------------------
+
+
+class PolicyConfig(Part):
+    """Where the rules are."""
+
+    folder: Folder = Field(description="the folder with the *.cedar files")
+
+
+class LedgerConfig(Part):
+    """Where the book is, and what must be on disk before it may happen."""
+
+    folder: AnyPath = Field(description="the folder of the ledger")
+    durability: Literal["writes", "all"] = Field(
+        default="writes", description="writes, or all to have reads on disk first, too"
+    )
+
+
+class Limits(Part):
+    """Everything that waits or grows has an end."""
+
+    login_seconds: int = Field(default=30, ge=1, le=600, description="seconds from connecting to a finished login")
+    held_bytes: int = Field(
+        default=1 << 20, ge=4096, le=1 << 28, description="bytes of a client that wait while an action is decided"
+    )
+    statement_bytes: int = Field(default=1 << 20, ge=1024, le=1 << 28, description="bytes of one statement")
+    sessions: int = Field(default=500, ge=1, le=100_000, description="sessions at the same time")
+
+
+class Config(Part):
+    """All of it."""
+
+    deployment: Name = Field(description="the deployment's name, which the ledger's origin begins with")
+    home: AnyPath = Field(description="the folder of database and keys")
+    listeners: Listeners = Field(description="postgres, api and public_url")
+    identity: Identities = Field(description="providers, token_seconds")
+    targets: Items[TargetConfig] = Field(min_length=1, description="a list with at least one target")
+    policy: PolicyConfig = Field(description="folder")
+    masking: Masking = Field(default_factory=Masking, description="sets, detectors")
+    ledger: LedgerConfig = Field(description="folder, durability")
+    limits: Limits = Field(default_factory=Limits, description="login_seconds, held_bytes, statement_bytes, sessions")
+
+    _file: Path = PrivateAttr(Path())
+    _digest: str = PrivateAttr("")
+
+    def placed(self, file: Path, digest: str) -> Config:
+        """The same, knowing its file and the digest of that file's bytes."""
+        self._file, self._digest = file, digest
+        return self
+
+    @property
+    def file(self) -> Path:
+        """The file it was read from."""
+        return self._file
+
+    @property
+    def digest(self) -> str:
+        """``sha256:…`` of the file's bytes, as sha256sum has it."""
+        return self._digest
+
+    @property
+    def database_url(self) -> str:
+        """Where rows are kept."""
+        return f"sqlite:///{self.home / 'gatebook.db'}"
+
+    @property
+    def ledger_key(self) -> Path:
+        """The file of the key that signs the ledger's checkpoints."""
+        return self.home / "ledger.key"
+
+    def target(self, name: str) -> TargetConfig | None:
+        """The target of this name, if there is one."""
+        return next((one for one in self.targets if one.name == name), None)
+
+    def policy_files(self) -> dict[str, str]:
+        """Name and text of each policy file, in the order of their names; raises ConfigError."""
+        folder = self.policy.folder
+        try:
+            found = {path.name: path.read_text("utf-8") for path in sorted(folder.glob("*.cedar"))}
+        except OSError as error:
+            raise ConfigError(
+                [f"policy.folder: {error.filename}: {error.strerror}: expected a file that can be read"]
+            ) from None
+        except UnicodeDecodeError:
+            raise ConfigError([f"policy.folder: {folder}: a file that is not UTF-8: expected text"]) from None
+        if not found:
+            raise ConfigError([f"policy.folder: {folder}: no *.cedar in it: expected at least one, or nothing is allowed"])
+        return found
+
+
+def parts_of(annotation: Any) -> type[Part] | None:
+    """The class that a key's type holds, inside of lists, tables and options."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation if issubclass(annotation, Part) else None
+    return next((found for inner in get_args(annotation) if (found := parts_of(inner))), None)
+
+
+def keys(owner: type[Part] = Config, at: str = "") -> Iterator[tuple[str, str]]:
+    """Every key as ``targets.tls.mode``, with what is expected there; for the docs and their test."""
+    for name, field in owner.model_fields.items():
+        yield f"{at}{name}", field.description or ""
+        inner = _MaskSet if (owner, name) == (Masking, "sets") else parts_of(field.annotation)
+        if inner is not None:
+            yield from keys(inner, f"{at}{name}.")
