@@ -76,8 +76,6 @@ def _expected(error: ErrorDetails, path: Path) -> str:
             return f"expected at least {context['ge']}"
         case "less_than_equal":
             return f"expected at most {context['le']}"
-        case "too_short":
-            return f"expected {_meaning(path) or 'at least one'}"
         case kind:
             return f"expected {_EXPECTED.get(kind) or error['msg']}"
 

@@ -23,6 +23,7 @@ from gatebook.config.values import (
     Name,
     Part,
     Secret,
+    Some,
     Table,
     Text,
     TlsFiles,
@@ -115,7 +116,7 @@ class Identities(Part):
     """Who may prove who they are, and for how long."""
 
     token_seconds: int = Field(default=3600, ge=60, le=86_400, description="the longest life of a gateway token, in seconds")
-    providers: Items[Provider] = Field(min_length=1, description="a list with at least one provider")
+    providers: Annotated[Items[Provider], Some] = Field(description="a list with at least one provider")
 
 
 # Targets -----------------------------------------------------------------------------------------------------------------
@@ -137,6 +138,13 @@ class Role(Part):
     password: Secret = Field(description="a reference to a secret, env:NAME or file:PATH")
 
 
+def _known_mask(mask: str, info: ValidationInfo) -> str:
+    known = Context.of(info).mask_sets
+    if mask not in known:
+        raise expected(f"a name of masking.sets: {', '.join(sorted(known)) or 'there is none'}")
+    return mask
+
+
 class TargetConfig(Part):
     """A server that Gatebook stands in front of."""
 
@@ -146,10 +154,10 @@ class TargetConfig(Part):
     database: Text = Field(description="the database of clients that name only the target")
     databases: Items[Text] = Field(default=(), description="the databases that clients may name", validate_default=True)
     tls: TargetTls = Field(default_factory=TargetTls, description="mode, ca and name", validate_default=True)
-    roles: Table[Role] = Field(min_length=1, description="the users of the target's database, each with its password")
+    roles: Annotated[Table[Role], Some] = Field(description="the users of the target's database, each with its password")
     default_role: Text = Field(description="the role of clients that ask for none")
     labels: Table[Text] = Field(default_factory=dict, description="free labels that policies can ask for")
-    masks: Items[Text] = Field(default=(), description="the names of mask sets")
+    masks: Items[Annotated[Text, AfterValidator(_known_mask)]] = Field(default=(), description="the names of mask sets")
 
     @field_validator("databases", mode="after")
     @classmethod
@@ -177,14 +185,6 @@ class TargetConfig(Part):
             raise expected(f"one of the target's roles: {', '.join(sorted(roles))}")
         return role
 
-    @field_validator("masks", mode="after")
-    @classmethod
-    def _known_masks(cls, masks: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        known = Context.of(info).mask_sets
-        if missing := sorted(set(masks) - known):
-            raise expected(f"names of masking.sets ({', '.join(sorted(known)) or 'there is none'}), which {missing[0]} is not")
-        return masks
-
     @property
     def target(self) -> Target:
         """The target as the rest of Gatebook knows it."""
@@ -204,7 +204,7 @@ def _pattern(value: object) -> ColumnPattern:
 class _MaskSet(Part):
     """A mask set as the file has it; its name is its key."""
 
-    columns: Items[Annotated[ColumnPattern, PlainValidator(_pattern)]] = Field(min_length=1, description="a list of columns")
+    columns: Annotated[Items[Annotated[ColumnPattern, PlainValidator(_pattern)]], Some] = Field(description="a list of columns")
     style: Annotated[Style, Field(strict=False)] = Field(default=Style.REDACT, description="redact, partial or hash")
 
 
@@ -274,7 +274,7 @@ class Config(Part):
     home: AnyPath = Field(description="the folder of database and keys")
     listeners: Listeners = Field(description="postgres, api and public_url")
     identity: Identities = Field(description="providers, token_seconds")
-    targets: Items[TargetConfig] = Field(min_length=1, description="a list with at least one target")
+    targets: Annotated[Items[TargetConfig], Some] = Field(description="a list with at least one target")
     policy: PolicyConfig = Field(description="folder")
     masking: Masking = Field(default_factory=Masking, description="sets, detectors")
     ledger: LedgerConfig = Field(description="folder, durability")

@@ -71,8 +71,17 @@ def _name(value: str) -> str:
 
 Text = Annotated[str, AfterValidator(_text)]
 Name = Annotated[str, AfterValidator(_name)]
+
+
+def _some(value: Any) -> Any:
+    if not value:
+        raise expected("at least one")
+    return value
+
+
 T = TypeVar("T")
 Items = Annotated[tuple[T, ...], Field(strict=False)]
+Some = AfterValidator(_some)  # pydantic's min_length counts only what is valid, and would add a fault of its own
 Table = Annotated[Mapping[str, T], AfterValidator(lambda value: MappingProxyType(dict(value)))]
 
 # Addresses ---------------------------------------------------------------------------------------------------------------
