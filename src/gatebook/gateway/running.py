@@ -51,25 +51,20 @@ class Parts:
 Api = Callable[[Parts], Awaitable[None]]
 
 
-def load_policy(config: Config) -> Policy:
-    """The policies of this configuration. Raises PolicyError, also for a mask set that the configuration does not have."""
-    policy = load(config.policy_files())
-    missing = sorted(policy.mask_sets - set(config.masking.sets))
-    if missing:
-        raise ConfigError(
-            [f"masking.sets: {name}: a rule names this mask set: expected it in masking.sets" for name in missing]
-        )
-    return policy
+def make_judge(config: Config) -> Judge:
+    """The policies and mask sets of this configuration, joined. Raises PolicyError."""
+    always = {target.name: frozenset(target.masks) for target in config.targets}
+    return Judge(load(config.policy_files()), config.masking.sets, always)
 
 
 async def run(config: Config, api: Api, ready: Callable[[], None]) -> None:
     """Serve until SIGTERM or SIGINT. Raises ConfigError or LedgerError when it cannot begin, or the book is lost."""
-    policy = load_policy(config)
+    judge = make_judge(config)
     database = engine(f"sqlite:///{config.home / 'gatebook.db'}")
     migrate(database)
     ledger = _open_ledger(config)
     try:
-        await _run(config, policy, database, ledger, api, ready)
+        await _run(config, judge, database, ledger, api, ready)
         if ledger.failed:
             raise LedgerError(ledger.failed)
     finally:
@@ -82,12 +77,12 @@ def _open_ledger(config: Config) -> Log:
     return Log.open(config.ledger.folder, origin=f"{config.deployment}/log/1/1", key=key)
 
 
-async def _run(config: Config, policy: Policy, database: Engine, ledger: Log, api: Api, ready: Callable[[], None]) -> None:
+async def _run(config: Config, judge: Judge, database: Engine, ledger: Log, api: Api, ready: Callable[[], None]) -> None:
     clock, rows, tokens = Clock(), Rows(database), GatewayTokens(database)
     book = Book(ledger, Commitments(database), rows, all_durable=config.ledger.durability == "all")
     prover = Prover(database, Verifier(config.identity.providers), tokens)
-    desk = Desk(config, Judge(policy, config.masking.sets), book, clock, mask_key(config.home / "keys" / "mask.key"))
-    await _publish(ledger, config, policy)
+    desk = Desk(config, judge, book, clock, mask_key(config.home / "keys" / "mask.key"))
+    await _publish(ledger, config, judge.policy)
     stop = _stop_signal()
     async with asyncio.TaskGroup() as tasks:
         gateway = Gateway(config, desk, book, prover, rows, clock, tasks)

@@ -51,6 +51,7 @@ KINDS: Mapping[str, Shape] = MappingProxyType(
         # sessions and what they do
         "session.open": {"sid": str, "actor": dict, "src": dict, "res": dict, "auth": dict, "proto": str},
         "session.close": {"sid": str, "reason": str},
+        "session.refuse": {"decision": str, "src": dict, "res": dict, "rule": str, "reason": str, "unlisted": int},
         "action": {
             "sid": str,
             "action": int,

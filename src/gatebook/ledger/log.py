@@ -79,7 +79,7 @@ class Log:
         self._taken: list[_Waiting] = []
         self._failed: str | None = None
         self._stopping = False
-        self._published = 0
+        self._published = self._synced = 0
         self._sync_at: float | None = None
         self._checkpoint_at = self._heartbeat_at = 0.0
         self._writer = threading.Thread(target=self._run, name="ledger", daemon=True)
@@ -113,7 +113,7 @@ class Log:
                 disk.replace(folder / "log.vkey", f"{signer.vkey}\n".encode())
                 scribe = Scribe(origin, key, clock, found.past)
                 log = cls(volume, scribe, lock, checkpoint_seconds=checkpoint_seconds, heartbeat_seconds=heartbeat_seconds)
-                log._boot(found)
+                log._start(found)
             except BaseException:
                 os.close(lock)
                 raise
@@ -121,13 +121,17 @@ class Log:
             raise ledger_error(error, f"{folder}: the ledger cannot be opened") from error
         except LedgerError as error:
             raise LedgerError(f"{folder}: the ledger cannot be opened: {error}") from error
-        log._writer.start()
         return log
 
     @property
     def failed(self) -> str | None:
         """Why the log takes no more entries, or None."""
         return self._failed
+
+    @property
+    def synced(self) -> int:
+        """How many entries, from the first, would survive a power cut."""
+        return self._synced
 
     @property
     def open_sids(self) -> list[str]:
@@ -253,8 +257,9 @@ class Log:
             self._sync_at = time.monotonic() + SYNC_SECONDS
 
     def _sync(self) -> None:
+        size = self._volume.size
         self._volume.sync()
-        self._sync_at = None
+        self._synced, self._sync_at = size, None
 
     def _publish(self) -> None:
         self._keep(self._scribe.seal(self._volume.size, self._volume.root()))
@@ -266,6 +271,14 @@ class Log:
     def _heartbeat(self, now: float) -> None:
         self._own("log.heartbeat", {"open_sids": self._scribe.open_sids, "last_cosigned": 0})
         self._heartbeat_at = now + self._heartbeat_seconds
+
+    def _start(self, found: Found) -> None:
+        try:
+            self._boot(found)
+        except BaseException:
+            self._volume.close()
+            raise
+        self._writer.start()
 
     def _boot(self, found: Found) -> None:
         left_open = self._scribe.open_sids

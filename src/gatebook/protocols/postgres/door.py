@@ -75,7 +75,8 @@ def _options(text: str) -> dict[str, str]:
 
 def _words(text: str) -> list[str]:
     """Split as the server does: at white space, with a backslash taking the next character as it is."""
-    words, word, escaped = [], "", False
+    words: list[str] = []
+    word, escaped = "", False
     for char in text:
         if escaped:
             word, escaped = word + char, False
