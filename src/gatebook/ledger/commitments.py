@@ -28,7 +28,8 @@ KEPT = 1024  # salts in memory; a session commits the same subject's values over
 class Commitments:
     """Salts in the database, a few of them in memory. Any thread may use it."""
 
-    def __init__(self, engine: Engine, clock: Callable[[], int] = wall_clock) -> None:
+    def __init__(self, engine: Engine, clock: Callable[[], int] = wall_clock, *, kept: int = KEPT) -> None:
+        self._most = kept
         self._engine = engine
         self._clock = clock
         self._kept: OrderedDict[str, bytes] = OrderedDict()
@@ -50,7 +51,7 @@ class Commitments:
             salt = self._kept.get(subject) or self._fetch(subject)
             self._kept[subject] = salt
             self._kept.move_to_end(subject)
-            if len(self._kept) > KEPT:
+            if len(self._kept) > self._most:
                 self._kept.popitem(last=False)
             return salt
 

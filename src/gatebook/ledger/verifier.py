@@ -448,10 +448,10 @@ class Tiles:
         """Content of the tile with at least this width, empty if there is none."""
         for have, name in sorted(self._files.get((kind, number), {}).items()):
             if have >= width:
-                return self._content(kind, number, name) or b""
+                return self._content(name) or b""
         return b""
 
-    def _content(self, kind: str, number: int, name: str) -> bytes | None:
+    def _content(self, name: str) -> bytes | None:
         for path in (self._folder / name, self._folder / name.partition(".p/")[0]):
             try:
                 with path.open("rb") as file:
@@ -467,27 +467,36 @@ class Tiles:
             name = _tile_name(kind, number) + (f".p/{len(parts)}" if len(parts) < WIDTH else "")
             self._report.fault("the file is missing", file=name, **locate(0))
         for width in [width for width in files if width <= len(parts)]:
-            self._compare(kind, number, files.pop(width), parts[:width], locate)
+            name, wanted = files.pop(width), parts[:width]
+            have = self._content(name)
+            self._report.count("bundles" if kind == "entries" else "tiles")
+            if have is None or have == b"".join(wanted) or self._is_whole_by_now(name, have, wanted):
+                continue
+            if not need and b"".join(wanted).startswith(have):
+                self._report.notes.append(f"{name}: unfinished, and beyond the newest checkpoint")
+                continue
+            offset = _first_difference(have, b"".join(wanted))
+            what = "the bundle was changed" if kind == "entries" else "the tile was changed"
+            self._report.fault(what, file=name, offset=offset, **locate(_position(wanted, offset)))
 
-    def _compare(self, kind: str, number: int, name: str, parts: list[bytes], locate: Callable[[int], dict[str, Any]]) -> None:
-        have, wanted = self._content(kind, number, name), b"".join(parts)
-        self._report.count("bundles" if kind == "entries" else "tiles")
-        if have is None or have == wanted or (have.startswith(wanted) and not (self._folder / name).exists()):
-            return
-        offset = at = _first_difference(have, wanted)
-        position = 0
-        while position < len(parts) - 1 and at >= len(parts[position]):
-            at -= len(parts[position])
-            position += 1
-        self._report.fault(
-            f"the {'bundle' if kind == 'entries' else 'tile'} was changed", file=name, offset=offset, **locate(position)
-        )
+    def _is_whole_by_now(self, name: str, have: bytes, wanted: list[bytes]) -> bool:
+        """Whether a partial tile went because the full one came, which was read in its place."""
+        return have.startswith(b"".join(wanted)) and not (self._folder / name).exists()
 
     def rest(self, closed: bool) -> None:
         """Files of tiles that the log's entries do not reach."""
         left = [name for files in self._files.values() for name in files.values()]
         for name in left if closed else []:
             self._report.fault("a tile beyond the end of the log", file=name, offset=0)
+
+
+def _position(parts: list[bytes], offset: int) -> int:
+    """Which of the parts has the byte at ``offset``."""
+    position = 0
+    while position < len(parts) - 1 and offset >= len(parts[position]):
+        offset -= len(parts[position])
+        position += 1
+    return position
 
 
 def _tile_name(kind: str, number: int) -> str:
