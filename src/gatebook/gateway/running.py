@@ -14,8 +14,9 @@ import structlog
 from sqlalchemy import Engine
 
 from gatebook.config import Config
-from gatebook.db import engine, migrate
+from gatebook.db import engine, migrate, writing
 from gatebook.errors import ConfigError, LedgerError
+from gatebook.gateway import store
 from gatebook.gateway.book import Book, operator
 from gatebook.gateway.clock import Clock
 from gatebook.gateway.desk import Desk
@@ -62,6 +63,8 @@ async def run(config: Config, api: Api, ready: Callable[[], None]) -> None:
     judge = make_judge(config)
     database = engine(f"sqlite:///{config.home / 'gatebook.db'}")
     migrate(database)
+    with writing(database) as connection:
+        store.close_abandoned(connection, at=Clock()(), reason="gateway crashed")
     ledger = _open_ledger(config)
     try:
         await _run(config, judge, database, ledger, api, ready)
