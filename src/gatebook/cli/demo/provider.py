@@ -1,7 +1,7 @@
 """A small OpenID Connect provider FOR THE DEMO ONLY: never put it in front of anything real.
 
 It gives JWT access tokens (RFC 9068) to registered clients by the client credentials grant, and publishes its discovery
-document and keys. It has no login page, no consent, plain HTTP on loopback, and keeps its signing key in a file beside the clients.
+document and keys. It has no login page and no consent, speaks plain HTTP on loopback, and keeps its signing key in a file.
 
 Started as ``python -m gatebook.cli.demo.provider --port PORT --state DIR``; ``DIR/clients.json`` lists the clients, as
 ``register`` writes it. Secrets are in that file alone, which must be readable by its owner only.
@@ -23,7 +23,7 @@ from authlib.oauth2.rfc6749 import ClientMixin, OAuth2Error  # type: ignore[impo
 from authlib.oauth2.rfc6749.grants import ClientCredentialsGrant  # type: ignore[import-untyped]
 from authlib.oauth2.rfc9068 import JWTBearerTokenGenerator  # type: ignore[import-untyped]
 from flask import Flask, Response, jsonify, request
-from joserfc.jwk import ECKey
+from joserfc.jwk import ECKey, KeySet
 from werkzeug.serving import make_server
 
 from gatebook.cli.demo.processes import write_private
@@ -89,11 +89,11 @@ class Tokens(JWTBearerTokenGenerator):  # type: ignore[misc]  # Authlib ships no
 
     def __init__(self, issuer: str, key: ECKey) -> None:
         super().__init__(issuer, alg=ALGORITHM, expires_generator=lambda client, grant_type: TOKEN_SECONDS)
-        self._key = key
+        self._keys = KeySet([key])
 
-    def get_jwks(self) -> ECKey:
-        """The signing key, private part included."""
-        return self._key
+    def get_jwks(self) -> KeySet:
+        """The signing key, as a set, so that its id stands in the token's header."""
+        return self._keys
 
     def get_extra_claims(self, client: Client, grant_type: str, user: object, scope: str) -> dict[str, str | list[str]]:
         """The claims it was registered with."""

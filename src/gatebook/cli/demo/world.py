@@ -1,0 +1,285 @@
+"""Everything that the demo runs: database, identity provider, gateway, their files, and how to talk to each of them."""
+
+from __future__ import annotations
+
+import importlib.resources
+import os
+import secrets
+import shlex
+import shutil
+import ssl
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import yaml
+
+from gatebook.cli.demo.certificates import Authority
+from gatebook.cli.demo.clients import Answer, Psql, run
+from gatebook.cli.demo.parts import EmbeddedPostgres, wheel_programs
+from gatebook.cli.demo.processes import PartError, Roster, Running, answers, free_port, wait_until, write_private
+from gatebook.cli.demo.provider import Registration, register
+
+MARK = ".gatebook-demo"  # only a folder with this file in it is ever emptied
+READY_SECONDS = 30.0
+LOG_TAIL = 30
+DATABASE = "shop"
+ROLE = "shop_app"
+AGENT, FOREIGN, APPROVER = "shop-agent", "payroll-agent", "dana"
+AGENT_CLAIMS: Mapping[str, str | list[str]] = {
+    "kind": "agent",
+    "groups": ["agents"],
+    "agent": "order-desk",
+    "model": "example-model",
+    "model_version": "2026-09",
+}
+FOREIGN_AUDIENCE = "payroll"
+
+
+def prepare_folder(folder: Path) -> None:
+    """An empty private folder for this run; one that a demo did not make is left alone."""
+    if folder.exists():
+        if any(folder.iterdir()) and not (folder / MARK).exists():
+            raise PartError(f"{folder} is not empty and not from a demo: name another folder with --dir")
+        shutil.rmtree(folder)
+    folder.mkdir(mode=0o700, parents=True)
+    (folder / MARK).touch()
+
+
+def stop(folder: Path) -> list[str]:
+    """End what an earlier demo in this folder left running; the names of what ended."""
+    return Roster.read(folder / "run.json").stop()
+
+
+def gatebook_command() -> list[str]:
+    """How to start this very Gatebook again."""
+    script = Path(sys.executable).with_name("gatebook")
+    return [str(script)] if script.exists() else [sys.executable, "-c", "from gatebook.cli.main import main; main()"]
+
+
+def clean_environment() -> dict[str, str]:
+    """Ours, without what would point a client or Gatebook elsewhere."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PG", "GATEBOOK", "PYTHON"))}
+
+
+@dataclass(slots=True)
+class World:
+    """The parts of one run, under one folder. ``start`` them, then ``stop``."""
+
+    folder: Path
+    provider_port: int = field(default_factory=free_port)
+    postgres_port: int = field(default_factory=free_port)
+    api_port: int = field(default_factory=free_port)
+    roster: Roster = field(init=False)
+    database: EmbeddedPostgres = field(init=False)
+    gateway: Running = field(init=False)
+    secrets: dict[str, str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.roster = Roster(self.folder / "run.json")
+        self.secrets = {name: secrets.token_urlsafe(24) for name in (AGENT, FOREIGN, APPROVER, "shop_owner", ROLE)}
+
+    @property
+    def issuer(self) -> str:
+        """The identity provider's address and name."""
+        return f"http://127.0.0.1:{self.provider_port}"
+
+    @property
+    def url(self) -> str:
+        """The gateway's API."""
+        return f"https://127.0.0.1:{self.api_port}"
+
+    @property
+    def config(self) -> Path:
+        """The gateway's configuration."""
+        return self.folder / "gatebook.yaml"
+
+    @property
+    def ledger(self) -> Path:
+        """The folder of the book."""
+        return self.folder / "ledger"
+
+    @property
+    def ca(self) -> Path:
+        """The authority that signed the gateway's certificate."""
+        return self.folder / "tls" / "ca.crt"
+
+    @property
+    def target_dsn(self) -> str:
+        """Straight to the database as its owner, past the gateway."""
+        return self.database.dsn(DATABASE, "shop_owner", self.secrets["shop_owner"])
+
+    # Starting -----------------------------------------------------------------------------------------------------------
+
+    def start_database(self) -> None:
+        """PostgreSQL with the shop in it; its own log keeps every statement that reaches it."""
+        settings = {"log_statement": "all", "log_connections": "on"}
+        self.database = EmbeddedPostgres(self.folder / "postgres", settings=settings, roster=self.roster)
+        self.database.start()
+        shop = importlib.resources.files("gatebook.cli.demo").joinpath("shop.sql").read_text()
+        passwords = {"owner_password": self.secrets["shop_owner"], "app_password": self.secrets[ROLE]}
+        self.database.sql(shop, variables=passwords)
+
+    def start_provider(self) -> None:
+        """The identity provider with an agent, a person, and an agent of somebody else's service."""
+        state = self.folder / "provider"
+        clients = [
+            Registration(AGENT, self.secrets[AGENT], AGENT_CLAIMS),
+            Registration(FOREIGN, self.secrets[FOREIGN], AGENT_CLAIMS, (FOREIGN_AUDIENCE,)),
+            Registration(APPROVER, self.secrets[APPROVER], {"kind": "person", "groups": ["dba"]}),
+        ]
+        register(state, clients)
+        argv = [sys.executable, "-m", "gatebook.cli.demo.provider", "--port", str(self.provider_port), "--state", str(state)]
+        running = self._start("provider", argv)
+        self._wait("provider", running, lambda: answers(self.provider_port))
+
+    def start_gateway(self) -> None:
+        """Write its configuration and start it, as ``gatebook serve`` does anywhere."""
+        authority = Authority(self.folder / "tls")
+        authority.certificate("gateway")
+        self._write_policies()
+        secret = self.folder / "secrets" / ROLE
+        secret.parent.mkdir(mode=0o700)
+        write_private(secret, self.secrets[ROLE])
+        self.config.write_text(yaml.safe_dump(self._configuration(secret), sort_keys=False))
+        self.gateway = self._start("gateway", [*gatebook_command(), "serve", "--config", str(self.config)])
+        self._wait("gateway", self.gateway, self._gateway_answers)
+
+    def _start(self, name: str, argv: list[str]) -> Running:
+        return self.roster.start(name, argv, log=self.folder / f"{name}.log", env=clean_environment(), cwd=self.folder)
+
+    def _wait(self, name: str, running: Running, ready: Callable[[], bool]) -> None:
+        if not wait_until(lambda: not running.alive or ready(), READY_SECONDS) or not running.alive:
+            raise PartError(f"{name} did not start; its log says:\n{self.log_tail(name)}")
+
+    def _gateway_answers(self) -> bool:
+        if not answers(self.postgres_port):
+            return False
+        try:
+            return httpx.get(f"{self.url}/readyz", verify=self.trust(), trust_env=False).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def _write_policies(self) -> None:
+        folder = self.folder / "policies"
+        folder.mkdir()
+        for source in importlib.resources.files("gatebook.cli.demo").joinpath("policies").iterdir():
+            if source.name.endswith(".cedar"):
+                (folder / source.name).write_text(source.read_text())
+
+    def _configuration(self, secret: Path) -> dict[str, object]:
+        tls = {"cert": "tls/gateway.crt", "key": "tls/gateway.key"}
+        return {
+            "deployment": "demo",
+            "home": ".",
+            "listeners": {
+                "postgres": {"bind": f"127.0.0.1:{self.postgres_port}", "tls": tls},
+                "api": {"bind": f"127.0.0.1:{self.api_port}", "tls": dict(tls)},
+                "public_url": self.url,
+            },
+            "identity": {
+                "token_seconds": 3600,
+                "providers": [
+                    {
+                        "name": "demo",
+                        "issuer": self.issuer,
+                        "audience": "gatebook",
+                        "groups_claim": "groups",
+                        "kind": {"claim": "kind"},
+                        "attributes": ["agent", "model", "model_version"],
+                    }
+                ],
+            },
+            "targets": [
+                {
+                    "name": "shop",
+                    "protocol": "postgres",
+                    "address": f"127.0.0.1:{self.database.port}",
+                    "database": DATABASE,
+                    "tls": {"mode": "disable"},
+                    "roles": {ROLE: {"password": f"file:{secret}"}},
+                    "default_role": ROLE,
+                    "labels": {"env": "production"},
+                    "masks": ["pii"],
+                }
+            ],
+            "policy": {"folder": "policies"},
+            "masking": {
+                "sets": {"pii": {"columns": ["*.ssn", "*.card", "*.email"], "style": "partial"}},
+                "detectors": "all",
+            },
+            "ledger": {"folder": "ledger", "durability": "writes"},
+        }
+
+    # Talking ------------------------------------------------------------------------------------------------------------
+
+    def trust(self) -> ssl.SSLContext:
+        """Trust in the demo's own authority alone."""
+        return ssl.create_default_context(cafile=str(self.ca))
+
+    def provider_token(self, client: str, audience: str) -> str:
+        """Log in at the provider by client credentials; the access token."""
+        form = {"grant_type": "client_credentials", "audience": audience}
+        answer = httpx.post(f"{self.issuer}/token", data=form, auth=(client, self.secrets[client]), trust_env=False)
+        if answer.status_code != 200:
+            raise PartError(f"the provider gives {client} no token: {answer.text[:200]}")
+        return str(answer.json()["access_token"])
+
+    def gatebook(self, *arguments: str, env: Mapping[str, str] | None = None) -> Answer:
+        """Run the ``gatebook`` command as a user of this gateway."""
+        surroundings = {**clean_environment(), "GATEBOOK_URL": self.url, "GATEBOOK_CA": str(self.ca), **(env or {})}
+        return run([*gatebook_command(), *arguments], surroundings, cwd=self.folder)
+
+    def gateway_token(self, provided: str) -> Answer:
+        """Exchange a provider's token by ``gatebook token``."""
+        return self.gatebook("token", env={"GATEBOOK_PROVIDER_TOKEN": provided})
+
+    def psql_arguments(self) -> list[str]:
+        """An unmodified psql that shows SQLSTATEs; where it goes is in the environment."""
+        return [str(wheel_programs() / "psql"), "-X", "-v", "VERBOSITY=verbose"]
+
+    def psql_environment(self, token: str) -> dict[str, str]:
+        """The agent's way through the gateway."""
+        return {
+            "PGHOST": "127.0.0.1",
+            "PGPORT": str(self.postgres_port),
+            "PGDATABASE": "shop",
+            "PGUSER": ROLE,
+            "PGPASSWORD": token,
+        }
+
+    def psql(self, token: str) -> Psql:
+        """A psql session through the gateway."""
+        return Psql(self.psql_arguments(), self.psql_environment(token))
+
+    def log_tail(self, name: str = "gateway") -> str:
+        """The last lines of a part's log."""
+        path = self.folder / f"{name}.log"
+        return "\n".join(path.read_text(errors="replace").splitlines()[-LOG_TAIL:]) if path.exists() else "(no log)"
+
+    # Keeping and ending -------------------------------------------------------------------------------------------------
+
+    def write_env(self, agent_token: str, approver_token: str) -> Path:
+        """Shell variables for trying it by hand, and for programs that check it."""
+        variables = {
+            "GATEBOOK_URL": self.url,
+            "GATEBOOK_CA": str(self.ca),
+            "GATEBOOK_HOME": str(self.folder),
+            "AGENT_TOKEN": agent_token,
+            "APPROVER_TOKEN": approver_token,
+            **self.psql_environment(agent_token),
+            "TARGET_DSN": self.target_dsn,
+            "PSQL": str(wheel_programs() / "psql"),
+        }
+        lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+        hint = f'# no psql on this machine? export PATH={shlex.quote(str(wheel_programs()))}:"$PATH"'
+        path = self.folder / "env"
+        write_private(path, "\n".join([*lines, hint, ""]))
+        return path
+
+    def stop(self) -> None:
+        """End everything and remove the database's data; the book and the logs stay."""
+        self.roster.stop()
+        shutil.rmtree(self.folder / "postgres", ignore_errors=True)
