@@ -303,11 +303,6 @@ class Config(Part):
         """Where rows are kept."""
         return f"sqlite:///{self.home / 'gatebook.db'}"
 
-    @property
-    def ledger_key(self) -> Path:
-        """The file of the key that signs the ledger's checkpoints."""
-        return self.home / "ledger.key"
-
     def target(self, name: str) -> TargetConfig | None:
         """The target of this name, if there is one."""
         return next((one for one in self.targets if one.name == name), None)

@@ -1,0 +1,111 @@
+"""What every command does the same way: find the config, print tables, times and JSON, and say who asks.
+
+What clients wrote (statements, names, reasons) is shown with its control and bidi characters escaped, so that a listing cannot
+drive the terminal of whoever reads it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gatebook.config import Config, load
+from gatebook.errors import ConfigError
+
+CONFIG_HELP = "The configuration. Else $GATEBOOK_CONFIG, $GATEBOOK_HOME/gatebook.yaml, ./gatebook.yaml."
+HOW_TO_NAME_IT = "give --config FILE or set GATEBOOK_CONFIG"
+PIPED_COLUMNS = 200  # of a table that goes to a file or another program
+
+ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", metavar="FILE", help=CONFIG_HELP, show_default=False)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, exact and complete.")]
+
+
+def find_config(option: Path | None) -> Path:
+    """The config's path: the option's, else by the environment, else in the current folder."""
+    if option is not None:
+        return option
+    if named := os.environ.get("GATEBOOK_CONFIG"):
+        return Path(named)
+    if home := os.environ.get("GATEBOOK_HOME"):
+        return Path(home) / "gatebook.yaml"
+    return Path("gatebook.yaml")
+
+
+def load_config(option: Path | None, *, files: bool = True) -> Config:
+    """The config; its faults go to standard error, one a line, and end the command with 2."""
+    path = find_config(option)
+    try:
+        return load(path, files=files)
+    except ConfigError as error:
+        lost = option is None and not path.exists()
+        complain(ConfigError([f"{path}: no configuration here: {HOW_TO_NAME_IT}"]) if lost else error)
+        raise typer.Exit(2) from None
+
+
+def complain(error: Exception) -> None:
+    """Say on standard error what is wrong; each line of the error is one."""
+    print(escaped(str(error), keep="\n"), file=sys.stderr)
+
+
+def print_json(value: Any) -> None:
+    """JSON on standard output, in ASCII, so that nothing in it can move a terminal."""
+    print(json.dumps(value, indent=2))
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, wraps: str = "") -> None:
+    """A table that fits the terminal; the column named ``wraps`` gives way first and is cut with …"""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPED_COLUMNS
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for heading in headings:
+        gives_way = heading == wraps
+        table.add_column(heading, no_wrap=True, overflow="ellipsis", ratio=1 if gives_way else None, min_width=8)
+    for row in rows:
+        table.add_row(*(Text(escaped(cell)) for cell in row))
+    Console(width=columns, highlight=False).print(table)
+
+
+def escaped(text: str, keep: str = "") -> str:
+    r"""Text with everything that does not print as itself written out, as ``\x1b``."""
+    return "".join(each if each.isprintable() or each in keep else _written_out(each) for each in text)
+
+
+def _written_out(character: str) -> str:
+    return {"\n": "\\n", "\t": "\\t", "\r": "\\r"}.get(character) or character.encode("unicode_escape").decode()
+
+
+def local_time(microseconds: int | None) -> str:
+    """A time as the reader's clock has it."""
+    if microseconds is None:
+        return ""
+    return datetime.fromtimestamp(microseconds / 1_000_000).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def duration(microseconds: int) -> str:
+    """How long: ``4s``, ``2m 05s``, ``3h 07m``, ``2d 04h``."""
+    seconds = max(0, microseconds) // 1_000_000
+    for size, unit, rest_size, rest_unit in ((86_400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
+        if seconds >= size:
+            return f"{seconds // size}{unit} {seconds % size // rest_size:02d}{rest_unit}"
+    return f"{seconds}s"
+
+
+def size(count: int) -> str:
+    """Bytes as people read them."""
+    amount = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} GiB"

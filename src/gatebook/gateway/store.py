@@ -1,0 +1,228 @@
+"""Rows of sessions and their actions: one function, one query. The ledger is the truth; these are for looking at and for kills.
+
+Times are microseconds since 1970, UTC. A kill is a row's wish: whoever runs the session polls for it, ends the session and
+writes who asked into the book.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from gatebook.model import Action, Resource, Session, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRow:
+    """A session as its row has it; ``actions`` is counted while it is live and fixed when it closes."""
+
+    id: str
+    issuer: str
+    subject: str
+    kind: str
+    target: str
+    role: str
+    client_address: str
+    purpose: str
+    opened_at: int
+    closed_at: int | None
+    close_reason: str | None
+    actions: int
+    refused: int
+    bytes_in: int
+    bytes_out: int
+    kill_requested_at: int | None
+    kill_by: str | None
+    kill_reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionRow:
+    """An action as its row has it; ``text`` is covered, ``status`` and ``rows`` are there once it is answered."""
+
+    session: str
+    seq: int
+    at: int
+    step: str
+    verb: str
+    reach: str
+    resources: tuple[Resource, ...]
+    ruling: str
+    rule: str
+    reason: str
+    decision: str
+    text: str
+    status: str | None
+    rows: int | None
+
+
+_COUNTED = """CASE WHEN closed_at IS NULL THEN (SELECT count(*) FROM actions WHERE actions.session = sessions.id)
+       ELSE sessions.actions END AS actions,
+  CASE WHEN closed_at IS NULL
+       THEN (SELECT count(*) FROM actions WHERE actions.session = sessions.id AND ruling NOT IN ('allow', 'mask'))
+       ELSE refused END AS refused"""
+_SESSION = f"""SELECT id, issuer, subject, kind, target, coalesce(role, '') AS role,
+  coalesce(client_address, '') AS client_address, coalesce(purpose, '') AS purpose, opened_at, closed_at, close_reason,
+  {_COUNTED}, bytes_in, bytes_out, kill_requested_at, kill_by, kill_reason
+FROM sessions"""  # noqa: S608 (constants)
+
+
+def open_session(connection: Connection, *, session: Session, role: str) -> None:
+    """A session began."""
+    identity = session.identity
+    connection.execute(
+        text(
+            "INSERT INTO sessions (id, issuer, subject, kind, target, role, client_address, purpose, opened_at)"
+            " VALUES (:id, :issuer, :subject, :kind, :target, :role, :client_address, :purpose, :opened_at)"
+        ),
+        {
+            "id": session.id,
+            "issuer": identity.issuer,
+            "subject": identity.subject,
+            "kind": identity.kind.value,
+            "target": session.target.name,
+            "role": role,
+            "client_address": session.client_address,
+            "purpose": session.purpose,
+            "opened_at": session.opened_at,
+        },
+    )
+
+
+def close_session(
+    connection: Connection, *, session: str, at: int, reason: str, counts: tuple[int, int], sizes: tuple[int, int]
+) -> None:
+    """A session ended, after so many actions and refusals, with so many bytes from and to the client."""
+    connection.execute(
+        text(
+            "UPDATE sessions SET closed_at = :at, close_reason = :reason, actions = :actions, refused = :refused,"
+            " bytes_in = :bytes_in, bytes_out = :bytes_out WHERE id = :id"
+        ),
+        {
+            "id": session,
+            "at": at,
+            "reason": reason,
+            "actions": counts[0],
+            "refused": counts[1],
+            "bytes_in": sizes[0],
+            "bytes_out": sizes[1],
+        },
+    )
+
+
+def close_abandoned(connection: Connection, *, at: int, reason: str) -> int:
+    """Close the rows of sessions that a gateway left open when it died; how many. For the start, before any session opens."""
+    closed = connection.execute(
+        text(
+            "UPDATE sessions SET closed_at = :at, close_reason = :reason,"
+            " actions = (SELECT count(*) FROM actions WHERE actions.session = sessions.id),"
+            " refused = (SELECT count(*) FROM actions WHERE actions.session = sessions.id AND ruling NOT IN ('allow', 'mask'))"
+            " WHERE closed_at IS NULL"
+        ),
+        {"at": at, "reason": reason},
+    )
+    return closed.rowcount
+
+
+def add_action(
+    connection: Connection, *, session: str, action: Action, verdict: Verdict, text_: str, decision: str, at: int
+) -> None:
+    """An action was decided; ``text_`` is its covered text."""
+    connection.execute(
+        text(
+            "INSERT INTO actions (session, seq, at, step, verb, reach, resources, ruling, rule, reason, decision, text)"
+            " VALUES (:session, :seq, :at, :step, :verb, :reach, :resources, :ruling, :rule, :reason, :decision, :text)"
+        ),
+        {
+            "session": session,
+            "seq": action.seq,
+            "at": at,
+            "step": action.step,
+            "verb": action.verb,
+            "reach": action.reach.value,
+            "resources": json.dumps([{"kind": each.kind, "name": each.name} for each in action.resources]),
+            "ruling": verdict.ruling.value,
+            "rule": verdict.rule,
+            "reason": verdict.reason,
+            "decision": decision,
+            "text": text_,
+        },
+    )
+
+
+def finish_action(connection: Connection, *, session: str, seq: int, status: str, rows: int) -> None:
+    """An action was answered."""
+    connection.execute(
+        text("UPDATE actions SET status = :status, rows = :rows WHERE session = :session AND seq = :seq"),
+        {"session": session, "seq": seq, "status": status, "rows": rows},
+    )
+
+
+def list_sessions(
+    connection: Connection, *, live: bool = False, target: str | None = None, subject: str | None = None, limit: int = 50
+) -> list[SessionRow]:
+    """The newest sessions first; only live ones, of a target, of a subject, as asked."""
+    found = connection.execute(
+        text(
+            f"{_SESSION} WHERE (:live = 0 OR closed_at IS NULL) AND (:target IS NULL OR target = :target)"
+            " AND (:subject IS NULL OR subject = :subject) ORDER BY opened_at DESC, id DESC LIMIT :limit"
+        ),
+        {"live": int(live), "target": target, "subject": subject, "limit": limit},
+    )
+    return [SessionRow(**row) for row in found.mappings()]
+
+
+def find_session(connection: Connection, prefix: str) -> list[SessionRow]:
+    """The sessions whose id begins so: none, the one, or the first two of several."""
+    found = connection.execute(
+        text(f"{_SESSION} WHERE substr(id, 1, :length) = :prefix ORDER BY id LIMIT 2"),
+        {"prefix": prefix, "length": len(prefix)},
+    )
+    return [SessionRow(**row) for row in found.mappings()]
+
+
+def actions_of(connection: Connection, session: str) -> list[ActionRow]:
+    """A session's actions in their order."""
+    found = connection.execute(
+        text(
+            "SELECT session, seq, at, step, verb, reach, coalesce(resources, '[]') AS resources,"
+            " coalesce(ruling, '') AS ruling, coalesce(rule, '') AS rule, coalesce(reason, '') AS reason,"
+            " coalesce(decision, '') AS decision,"
+            " coalesce(text, '') AS text, status, rows FROM actions WHERE session = :session ORDER BY seq, at, step"
+        ),
+        {"session": session},
+    )
+    return [_action_row({**row}) for row in found.mappings()]
+
+
+def request_kill(connection: Connection, *, session: str, at: int, by: str, reason: str) -> bool:
+    """Ask for a live session's end. The first to ask is the one who stands in the book; false when it is closed."""
+    asked = connection.execute(
+        text(
+            "UPDATE sessions SET kill_by = coalesce(kill_by, :by), kill_reason = coalesce(kill_reason, :reason),"
+            " kill_requested_at = coalesce(kill_requested_at, :at) WHERE id = :session AND closed_at IS NULL"
+        ),
+        {"session": session, "at": at, "by": by, "reason": reason},
+    )
+    return asked.rowcount == 1
+
+
+def kills_requested(connection: Connection) -> Sequence[tuple[str, str, str]]:
+    """Session, who asked and why, for every live session that somebody wants ended."""
+    found = connection.execute(
+        text(
+            "SELECT id, kill_by, kill_reason FROM sessions"
+            " WHERE kill_requested_at IS NOT NULL AND closed_at IS NULL ORDER BY kill_requested_at"
+        )
+    )
+    return [(row.id, row.kill_by or "", row.kill_reason or "") for row in found]
+
+
+def _action_row(row: Mapping[str, Any]) -> ActionRow:
+    named = json.loads(str(row["resources"]))
+    resources = tuple(Resource(kind=each["kind"], name=each["name"]) for each in named)
+    return ActionRow(**{**row, "resources": resources})
