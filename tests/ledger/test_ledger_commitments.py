@@ -25,7 +25,7 @@ def engine(tmp_path):
 
 def salts(engine):
     with engine.connect() as connection:
-        return dict(connection.execute(text("SELECT subject, salt FROM salts")).tuples().all())
+        return {row.subject: row.salt for row in connection.execute(text("SELECT subject, salt FROM salts"))}
 
 
 def test_a_commitment_is_the_hmac_of_the_value_under_the_subjects_salt(engine):

@@ -24,7 +24,7 @@ from tests.ledger.books import (
 from gatebook.errors import LedgerError
 from gatebook.ledger import scribe
 from gatebook.ledger.keys import load_or_create
-from gatebook.ledger.log import SMALLEST_SEGMENT
+from gatebook.ledger.log import HEARTBEAT_SIDS, SMALLEST_SEGMENT
 from gatebook.model import Entry
 
 
@@ -168,14 +168,29 @@ async def test_an_entry_that_cannot_stand_is_refused_alone(tmp_path, entry, said
     intact(tmp_path)
 
 
-def test_sessions_have_a_limit_that_a_heartbeat_can_list():
-    writer = scribe.Scribe(ORIGIN, KEY, lambda: 1, scribe.Past())
-    for n in range(scribe.OPEN_SESSIONS):
-        writer.compose("session.open", {"sid": f"{n:036d}"}, n)
+async def test_many_open_sessions_take_a_heartbeat_of_several_parts(tmp_path):
+    log = open_log(tmp_path, heartbeat_seconds=0.2)
+    count = 2 * HEARTBEAT_SIDS + 5
+    await asyncio.gather(*(log.append(opening(f"{n:036d}"), durable=False) for n in range(count)))
+    while not any(beat["parts"] == 3 for beat in told(tmp_path, "log.heartbeat")):
+        await log.append(exception("until a heartbeat came by"), durable=True)
+    log.close()
+    beats = [beat for beat in told(tmp_path, "log.heartbeat") if beat["parts"] == 3]
+    assert [(beat["part"], len(beat["open_sids"])) for beat in beats[:3]] == [(1, HEARTBEAT_SIDS), (2, HEARTBEAT_SIDS), (3, 5)]
+    intact(tmp_path)
+
+
+def test_sessions_have_a_limit():
+    past = scribe.Past(sessions=dict.fromkeys(map(str, range(scribe.OPEN_SESSIONS)), 1))
     with pytest.raises(LedgerError, match="limit"):
-        writer.compose("session.open", {"sid": "one-more"}, 0)
-    data, _ = writer.compose("log.heartbeat", {"open_sids": writer.open_sids, "last_cosigned": 0}, 0)
-    assert len(json.loads(data)["open_sids"]) == scribe.OPEN_SESSIONS
+        scribe.Scribe(ORIGIN, KEY, lambda: 1, past).compose("session.open", {"sid": "one-more"}, 0)
+
+
+def test_the_log_tells_how_far_it_is_synced(tmp_path):
+    log = open_log(tmp_path)
+    receipt = log.append_now(exception("durable"), durable=True)
+    assert log.synced == receipt.index + 1
+    log.close()
 
 
 def test_time_never_goes_back_even_when_the_clock_does(tmp_path):

@@ -267,7 +267,7 @@ def signed(folder, change):
         ),
         ("session.open", opening("s").fields),
         ("exception", exception("e").fields),
-        ("log.heartbeat", {"open_sids": ["s"], "last_cosigned": 0}),
+        ("log.heartbeat", {"open_sids": ["s"], "part": 1, "parts": 1, "last_cosigned": 0}),
         ("session.close", closing("s").fields),
         ("log.close", {"size": 5}),
     ]

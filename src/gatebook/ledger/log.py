@@ -40,6 +40,7 @@ from gatebook.model import Entry
 
 SYNC_SECONDS = 0.05  # longest an entry that need not be durable stays unsynced
 BATCH = 4096  # entries of one batch, so that nobody waits for an endless one
+HEARTBEAT_SIDS = 1000  # listed in one heartbeat entry; more sessions take further parts
 WAITING = 65_536  # entries that may wait for the writer; beyond it the disk is too slow to go on
 SMALLEST_SEGMENT = HEADER.size + LONGEST
 
@@ -269,7 +270,10 @@ class Log:
         self._checkpoint_at = time.monotonic() + self._checkpoint_seconds
 
     def _heartbeat(self, now: float) -> None:
-        self._own("log.heartbeat", {"open_sids": self._scribe.open_sids, "last_cosigned": 0})
+        sids = self._scribe.open_sids
+        parts = [sids[start : start + HEARTBEAT_SIDS] for start in range(0, len(sids), HEARTBEAT_SIDS)] or [[]]
+        for part, some in enumerate(parts, 1):
+            self._own("log.heartbeat", {"open_sids": some, "part": part, "parts": len(parts), "last_cosigned": 0})
         self._heartbeat_at = now + self._heartbeat_seconds
 
     def _start(self, found: Found) -> None:

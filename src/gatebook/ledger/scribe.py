@@ -18,7 +18,7 @@ from gatebook.ledger.entries import VERSION, canonical, uuid7
 from gatebook.ledger.keys import raw_public
 from gatebook.model import Receipt
 
-OPEN_SESSIONS = 1500  # so that a heartbeat with every open session fits into one entry
+OPEN_SESSIONS = 100_000  # more than a gateway serves, and few enough to be listed by every heartbeat
 SID_CHARACTERS = 36  # a UUID
 SEAL_PREFIX = b"log.seal/v1\n"
 

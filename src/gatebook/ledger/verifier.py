@@ -542,6 +542,7 @@ class Reading:
         self._report = report
         self._sessions: dict[str, int] = {}
         self._left_open: set[str] = set()
+        self._told: set[str] = set()  # by the parts of a heartbeat so far
         self._odd: set[str] = set()  # sessions that the last heartbeat told otherwise than the log
         self._epoch = 0
         self._sealing: bytes | None = None
@@ -606,8 +607,10 @@ class Reading:
         if quiet > QUIET_SECONDS:
             self._report.notes.append(f"no heartbeat for {quiet} s before {when(fields['time'])}")
         self._heartbeat = fields["time"]
-        told = set(fields["open_sids"])
-        odd = told ^ set(self._sessions)
+        self._told = (self._told if fields["part"] > 1 else set()) | set(fields["open_sids"])
+        if fields["part"] < fields["parts"]:
+            return
+        odd = self._told ^ set(self._sessions)
         news, self._odd = sorted(odd - self._odd), odd
         if news:
             raise ValueError(f"the heartbeat's list of open sessions is not what the log says: {', '.join(news[:5])}")
