@@ -1,0 +1,57 @@
+# Needs python3 >= 3.11, make and coreutils. Everything else is installed into .venv, by hash.
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+DEMO := $(BIN)/gatebook demo
+QUICK := ruff format mypy imports unit
+
+.PHONY: help
+help: ## Show this list
+	@echo "make ..."
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | while IFS='|' read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
+
+.PHONY: demo
+demo: install ## Play the main job end to end on real parts; KEEP=1 leaves it running, ACTS="..." adds acts
+	@$(DEMO) $(if $(filter-out 0,$(KEEP)),--keep) $(if $(strip $(ACTS)),--acts "$(strip $(ACTS))")
+
+.PHONY: demo-stop
+demo-stop: install ## End what `make demo KEEP=1` left running
+	@$(DEMO) --stop
+
+.PHONY: check
+check: install ## Style, types, import contracts, unit and property tests; about a minute
+	@for step in $(QUICK); do printf '== %s\n' "$$step"; $(MAKE) "check-$$step" || exit 1; done
+
+.PHONY: test
+test: install ## All of it: sets up what is missing, then check, then real clients against real servers
+	@scripts/testbed
+	@$(MAKE) check
+	@printf '== real clients\n'
+	@$(BIN)/pytest -m real
+
+.PHONY: lock
+lock: install ## Renew requirements.lock from pyproject.toml
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
+		--extra demo --extra test pyproject.toml -o requirements.lock
+
+.PHONY: clean
+clean: ## Remove the environment, the demo's files and caches
+	@if [ -e .demo/run.json ] && [ -x $(BIN)/gatebook ]; then $(DEMO) --stop; fi
+	@rm -rf .venv .demo .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: install
+install:
+	@scripts/bootstrap
+
+.PHONY: check-ruff check-format check-mypy check-imports check-unit
+check-ruff:
+	@$(BIN)/ruff check --quiet
+check-format:
+	@$(BIN)/ruff format --check --quiet
+check-mypy:
+	@$(BIN)/mypy
+check-imports:
+	@$(BIN)/lint-imports
+check-unit:
+	@$(BIN)/pytest -m "not real"
