@@ -1,0 +1,141 @@
+"""What can a text of SQL do? ``read`` answers from the text alone, by PostgreSQL's own grammar.
+
+    text -> grammar (libpg_query) -> one tree per statement -> walk: queries, utilities -> deeds, outputs, moves
+
+- ``grammar`` parses, within limits of length and depth; ``lexer`` finds tokens.
+- ``walk`` follows expressions and calls, ``queries`` SELECT and the writes, ``utilities`` everything else.
+- ``conditions`` tells whether a WHERE narrows anything, ``outputs`` where the values of a select list come from.
+- ``functions``, ``settings`` and ``catalog_relations`` are the reviewed tables of what the server brings along.
+
+Closed unless proven open: a text that does not parse, is too long or too deep, or holds anything that no table knows has the
+deed ``sql.unknown``, whatever else it has. Nothing here knows the catalog, the policy or the session: names are as the text says them,
+triggers, rules, views, casts and operators of the target's own are not seen. docs/what-a-statement-can-do.md says all of it.
+
+Pure: the same text and the same prepared statements give the same reading, and no text makes it raise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from types import MappingProxyType
+
+from gatebook.model import Deed, Resource
+from gatebook.protocols.postgres import grammar, lexer
+from gatebook.protocols.postgres.outputs import clean
+from gatebook.protocols.postgres.reading import FACTS, VERBS, Reading, Statement
+from gatebook.protocols.postgres.utilities import Utilities
+from gatebook.protocols.postgres.walk import TARGET, Node, read_verb
+
+KEPT_READINGS = 4096
+KEPT_CHARACTERS = 4096  # longer texts are read each time: 4096 of them would be too much to keep
+SHOWN_CHARACTERS = 256 * 1024  # a text without its literals is for people
+
+NONE_PREPARED: Mapping[str, Reading] = MappingProxyType({})
+HIDDEN = "…"
+
+
+def read(text: str, prepared: Mapping[str, Reading] = NONE_PREPARED) -> Reading:
+    """Read a text of SQL. ``prepared`` are the session's prepared statements by name, which EXECUTE may run."""
+    reading = _kept(text) if len(text) <= KEPT_CHARACTERS else _read(text, NONE_PREPARED)
+    if prepared and any(statement.executes is not None for statement in reading.statements):
+        return _read(text, prepared)
+    return reading
+
+
+def normalise(text: str) -> str:
+    """The text without its literals (``$1``, ``$2`` …) and comments, or ``…`` where they could not all be told."""
+    if len(text) > SHOWN_CHARACTERS or "\0" in text or read(text).error:
+        return HIDDEN
+    try:
+        shown = lexer.without_literals(text.encode())
+    except UnicodeEncodeError:
+        return HIDDEN
+    return HIDDEN if shown is None else shown
+
+
+@lru_cache(maxsize=KEPT_READINGS)
+def _kept(text: str) -> Reading:
+    return _read(text, NONE_PREPARED)
+
+
+def _read(text: str, prepared: Mapping[str, Reading]) -> Reading:
+    try:
+        return _read_tree(text, grammar.parse(text), prepared)
+    except RecursionError:
+        return Reading(text, (_unknown(grammar.TOO_DEEP),))
+
+
+def _read_tree(text: str, tree: grammar.Tree, prepared: Mapping[str, Reading]) -> Reading:
+    if tree.why:
+        return Reading(text, (_unknown(tree.why),), tree.error, tree.position)
+    names = dict(prepared)
+    statements: list[Statement] = []
+    for raw in tree.statements:
+        statement = read_node(raw["stmt"], len(tree.statements), names)
+        statements.append(statement)
+        _remember(names, text, statement)
+    return Reading(text, tuple(statements) or (_empty(),))
+
+
+def _remember(names: dict[str, Reading], text: str, statement: Statement) -> None:
+    """What PREPARE and DEALLOCATE mean for the statements after them in the same text."""
+    if statement.prepares is not None:
+        names[statement.prepares] = Reading(text, (statement,))
+    if statement.forgets == "*":
+        names.clear()
+    elif statement.forgets is not None:
+        names.pop(statement.forgets, None)
+
+
+def read_node(node: Node, count: int, prepared: Mapping[str, Reading]) -> Statement:
+    """Read one statement's tree, of ``count`` in its text."""
+    walk = Utilities(prepared)
+    kind, body = next(iter(node.items()))
+    outputs = walk.statement(kind, body)
+    for relation in dict.fromkeys(walk.reads):
+        verb = read_verb(relation)
+        walk.do(verb, TARGET if verb == "sql.session" else walk.table(relation))
+    return Statement(
+        deeds=tuple(_deeds({**walk.deeds, **walk.calls}, _facts(walk, count))),
+        outputs=outputs,
+        relations=frozenset(walk.relations),
+        moves=clean(walk.moves) if walk.moves else frozenset(),
+        prepares=walk.prepares,
+        executes=walk.executes,
+        forgets=walk.forgets,
+    )
+
+
+Facts = dict[str, bool | int | str | frozenset[str]]
+
+
+def _facts(walk: Utilities, count: int) -> Facts:
+    return {
+        "tables": frozenset(walk.tables),
+        "columns": frozenset(walk.columns),
+        "functions": frozenset(walk.functions),
+        "has_where": False,
+        "statements": count,
+        "setting": walk.setting,
+        "copies_to": walk.copies_to,
+        "why_unknown": walk.why,
+        "moves_masked": False,
+    }
+
+
+def _deeds(done: Mapping[tuple[str, Resource], bool | None], facts: Facts) -> Iterable[Deed]:
+    for (verb, resource), where in done.items():
+        own = {**facts, "has_where": True} if where else facts
+        yield Deed(verb=verb, reach=VERBS[verb], resource=resource, facts=own)
+
+
+def _unknown(why: str) -> Statement:
+    deed = Deed(verb="sql.unknown", reach=VERBS["sql.unknown"], resource=TARGET, facts={**FACTS, "why_unknown": why})
+    return Statement((deed,), None, frozenset())
+
+
+def _empty() -> Statement:
+    """A text without a statement: the server answers that it was empty."""
+    deed = Deed(verb="sql.session", reach=VERBS["sql.session"], resource=TARGET, facts={**FACTS, "statements": 0})
+    return Statement((deed,), (), frozenset())

@@ -1,0 +1,281 @@
+"""One walk over a statement's parse tree: what it names, calls and does, and where the values of an expression come from.
+
+The walk is closed: a node of a kind that is in no list here or in ``queries`` and ``utilities`` makes the statement unknown. Expressions
+are walked with a stack of their own; only queries inside queries recurse, and what is too deep for that ends as unknown too.
+The tree is libpg_query's JSON: a node of any kind is ``{"Kind": {fields}}``, a field of a fixed kind holds its fields directly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from gatebook.model import Resource
+from gatebook.protocols.postgres import catalog_relations, functions, settings
+from gatebook.protocols.postgres.outputs import ANY, Flow, Rows, Scope, united
+from gatebook.protocols.postgres.reading import Relation
+
+Node = dict[str, Any]
+TARGET = Resource(kind="target", name="")
+
+# Kinds that do nothing themselves: what stands below them is walked.
+PLAIN: frozenset[str] = frozenset(
+    (
+        "A_ArrayExpr A_Const A_Indices A_Star Alias ArrayExpr BitString BoolExpr Boolean BooleanTest CTECycleClause CTESearchClause "
+        "CaseExpr CaseWhen CoalesceExpr CollateClause ColumnDef CurrentOfExpr DefElem Float GroupingFunc GroupingSet IndexElem InferClause "
+        "Integer JsonAggConstructor JsonArgument JsonArrayAgg JsonArrayConstructor JsonArrayQueryConstructor JsonBehavior JsonFormat "
+        "JsonFuncExpr JsonIsPredicate JsonKeyValue JsonObjectAgg JsonObjectConstructor JsonOutput JsonParseExpr JsonReturning "
+        "JsonScalarExpr JsonSerializeExpr JsonTableColumn JsonTablePathSpec JsonValueExpr List MergeSupportFunc MinMaxExpr "
+        "MultiAssignRef NamedArgExpr NullTest ParamRef RangeTableFuncCol ResTarget ReturningOption RowExpr SQLValueFunction SetToDefault "
+        "SortBy String TypeCast TypeName WindowDef XmlExpr XmlSerialize"
+    ).split()
+)
+
+
+class Walk:
+    """What is found in one statement. Owned by the reader of that statement, used once."""
+
+    def __init__(self) -> None:
+        self.deeds: dict[tuple[str, Resource], bool | None] = {}
+        self.calls: dict[tuple[str, Resource], bool | None] = {}
+        self.reads: list[Relation] = []
+        self.relations: set[Relation] = set()
+        self.tables: set[str] = set()
+        self.columns: set[str] = set()
+        self.functions: set[str] = set()
+        self.moves: set[str] = set()
+        self.why = ""
+        self.setting = ""
+        self.copies_to = ""
+
+    # Noting ---------------------------------------------------------------------------------------------------------
+
+    def do(self, verb: str, resource: Resource = TARGET, where: bool | None = None) -> None:
+        """Note a deed. Of several on the same relation, one without a condition leaves them all without."""
+        known = self.deeds.get((verb, resource))
+        self.deeds[verb, resource] = where if known is None or where is None else known and where
+
+    def call(self, verb: str, resource: Resource = TARGET) -> None:
+        """Note what a function does, which happens wherever the function stands."""
+        self.calls[verb, resource] = None
+
+    def unknown(self, why: str) -> None:
+        """Note that something cannot be told; the first reason stands."""
+        self.why = self.why or why
+        self.calls["sql.unknown", TARGET] = None
+
+    def touch(self, body: Node) -> Resource:
+        """Note a relation that the statement changes or defines, and make a resource of it."""
+        relation = named(body)
+        self.relations.add(relation)
+        return self.table(relation)
+
+    def table(self, relation: Relation) -> Resource:
+        """A relation as a resource, noted among the tables."""
+        name = str(relation)
+        self.tables.add(name)
+        return Resource(kind="table", name=name)
+
+    def move(self, flow: Flow) -> None:
+        """Note that values flow somewhere other than the answer."""
+        self.moves |= flow.columns
+        if not flow.certain:
+            self.moves.add(ANY)
+
+    # Expressions ----------------------------------------------------------------------------------------------------
+
+    def flow(self, root: Any, scope: Scope) -> Flow:
+        """Walk an expression, or a list of them, and say where its value comes from."""
+        flow = Flow()
+        stack = [root]
+        while stack:
+            item = stack.pop()
+            if type(item) is list:
+                stack.extend(item)
+                continue
+            for key, value in item.items():
+                if key >= "a":
+                    if type(value) is dict or type(value) is list:
+                        stack.append(value)
+                elif key in _HANDLERS:
+                    _HANDLERS[key](self, value, scope, flow, stack)
+                elif key in PLAIN:
+                    stack.append(value)
+                else:
+                    self.node(key, value, scope, flow)
+        return flow
+
+    def node(self, kind: str, body: Node, scope: Scope, flow: Flow) -> None:
+        """A node that is neither plain nor an expression: a query, or something nobody here knows."""
+        flow.certain = False
+        self.unknown(f"a {kind} is not known")
+
+    def query(self, kind: str, body: Node, scope: Scope | None) -> Rows:
+        """Walk a query inside an expression; ``queries`` knows how."""
+        raise NotImplementedError
+
+    def _column(self, body: Node, scope: Scope, flow: Flow, stack: list[Any]) -> None:
+        names = field_names(body["fields"])
+        self.columns.update(names[-1:])
+        if len(names) == 1:
+            found = scope.column(names[0]) if names[0] != ANY else united(source.whole() for source in scope.all())
+            if any(names[0] in level.sources for level in levels(scope)):
+                self.columns.add(ANY)
+        else:
+            found = self._qualified(names, scope)
+        flow.add(found)
+
+    def _qualified(self, names: list[str], scope: Scope) -> Flow:
+        name = names[-1]
+        source = scope.source(names[-2])
+        if source is None:
+            return united([scope.column(names[0]), Flow({ANY}, False)])
+        if name == ANY:
+            return source.whole()
+        found = source.find(name)
+        if name in functions.TAKES_ROW and (found is None or source.passes):
+            self.columns.add(ANY)
+            return united([source.whole(), Flow({name})])
+        return found if found is not None else united([source.whole(), Flow({name}, False)])
+
+    def _indirection(self, body: Node, scope: Scope, flow: Flow, stack: list[Any]) -> None:
+        """``(c).ssn``, ``a[1]``: a field of a row could also be a function of it."""
+        stack.append(body["arg"])
+        for step in body["indirection"]:
+            if "String" in step:
+                self.columns.add(step["String"].get("sval", ""))
+            elif "A_Star" in step:
+                self.columns.add(ANY)
+            else:
+                stack.append(step)
+
+    def _function(self, body: Node, scope: Scope, flow: Flow, stack: list[Any]) -> None:
+        *qualifier, name = field_names(body["funcname"])
+        schema = qualifier[-1] if qualifier else None
+        verb = functions.verb_of(schema, name)
+        if verb == "":
+            stack.append(body)
+            return
+        full = f"{schema}.{name}" if schema else name
+        arguments = self.flow(
+            [part for key, part in body.items() if key != "funcname" and isinstance(part, (dict, list))], scope
+        )
+        flow.add(arguments)
+        self.functions.add(full)
+        self.move(arguments)
+        if name == "set_config" and schema in (None, "pg_catalog"):
+            self._set_config(body)
+        elif verb == "sql.unknown":
+            flow.certain = False
+            self.unknown(f"calls {full}, which is not known")
+        else:
+            self.call(verb, _sequence(body) if verb == "sql.sequence" else TARGET)
+
+    def _set_config(self, body: Node) -> None:
+        arguments = body.get("args", [])
+        name = literal(arguments[0]) if len(arguments) == 3 and "func_variadic" not in body else None
+        if name is None or any("NamedArgExpr" in argument for argument in arguments):
+            self.unknown("calls set_config for a setting that the text does not name")
+            return
+        self.setting = name.lower()
+        self.call("sql.session" if settings.harmless(name, literal(arguments[1])) else "sql.setting")
+
+    def _operator(self, body: Node, scope: Scope, flow: Flow, stack: list[Any]) -> None:
+        self.check_operator(body.get("name", ()))
+        stack.extend(body[side] for side in ("lexpr", "rexpr") if side in body)
+
+    def check_operator(self, name: Any) -> None:
+        """An operator of a schema other than pg_catalog is somebody's function."""
+        if len(name) > 1 and name[0]["String"]["sval"] != "pg_catalog":
+            operator = ".".join(field_names(name))
+            self.functions.add(operator)
+            self.unknown(f"uses operator {operator}, which is not known")
+
+    def _sublink(self, body: Node, scope: Scope, flow: Flow, stack: list[Any]) -> None:
+        self.check_operator(body.get("operName", ()))
+        if "testexpr" in body:
+            stack.append(body["testexpr"])
+        kind, query = next(iter(body["subselect"].items()))
+        flow.add(united(self.query(kind, query, scope).outputs))
+
+    def _sort(self, body: Node, scope: Scope, flow: Flow, stack: list[Any]) -> None:
+        self.check_operator(body.get("useOp", ()))
+        stack.append(body["node"])
+
+    def _leaf(self, body: Node, scope: Scope, flow: Flow, stack: list[Any]) -> None:
+        """Nothing below matters."""
+
+    def _cast(self, body: Node, scope: Scope, flow: Flow, stack: list[Any]) -> None:
+        stack.append(body["arg"])
+        if "typmods" in body["typeName"]:
+            stack.append(body["typeName"]["typmods"])
+
+    def _query(self, body: Node, scope: Scope, flow: Flow, stack: list[Any]) -> None:
+        flow.add(united(self.query("SelectStmt", body, scope).outputs))
+
+
+def levels(scope: Scope) -> list[Scope]:
+    """This scope and those around it."""
+    found: list[Scope] = []
+    level: Scope | None = scope
+    while level is not None:
+        found.append(level)
+        level = level.parent
+    return found
+
+
+def field_names(fields: list[Node]) -> list[str]:
+    """The parts of a dotted name; "*" for a star, "" for a subscript."""
+    return [part["String"].get("sval", "") if "String" in part else ANY if "A_Star" in part else "" for part in fields]
+
+
+def named(body: Node) -> Relation:
+    """A RangeVar as a relation."""
+    return Relation(body.get("schemaname"), body.get("relname", ""))
+
+
+def alias_of(body: Node) -> tuple[str, list[str]]:
+    """The alias of a FROM item and the column names it gives; "" when it has none."""
+    alias = body.get("alias")
+    if alias is None:
+        return "", []
+    return alias["aliasname"], field_names(alias.get("colnames", []))
+
+
+def literal(node: Node) -> str | None:
+    """The text of a string constant, through casts; None for anything else."""
+    while "TypeCast" in node:
+        node = node["TypeCast"]["arg"]
+    constant = node.get("A_Const")
+    if constant is None or "sval" not in constant:
+        return None
+    return str(constant["sval"].get("sval", ""))
+
+
+def _sequence(body: Node) -> Resource:
+    arguments = body.get("args") or [{}]
+    name = literal(arguments[0])
+    return Resource(kind="table", name=name) if name and all(part.isidentifier() for part in name.split(".")) else TARGET
+
+
+def read_verb(relation: Relation) -> str:
+    """The verb of reading a relation."""
+    if catalog_relations.is_protected(relation):
+        return "sql.protected"
+    return "sql.session" if catalog_relations.is_system(relation) else "sql.select"
+
+
+_Handler = Callable[[Walk, Node, Scope, Flow, list[Any]], None]
+_HANDLERS: dict[str, _Handler] = {
+    "ColumnRef": Walk._column,
+    "A_Const": Walk._leaf,
+    "ParamRef": Walk._leaf,
+    "String": Walk._leaf,
+    "A_Expr": Walk._operator,
+    "A_Indirection": Walk._indirection,
+    "FuncCall": Walk._function,
+    "SubLink": Walk._sublink,
+    "SortBy": Walk._sort,
+    "TypeCast": Walk._cast,
+    "SelectStmt": Walk._query,
+}
