@@ -10,6 +10,7 @@ import subprocess
 import termios
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -86,11 +87,9 @@ class Psql:
         end = f"--answered-{self.pid}-{self._asked}--"
         stdin = self._process.stdin
         assert stdin is not None  # noqa: S101  # a pipe was asked for
-        try:
+        with suppress(BrokenPipeError):  # it has ended; what it said last is still to be read
             stdin.write(f"{text}\n\\echo {end}\n".encode())
             stdin.flush()
-        except BrokenPipeError:
-            pass
         return self._until(end.encode()).strip("\n")
 
     def _until(self, end: bytes) -> str:
@@ -114,7 +113,8 @@ class Psql:
     def close(self) -> int:
         """End the session as ``\\q`` does; the exit status."""
         if self._process.stdin is not None:
-            self._process.stdin.close()
+            with suppress(BrokenPipeError):  # it has ended by itself
+                self._process.stdin.close()
         try:
             status = self._process.wait(ANSWER_SECONDS)
         except subprocess.TimeoutExpired:

