@@ -6,12 +6,16 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+
+from gatebook.config import Provider
+from gatebook.config.values import Context
 
 ISSUER = "https://issuer.test"
 AUDIENCE = "gatebook"
@@ -26,6 +30,13 @@ ED_KEY = ed25519.Ed25519PrivateKey.generate()
 
 _HASHES = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
 _CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
+
+
+def provider(**changes: Any) -> Provider:
+    """The provider as the configuration has it."""
+    base: dict[str, Any] = {"name": "demo", "issuer": ISSUER, "audience": AUDIENCE, "attributes": ("model",)}
+    alone = Context(folder=Path(), files=False, mask_sets=frozenset(), target_names=(), provider_names=(), issuers=())
+    return Provider.model_validate(base | {"kind": {"claim": "kind"}} | changes, context={"config": alone})
 
 
 def b64(data: bytes) -> str:

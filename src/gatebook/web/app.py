@@ -1,0 +1,151 @@
+"""The HTTP API, version 1. It tells the unauthenticated how to prove who they are, and nothing about targets.
+
+GET  /healthz          the process answers
+GET  /readyz           ledger and database can be written
+GET  /api/v1/about     version, identity providers, where tokens are exchanged
+POST /api/v1/token     a provider's token for a gateway token (exchange.py)
+GET  /api/v1/whoami    who the bearer token proves
+GET  /api/v1/targets   the targets this identity may open, and where
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from gatebook import __version__
+from gatebook.config import Config
+from gatebook.identity.prove import Prover
+from gatebook.identity.tokens import GatewayTokens
+from gatebook.model import Identity
+from gatebook.web.access import Door
+from gatebook.web.exchange import exchange
+from gatebook.web.guard import Guard, on_fault
+from gatebook.web.problems import Problem, on_http_exception, on_problem
+
+MayOpen = Callable[[Identity, str], bool]
+
+
+def make_app(
+    config: Config,
+    engine: Engine,
+    prover: Prover,
+    tokens: GatewayTokens,
+    *,
+    ledger_ok: Callable[[], bool],
+    may_open: MayOpen,
+    door: Door | None = None,
+) -> Starlette:
+    """The API's app. ``may_open`` says whether an identity may open the target of that name; ``door`` is for other clocks."""
+    api = _Api(config, engine, door or Door(prover), tokens, ledger_ok, may_open)
+    return Starlette(
+        routes=[
+            Route("/healthz", api.healthz),
+            Route("/readyz", api.readyz),
+            Route("/api/v1/about", api.about),
+            Route("/api/v1/token", api.token, methods=["POST"]),
+            Route("/api/v1/whoami", api.whoami),
+            Route("/api/v1/targets", api.targets),
+        ],
+        middleware=[Middleware(Guard)],
+        exception_handlers={Problem: on_problem, HTTPException: on_http_exception, Exception: on_fault},
+    )
+
+
+class _Api:
+    def __init__(
+        self,
+        config: Config,
+        engine: Engine,
+        door: Door,
+        tokens: GatewayTokens,
+        ledger_ok: Callable[[], bool],
+        may_open: MayOpen,
+    ) -> None:
+        self._config = config
+        self._engine = engine
+        self._door = door
+        self._tokens = tokens
+        self._ledger_ok = ledger_ok
+        self._may_open = may_open
+
+    async def healthz(self, _request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def readyz(self, _request: Request) -> Response:
+        """Names the part that fails and no more: anybody may ask."""
+        parts = {"ledger": self._ledger_ok(), "database": await asyncio.to_thread(self._database_ok)}
+        failed = [name for name, ok in parts.items() if not ok]
+        if failed:
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"not ready: {', '.join(failed)}")
+        return JSONResponse({"status": "ok"})
+
+    async def about(self, _request: Request) -> Response:
+        providers = self._config.identity.providers
+        return JSONResponse(
+            {
+                "name": "gatebook",
+                "version": __version__,
+                "token_path": "/api/v1/token",
+                "providers": [{"name": one.name, "issuer": one.issuer, "audience": one.audience} for one in providers],
+            }
+        )
+
+    async def token(self, request: Request) -> Response:
+        return await exchange(request, self._door, self._tokens, self._config.identity.token_seconds)
+
+    async def whoami(self, request: Request) -> Response:
+        identity = await self._door.bearer(request)
+        attributes = {name: {"value": one.value, "attested": one.attested} for name, one in identity.attributes.items()}
+        return JSONResponse(
+            {
+                "subject": identity.subject,
+                "issuer": identity.issuer,
+                "kind": identity.kind,
+                "groups": sorted(identity.groups),
+                "attributes": attributes,
+                "on_behalf_of": identity.on_behalf_of,
+                "proven_at": identity.proven_at,
+                "expires_at": identity.expires_at,
+            }
+        )
+
+    async def targets(self, request: Request) -> Response:
+        identity = await self._door.bearer(request)
+        open_to = [one for one in self._config.targets if self._may_open(identity, one.name)]
+        listed = [self._place(one.name, one.protocol, identity) for one in open_to]
+        return JSONResponse({"targets": [place for place in listed if place is not None]})
+
+    def _place(self, name: str, protocol: str, identity: Identity) -> dict[str, object] | None:
+        """Where a client finds a target: the gateway's public host, the port of the listener for its protocol."""
+        listeners = self._config.listeners
+        listener = listeners.postgres if protocol == "postgres" else None
+        if listener is None:
+            return None
+        return {
+            "name": name,
+            "protocol": protocol,
+            "host": urlsplit(listeners.public_url).hostname,
+            "port": listener.bind.port,
+            "tls": listener.tls is not None,
+            "user": identity.subject,
+        }
+
+    def _database_ok(self) -> bool:
+        try:
+            with self._engine.connect() as connection:
+                connection.execute(text("SELECT count(*) FROM alembic_version"))
+        except SQLAlchemyError:
+            return False
+        return True

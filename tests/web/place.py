@@ -1,0 +1,106 @@
+"""A small Gatebook for tests of the API: a configuration on disk, a database, an issuer in memory, and clocks that stand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+from sqlalchemy import Engine
+from starlette.applications import Starlette
+from tests.identity.issuer import AUDIENCE, ISSUER, NOW, Clock, Issuer
+
+from gatebook import config as configuration
+from gatebook.db import engine, migrate
+from gatebook.identity.oidc import Verifier
+from gatebook.identity.prove import Prover
+from gatebook.identity.tokens import GatewayTokens
+from gatebook.model import Identity
+from gatebook.web.access import Door
+from gatebook.web.app import make_app
+
+
+def describe(folder: Path, **changes: Any) -> configuration.Config:
+    """A configuration with two targets; ``changes`` replace whole top-level keys."""
+    (folder / "policies").mkdir(exist_ok=True)
+    (folder / "policies" / "all.cedar").write_text('@id("all")\npermit(principal, action, resource);\n')
+    target = {"protocol": "postgres", "address": "127.0.0.1:1", "tls": {"mode": "disable"}, "default_role": "app"}
+    target |= {"database": "shop", "roles": {"app": {"password": "env:NOWHERE"}}}
+    described: dict[str, Any] = {
+        "deployment": "test",
+        "home": ".",
+        "listeners": {
+            "postgres": {"bind": "127.0.0.1:15432"},
+            "api": {"bind": "127.0.0.1:18443"},
+            "public_url": "http://127.0.0.1:18443",
+        },
+        "identity": {
+            "token_seconds": 300,
+            "providers": [
+                {
+                    "name": "demo",
+                    "issuer": ISSUER,
+                    "audience": AUDIENCE,
+                    "groups_claim": "groups",
+                    "kind": {"claim": "kind"},
+                    "attributes": ["model"],
+                }
+            ],
+        },
+        "targets": [{"name": "shop", **target}, {"name": "vault", **target}],
+        "policy": {"folder": "policies"},
+        "ledger": {"folder": "ledger"},
+    }
+    path = folder / "gatebook.yaml"
+    path.write_text(yaml.safe_dump(described | changes))
+    path.chmod(0o600)
+    return configuration.load(path)
+
+
+@dataclass
+class Place:
+    """What a test may turn: the issuer, the clocks, what the ledger says, who may open what."""
+
+    config: configuration.Config
+    source: Engine
+    tokens: GatewayTokens
+    issuer: Issuer = field(default_factory=Issuer)
+    steady: Clock = field(default_factory=Clock)
+    now: int = NOW
+    ledger_ok: bool = True
+    may_open: Callable[[Identity, str], bool] = lambda _identity, name: name == "shop"
+    app: Starlette = field(init=False)
+
+    def __post_init__(self) -> None:
+        verifier = Verifier(self.config.identity.providers, transport=self.issuer.transport, monotonic=self.steady)
+        prover = Prover(self.source, verifier, self.tokens)
+        self.app = make_app(
+            self.config,
+            self.source,
+            prover,
+            self.tokens,
+            ledger_ok=lambda: self.ledger_ok,
+            may_open=self._may_open_now,
+            door=Door(prover, clock=lambda: self.now, monotonic=self.steady),
+        )
+
+    def _may_open_now(self, identity: Identity, name: str) -> bool:
+        return self.may_open(identity, name)
+
+    def client(self, address: str = "127.0.0.1", base: str = "https://gatebook.test") -> httpx.AsyncClient:
+        """A client that calls from ``address``; by http when ``base`` says so."""
+        transport = httpx.ASGITransport(self.app, raise_app_exceptions=False, client=(address, 40_000))
+        return httpx.AsyncClient(transport=transport, base_url=base)
+
+
+@contextmanager
+def open_place(folder: Path, **changes: Any) -> Iterator[Place]:
+    """A place whose database lives in ``folder``."""
+    source = engine(f"sqlite:///{folder}/gatebook.db")
+    migrate(source)
+    yield Place(describe(folder, **changes), source, GatewayTokens(source))
+    source.dispose()
