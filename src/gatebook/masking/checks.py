@@ -140,6 +140,7 @@ def _length_of(text: bytes, characters: int) -> int:
 
 
 _GROUP = re.compile(rb"[0-9]+")
+_GLUED = re.compile(rb"[-./]?(?!x[0-9])[0-9A-Za-z]")  # x is for an extension
 _FALSE_NANP = re.compile(rb"\+1(?:[01]|...[01])")  # area code and exchange begin with 2 to 9
 _ONE_LENGTH = {b"1": 11, b"7": 11}  # country codes whose numbers all have one length, the code included
 
@@ -157,8 +158,8 @@ def phone(found: re.Match[bytes]) -> Part | None:
         if digits > most:
             break
         end = group.end() if digits >= least else 0
-    after = found.string[found.start() + end : found.start() + end + 1]
-    whole = end and not after.isdigit() and not _FALSE_NANP.match(text.translate(None, b" .()/-"))
+    glued = _GLUED.match(found.string, found.start() + end)
+    whole = end and not glued and not _FALSE_NANP.match(text.translate(None, b" .()/-"))
     return (found.start(), found.start() + end, b"<phone>") if whole else None
 
 
@@ -179,27 +180,27 @@ def email(found: re.Match[bytes]) -> Part | None:
     start, local = found.start(), found["local"]
     escape = _ESCAPE.match(local) if found.string[start - 1 : start] == b"\\" else None
     skip = escape.end() if escape else 0
-    return _address(start + skip, found.end(), local[skip:], found["domain"]) if local[skip:] else None
+    return _address(start + skip, local[skip:], found["domain"])
 
 
 def _plain_email(found: re.Match[bytes]) -> Part | None:
     inner = _PLAIN_EMAIL.search(found[0])
-    return _address(found.start() + inner.start(), found.start() + inner.end(), inner[1], inner[2]) if inner else None
+    return _address(found.start() + inner.start(), inner[1], inner[2]) if inner else None
 
 
-def _address(start: int, end: int, local: bytes, domain: bytes) -> Part | None:
+def _address(start: int, local: bytes, domain: bytes) -> Part | None:
+    """Replaces the local part alone: the domain may be the beginning of the next address."""
     last = domain.rpartition(b".")[2]
     can_exist = len(last) > 1 and (last.isalpha() or not last.isascii() or last[:4].lower() == b"xn--")
-    if not can_exist or local == b"git" or _IMAGE_SCALE.fullmatch(domain):
+    if not local or not can_exist or local == b"git" or _IMAGE_SCALE.fullmatch(domain):
         return None
-    return start, end, styles.email(local[:1], domain)
-
-
-# Keys and secrets -----------------------------------------------------------------------------------------------------------
+    return start, start + len(local), styles.local_part(local[:1])
 
 
 _PORT = re.compile(rb"[0-9]{1,5}[^0-9A-Za-z@:._~-]")
-_PARTLY_COVERED = re.compile(rb"\*{12}[0-9]{4}|\*\*\*-\*\*-[0-9]{4}|\*\*\*@|<[a-z]+(?:-[a-z]+)*>")
+_PARTLY_COVERED = re.compile(
+    rb"\*{12}[0-9]{4}|\*\*\*-\*\*-[0-9]{4}|\*\*\*(?:@|\Z)|<(?:[a-z]+-(?:key|token)|jwt|iban|phone|authorization|url-password|secret)>"
+)
 
 
 def url_password(found: re.Match[bytes]) -> Part | None:

@@ -1,8 +1,8 @@
 """Find sensitive values in bytes and cover them: the engine over ``table.TABLE``.
 
 A replacement holds no quote, backslash, comma, brace, space or control character, so that JSON strings, arrays, CSV and COPY
-text stay what they are, and no detector finds it again: covering twice is covering once. What is covered is bytes that the
-table recognizes as they stand; a value that a statement turned around, encoded or cut is for rules, not for detectors.
+text stay what they are, and no detector finds it again. What is covered is bytes that the table recognizes as they stand; a
+value that a statement turned around, encoded or cut is for rules, not for detectors.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from gatebook.masking.table import TABLE, VIEWS, Detector
 
 NAMES: frozenset[str] = frozenset(detector.name for detector in TABLE)
 LONG = 256  # bytes; after a match that long was checked in vain, the search goes on behind it, so that time stays linear
+
+ROUNDS = 4  # a finding may stand right behind another that had to go first; bounded, so that a chain of them costs no more
 
 _PATTERNS = {detector.name: re.compile(detector.pattern, re.DOTALL) for detector in TABLE}
 _HEADS = {detector.name: re.compile(detector.heads) for detector in TABLE if detector.heads}
@@ -40,8 +42,12 @@ class Scan:
 
     def cover(self, data: bytes, suspects: tuple[Detector, ...], counts: dict[str, int]) -> bytes:
         """The data with every finding of the suspects replaced, the same object if there is none; ``counts`` grows."""
-        for detector in suspects:
-            data = _sweep(detector, data, counts)
+        for _ in range(ROUNDS):
+            before = data
+            for detector in suspects:
+                data = _sweep(detector, data, counts)
+            if data is before:
+                break
         return data
 
 

@@ -37,9 +37,9 @@ def ssn(value: bytes) -> bytes:
     return b"***-**-" + value[-4:]
 
 
-def email(first: bytes, domain: bytes) -> bytes:
-    """An address by its first letter and its domain: enough to tell which mailbox is meant by those who know it."""
-    return (first if first.isalnum() else b"") + b"***@" + domain
+def local_part(first: bytes) -> bytes:
+    """What stands before the @ of an address: its first letter, so that who knows the mailbox can tell which one is meant."""
+    return (first if first.isalnum() else b"") + b"***"
 
 
 def _partial(value: bytes) -> bytes:
@@ -48,6 +48,6 @@ def _partial(value: bytes) -> bytes:
     if _SSN.fullmatch(value):
         return ssn(value)
     if found := _EMAIL.fullmatch(value):
-        return email(found[1] or b"", found[2])
+        return local_part(found[1] or b"") + b"@" + found[2]
     text = value.decode(errors="replace")
     return text[:1].encode() + COVERED if len(text) >= SHORT and text[0].isalnum() else COVERED

@@ -68,7 +68,7 @@ _PHONE = (
     rb"(?<=\+)[1-9](?:[ .()/-]{0,3}[0-9]){7,24}"
     # North America: with dashes, dots or an area code in parentheses
     rb"|(?:(?<=\()[2-9][0-9]{2}\) ?[2-9][0-9]{2}[-. ]"
-    rb"|(?<=[1-9])" + _EDGE + rb"(?<![0-9A-Za-z]-.)(?<![0-9][./].)(?:(?<=1)[-. ][2-9])?"
+    rb"|(?<=[1-9])" + _EDGE + rb"(?<![0-9A-Za-z]-.)(?<![0-9][./].)(?:(?<=1)[-. ][2-9]|(?<!1))"
     rb"[0-9]{2}(?:-[2-9][0-9]{2}-|[.][2-9][0-9]{2}[.]))[0-9]{4}(?![-./]?[0-9A-Za-z])"
     # five pairs, as in France
     rb"|(?<=0)" + _EDGE + rb"(?<![0-9][ .,/:-].)[1-9](?:(?: [0-9]{2}){4}|(?:[.][0-9]{2}){4})(?![ .,/:-]?[0-9A-Za-z])"
@@ -93,6 +93,9 @@ _AWS_SECRET = (
 _KEY_WORDS = b"api access private auth encryption signing master account storage shared client app session license ssh"
 _KEYS = rb"(?:%s)" % b"|".join(rb"(?<=%skey)|(?<=%s[_ .-]key)" % (word, word) for word in _KEY_WORDS.split())
 
+# A double quote inside of single ones, unless it ends the JSON string or array element in which all of this may stand.
+_INNER_QUOTE = rb"\"(?![ \t]{0,8}(?:[,:}\])]|\Z))"
+
 _SECRET = (
     rb"(?i:(?P<strong>pass(?:word|wd|phrase|code)|pwd|secret(?:[_ .-]?(?:access[_ .-]?)?key)?|identified[ ]by)"
     rb"|(?P<weak>token|credential|key" + _KEYS + rb")"
@@ -104,8 +107,9 @@ _SECRET = (
     rb"|\"(?P<double>(?:[^\"\\\0\r\n]|\\[^\0\r\n])++)"  # JSON, YAML, code
     rb"|\\\"(?P<escaped>(?:[^\"\\\0\r\n]|\\\\(?:\\[\"\\]|[^\"\\\0\r\n]))++)"  # JSON inside a JSON or array text
     rb"|\\{2,8}\"(?P<deeper>[^\"\\\0\r\n]++)"
-    rb"|\\{0,8}E?'(?:(?P<single>(?:[^'\\\0\r\n]|''|\\[^\"\0\r\n])++)(?=')|(?P<open>(?:[^'\"\\\0\r\n]|\\[^\"\0\r\n])++))"
-    rb"|\$[A-Za-z_]{0,20}\$(?P<dollar>[^$\0\r\n]++))"
+    rb"|\\{0,8}E?'(?:(?P<single>(?:[^'\"\\\0\r\n]|''|\\[^\"\0\r\n]|" + _INNER_QUOTE + rb")++)(?=')"  # SQL, YAML, code
+    rb"|(?P<open>(?:[^'\"\\\0\r\n]|\\[^\"\0\r\n])++))"
+    rb"|\$[A-Za-z_]{0,20}\$(?P<dollar>[^$\"\\\0\r\n]++))"
     rb"|(?P<bare>[^\x00-\x20\"'\\,;&(){}\[\]|`<>]++))"
 )
 

@@ -126,7 +126,11 @@ class RowCover:
         self._hides = any(_may_hide(column) for column in columns)
 
     def cover(self, body: bytes) -> bytes:
-        """One DataRow's body with what has to be covered; the same object if that is nothing. Raises WireError."""
+        """One DataRow's body with what has to be covered; the same object if that is nothing.
+
+        Raises WireError for a row of another number of columns, and for lengths that lie in a row that is rewritten; in any
+        other they change nothing, since the scan reads all of its bytes.
+        """
         if body[:2] != self._count:
             raise WireError(f"row of {int.from_bytes(body[:2])} columns, described as {int.from_bytes(self._count)}")
         suspects = self._scan.suspects(body) if self._scans else ()
