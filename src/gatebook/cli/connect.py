@@ -56,8 +56,9 @@ def connect(
 ) -> None:
     """Open a target with its usual client, identity in place: gatebook connect shop -- -c 'SELECT 1'.
 
-    The token is GATEBOOK_TOKEN, else a new one as `gatebook token` gets it. Runs psql for PostgreSQL targets; the exit code
-    is the client's.
+    The token is $GATEBOOK_TOKEN, else a new one as `gatebook token` gets it.
+
+    Runs psql for PostgreSQL targets; the exit code is the client's.
     """
     try:
         program = find_client(client)

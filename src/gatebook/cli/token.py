@@ -21,8 +21,8 @@ TOKEN_BYTES = 16 * 1024  # what the gateway takes
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 SUBJECT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
 
-URL_HELP = "Address of Gatebook's API, as https://gatebook.example:8443. [env: GATEBOOK_URL]"
-CA_HELP = "File of the certificate authority that signed the API's certificate; the system's otherwise. [env: GATEBOOK_CA]"
+URL_HELP = "Address of Gatebook's API, as https://gatebook.example:8443. Else $GATEBOOK_URL."
+CA_HELP = "File of the certificate authority that signed the API's certificate. Else $GATEBOOK_CA, else the system's."
 FROM_HELP = "File with the identity provider's token, or - for standard input."
 ISSUER_HELP = "Issuer of the identity provider; needed for client credentials when Gatebook knows several."
 
@@ -50,8 +50,9 @@ def token(
 ) -> None:
     """Get a short-lived gateway token: what clients such as psql send as their password.
 
-    It is given for a token of the identity provider, which is taken from --from, else from GATEBOOK_PROVIDER_TOKEN, else
-    asked for with client credentials from GATEBOOK_CLIENT_ID and GATEBOOK_CLIENT_SECRET.
+    It is given for a token of the identity provider, which comes from the first of these:
+
+    --from FILE; $GATEBOOK_PROVIDER_TOKEN; the provider, for $GATEBOOK_CLIENT_ID and $GATEBOOK_CLIENT_SECRET.
     """
     try:
         issued = get_token(find_gateway(url, ca), source, issuer)
