@@ -18,7 +18,7 @@ import asyncio
 import secrets
 import ssl
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never, cast
 
 import structlog
 
@@ -83,16 +83,14 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is here, or TLS stands: asyncio says so in the same way."""
-        if not isinstance(transport, asyncio.Transport):
-            raise AssertionError(f"a {type(transport).__name__} is not a transport")
-        self._client = transport
-        transport.set_write_buffer_limits(high=BUFFER_BYTES)
+        self._client = client = cast(asyncio.Transport, transport)  # uvloop's are no subclass of it
+        client.set_write_buffer_limits(high=BUFFER_BYTES)
         if self._relay is not None:
             return
         peer = transport.get_extra_info("peername") or ("", 0)
         self._address = str(peer[0])
         if not self._gateway.admit(self):
-            transport.abort()
+            client.abort()
             self._finished = True
             return
         self._relay = PostgresRelay(
@@ -135,8 +133,12 @@ class Connection(asyncio.Protocol):
         """Feed the relay and carry out what it says."""
         if self._relay is None or self._finished:
             return
-        for effect in self._relay.feed(signal):
-            self._do(effect)
+        try:
+            for effect in self._relay.feed(signal):
+                self._do(effect)
+        except Exception:
+            log.exception("relay failed", session=self._session.id if self._session else "")
+            self._finish("an error inside the gateway; its operators' log has it")
         self.flow()
 
     def end(self, why: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from gatebook.protocols.relay import Ended, Side
 
@@ -23,10 +23,8 @@ class Upstream(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The target is there."""
-        if not isinstance(transport, asyncio.Transport):
-            raise AssertionError(f"a {type(transport).__name__} is not a transport")
-        self._transport = transport
-        transport.set_write_buffer_limits(high=BUFFER_BYTES)
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass of it
+        self._transport.set_write_buffer_limits(high=BUFFER_BYTES)
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the target."""

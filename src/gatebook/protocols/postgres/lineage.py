@@ -37,7 +37,9 @@ def _of_table(column: Column, catalog: Catalog, sets: Collection[MaskSet]) -> Co
     known = catalog.by_oid.get(column.table_oid)
     if known is None:
         return WHOLE
-    if column.attnum <= 0 or column.attnum >= SYSTEM_COLUMNS:
+    if column.attnum == 0:  # a whole row
+        return WHOLE if known.masked(sets) else OPEN
+    if column.attnum < 0 or column.attnum >= SYSTEM_COLUMNS:
         return OPEN
     if column.attnum not in known.columns:
         return WHOLE
