@@ -402,7 +402,7 @@ def test_rule_and_detectors_work_side_by_side():
 # Damage -----------------------------------------------------------------------------------------------------------------------
 
 TYPES = st.sampled_from(
-    [TEXT, VARCHAR, JSON, JSONB, XML, BYTEA, CHAR, INT4, INT8, NUMERIC, TEXTS, INT8S, JSONS, RECORD, CITEXT, 3926]
+    [TEXT, VARCHAR, JSON, JSONB, XML, BYTEA, CHAR, INT8, NUMERIC, TEXTS, INT8S, JSONS, RECORD, CITEXT, 3926]
 )
 COLUMNS = st.tuples(
     TYPES, st.sampled_from([0, 1]), st.sampled_from([OPEN, WHOLE, Cover(Style.PARTIAL, False), Cover(Style.HASH, False)])
