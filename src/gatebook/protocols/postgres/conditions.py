@@ -1,12 +1,14 @@
 """Does a condition narrow what an UPDATE, DELETE or MERGE touches, as far as a parse tree can show?
 
-A condition counts only if it mentions a column of the relation that is changed, in a way that is not true for every row by its
-shape: ``true``, ``1 = 1``, ``$1``, ``x = x``, ``x is null or x is not null``, ``x < 5 or x > 3``, ``x like '%'``, ``coalesce(true,
-x > 1)``, ``id in (select id from the same relation)``, ``exists (select 1)`` all narrow nothing. What needs to know the rows is not
-seen: ``id > 0`` or ``id is not null`` count. Errors lean to "no condition": a condition on the other relation of a join, a
-parameter that may be true, or a sub-select that is tied to the outer row by unqualified names only, counts as none.
+A condition counts only if it mentions a column of the relation that is changed, in a way that is not true for every row by
+its shape: ``true``, ``1 = 1``, ``$1``, ``x = x``, ``x is null or x is not null``, ``x < 5 or x > 3``, ``x like '%'``,
+``coalesce(true, x > 1)``, ``id in (select id from the same relation)``, ``exists (select 1)`` all narrow nothing. What needs
+to know the rows is not seen: ``id > 0`` or ``id is not null`` count. Errors lean to "no condition": a condition on the other
+relation of a join, a parameter that may be true, or a sub-select that is tied to the outer row by unqualified names only,
+counts as none.
 
-All functions take the tree's JSON nodes. Negation is carried down as ``positive``, by De Morgan, so that no rewritten tree is built.
+All functions take the tree's JSON nodes. Negation is carried down as ``positive``, by De Morgan, so that no rewritten tree is
+built.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ count sum avg min max bool_and bool_or every array_agg string_agg json_agg jsonb
 """.split()
 )
 _UNKNOWN = object()
+CONDITION_WORK = 2_000_000  # half a second; a list of 50,000 constants is half of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,20 @@ class Target:
 
 def narrows(condition: Node | None, target: Target) -> bool:
     """Whether the condition surely is no constant, and is about the target's rows."""
-    return condition is not None and _real(condition, True, target)
+    return condition is not None and not _too_large(condition) and _real(condition, True, target)
+
+
+def _too_large(condition: Node) -> bool:
+    """Whether nodes times depth, which bounds the work here, is past what a condition is worth."""
+    stack: list[tuple[Any, int]] = [(condition, 1)]
+    count = deepest = 0
+    while stack:
+        item, depth = stack.pop()
+        count += 1
+        deepest = max(deepest, depth)
+        parts = item.values() if isinstance(item, dict) else item
+        stack.extend((part, depth + 1) for part in parts if isinstance(part, (dict, list)))
+    return count * deepest > CONDITION_WORK
 
 
 def _real(node: Node, positive: bool, target: Target) -> bool:
@@ -134,15 +150,13 @@ def _everything(bounds: list[tuple[str, object]]) -> bool:
     equal = {value for operator, value in bounds if operator in ("=", "<=", ">=")}
     below = [value for operator, value in bounds if operator in ("<", "<=")]
     above = [value for operator, value in bounds if operator in (">", ">=")]
-    return any(_meet(low, high, equal) for low in above for high in below)
+    return _overlap(above, below, equal, Decimal) or _overlap(above, below, equal, str)
 
 
-def _meet(low: object, high: object, equal: set[object]) -> bool:
-    if isinstance(low, Decimal) and isinstance(high, Decimal):
-        return low < high or (low == high and low in equal)
-    if isinstance(low, str) and isinstance(high, str):
-        return low < high or (low == high and low in equal)
-    return False
+def _overlap(above: list[object], below: list[object], equal: set[object], kind: type) -> bool:
+    low = min((value for value in above if isinstance(value, kind)), default=None)
+    high = max((value for value in below if isinstance(value, kind)), default=None)
+    return low is not None and high is not None and (low < high or (low == high and low in equal))
 
 
 def _expression(body: Node, positive: bool, target: Target) -> bool:

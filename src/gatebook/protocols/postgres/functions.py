@@ -1,12 +1,13 @@
 """Which built-in functions are harmless, which have a verb, and which are not known.
 
 The table was read name by name against pg_catalog of PostgreSQL 18, never by volatility: ``current_setting`` and
-``query_to_xml`` are both stable, and one of them runs any SQL it is given. A name stands for all its signatures, so it is harmless
-only if each of them is. Whatever is in no table here is not known and counts as able to do anything; a test holds the table
-against a running server's catalog, so that a function that is new in a release is unknown until somebody reads about it.
+``query_to_xml`` are both stable, and one of them runs any SQL it is given. A name stands for all its signatures, so it is
+harmless only if each of them is. Whatever is in no table here is not known and counts as able to do anything; a test holds
+the table against a running server's catalog, so that a function that is new in a release is unknown until somebody reads
+about it.
 
-Harmless means: computes from its arguments, or reads what the catalog tells everyone. It may be slow, and it may return what it
-was given; what flows through it is followed by ``outputs``.
+Harmless means: computes from its arguments, or reads what the catalog tells everyone. It may be slow, and it may return what
+it was given; what flows through it is followed by ``outputs``.
 """
 
 from __future__ import annotations
@@ -15,22 +16,22 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 _TEXT = """
-ascii bit_count bit_length btrim casefold char_length character_length chr concat concat_ws convert convert_from convert_to crc32
-crc32c decode encode format get_bit get_byte initcap is_normalized left length like like_escape lower lpad ltrim md5 normalize
-notlike octet_length overlay parse_ident position quote_ident quote_literal quote_nullable regexp_count regexp_instr regexp_like
-regexp_match regexp_matches regexp_replace regexp_split_to_array regexp_split_to_table regexp_substr repeat replace reverse right
-rpad rtrim set_bit set_byte sha224 sha256 sha384 sha512 similar_escape similar_to_escape split_part starts_with string_to_array
-string_to_table strip strpos substr substring textcat texteq textne textlen textlike textnlike texticlike texticnlike textregexeq
-textregexne texticregexeq texticregexne text_lt text_le text_gt text_ge to_ascii to_bin to_hex to_oct translate unicode_assigned
-unistr upper hashtext hashtextextended
+ascii bit_count bit_length btrim casefold char_length character_length chr concat concat_ws convert convert_from convert_to
+crc32 crc32c decode encode format get_bit get_byte initcap is_normalized left length like like_escape lower lpad ltrim md5
+normalize notlike octet_length overlay parse_ident position quote_ident quote_literal quote_nullable regexp_count regexp_instr
+regexp_like regexp_match regexp_matches regexp_replace regexp_split_to_array regexp_split_to_table regexp_substr repeat
+replace reverse right rpad rtrim set_bit set_byte sha224 sha256 sha384 sha512 similar_escape similar_to_escape split_part
+starts_with string_to_array string_to_table strip strpos substr substring textcat texteq textne textlen textlike textnlike
+texticlike texticnlike textregexeq textregexne texticregexeq texticregexne text_lt text_le text_gt text_ge to_ascii to_bin
+to_hex to_oct translate unicode_assigned unistr upper hashtext hashtextextended
 """
 
 _NUMBERS = """
-abs acos acosd acosh asin asind asinh atan atan2 atan2d atand atanh cbrt ceil ceiling cos cosd cosh cot cotd degrees div erf erfc
-exp factorial floor gamma gcd lcm lgamma ln log log10 min_scale mod numeric_div_trunc pi pow power radians random random_normal
-round scale sign sin sind sinh sqrt tan tand tanh to_char to_number trim_scale trunc width_bucket num_nonnulls num_nulls
-cash_words hashint4 hashint8 int4eq int4ne int4lt int4le int4gt int4ge int4pl int4mi int4mul int8eq int8ne int8pl int8mi booleq
-boolne dexp dlog1 dlog10 dround dtrunc numeric_exp numeric_ln numeric_log numeric_sqrt int4inc int8inc
+abs acos acosd acosh asin asind asinh atan atan2 atan2d atand atanh cbrt ceil ceiling cos cosd cosh cot cotd degrees div erf
+erfc exp factorial floor gamma gcd lcm lgamma ln log log10 min_scale mod numeric_div_trunc pi pow power radians random
+random_normal round scale sign sin sind sinh sqrt tan tand tanh to_char to_number trim_scale trunc width_bucket num_nonnulls
+num_nulls cash_words hashint4 hashint8 int4eq int4ne int4lt int4le int4gt int4ge int4pl int4mi int4mul int8eq int8ne int8pl
+int8mi booleq boolne dexp dlog1 dlog10 dround dtrunc numeric_exp numeric_ln numeric_log numeric_sqrt int4inc int8inc
 """
 
 _TIMES = """
@@ -42,8 +43,9 @@ timezone to_date to_timestamp transaction_timestamp
 # A call of a type's name is a cast.
 _CASTS = """
 bit bool box bpchar bytea char cidr circle date datemultirange daterange float4 float8 int2 int4 int4multirange int4range int8
-int8multirange int8range interval line lseg macaddr macaddr8 money multirange name numeric nummultirange numrange oid path pg_lsn
-point polygon regclass text time timestamp timestamptz timetz tsmultirange tsrange tstzmultirange tstzrange varbit varchar xid xml
+int8multirange int8range interval line lseg macaddr macaddr8 money multirange name numeric nummultirange numrange oid path
+pg_lsn point polygon regclass text time timestamp timestamptz timetz tsmultirange tsrange tstzmultirange tstzrange varbit
+varchar xid xml
 """
 
 _JSON = """
@@ -97,28 +99,28 @@ xml_is_well_formed_document xmlcomment xmlexists xmltext xmlvalidate xmlconcat2 
 # What a session may ask about itself and what the catalog tells everyone.
 _SESSION = """
 current_database current_query current_schema current_schemas current_setting current_user
-getdatabaseencoding getpgusername inet_client_addr inet_client_port inet_server_addr inet_server_port session_user system_user version unicode_version icu_unicode_version currval lastval pg_backend_pid pg_blocking_pids pg_client_encoding
+getdatabaseencoding getpgusername inet_client_addr inet_client_port inet_server_addr inet_server_port session_user system_user
+version unicode_version icu_unicode_version currval lastval pg_backend_pid pg_blocking_pids pg_client_encoding
 pg_collation_for pg_conf_load_time pg_current_logfile pg_current_snapshot pg_current_xact_id pg_current_xact_id_if_assigned
 pg_cursor pg_is_in_recovery pg_is_other_temp_schema pg_jit_available pg_listening_channels pg_my_temp_schema
 pg_notification_queue_usage pg_numa_available pg_postmaster_start_time pg_prepared_statement pg_prepared_xact
-pg_safe_snapshot_blocking_pids
-pg_sleep pg_sleep_for pg_sleep_until pg_snapshot_xip pg_snapshot_xmax pg_snapshot_xmin pg_trigger_depth pg_typeof
-pg_visible_in_snapshot pg_xact_commit_timestamp pg_xact_commit_timestamp_origin pg_xact_status pg_last_committed_xact
-row_security_active txid_current txid_current_if_assigned txid_current_snapshot txid_snapshot_xip txid_snapshot_xmax
-txid_snapshot_xmin txid_status txid_visible_in_snapshot pg_show_all_settings pg_settings_get_flags pg_timezone_names
-pg_timezone_abbrevs_abbrevs pg_timezone_abbrevs_zone pg_lock_status pg_input_is_valid pg_input_error_info
+pg_safe_snapshot_blocking_pids pg_sleep pg_sleep_for pg_sleep_until pg_snapshot_xip pg_snapshot_xmax pg_snapshot_xmin
+pg_trigger_depth pg_typeof pg_visible_in_snapshot pg_xact_commit_timestamp pg_xact_commit_timestamp_origin pg_xact_status
+pg_last_committed_xact row_security_active txid_current txid_current_if_assigned txid_current_snapshot txid_snapshot_xip
+txid_snapshot_xmax txid_snapshot_xmin txid_status txid_visible_in_snapshot pg_show_all_settings pg_settings_get_flags
+pg_timezone_names pg_timezone_abbrevs_abbrevs pg_timezone_abbrevs_zone pg_lock_status pg_input_is_valid pg_input_error_info
 pg_stat_clear_snapshot pg_stat_force_next_flush
 """
 
 _CATALOG = """
 acldefault aclexplode aclcontains col_description format_type has_any_column_privilege has_column_privilege
-has_database_privilege has_foreign_data_wrapper_privilege has_function_privilege has_language_privilege has_largeobject_privilege
-has_parameter_privilege has_schema_privilege has_sequence_privilege has_server_privilege has_table_privilege
-has_tablespace_privilege has_type_privilege makeaclitem mxid_age nameconcatoid obj_description oidvectortypes
-pg_available_extension_versions pg_available_extensions pg_basetype pg_char_to_encoding pg_collation_actual_version
-pg_collation_is_visible pg_column_compression pg_column_is_updatable pg_column_size pg_column_toast_chunk_id
-pg_conversion_is_visible pg_database_collation_actual_version pg_database_size pg_describe_object pg_encoding_max_length
-pg_encoding_to_char pg_extension_update_paths pg_filenode_relation pg_function_is_visible pg_get_acl
+has_database_privilege has_foreign_data_wrapper_privilege has_function_privilege has_language_privilege
+has_largeobject_privilege has_parameter_privilege has_schema_privilege has_sequence_privilege has_server_privilege
+has_table_privilege has_tablespace_privilege has_type_privilege makeaclitem mxid_age nameconcatoid obj_description
+oidvectortypes pg_available_extension_versions pg_available_extensions pg_basetype pg_char_to_encoding
+pg_collation_actual_version pg_collation_is_visible pg_column_compression pg_column_is_updatable pg_column_size
+pg_column_toast_chunk_id pg_conversion_is_visible pg_database_collation_actual_version pg_database_size pg_describe_object
+pg_encoding_max_length pg_encoding_to_char pg_extension_update_paths pg_filenode_relation pg_function_is_visible pg_get_acl
 pg_get_catalog_foreign_keys pg_get_constraintdef pg_get_expr pg_get_function_arg_default pg_get_function_arguments
 pg_get_function_identity_arguments pg_get_function_result pg_get_function_sqlbody pg_get_functiondef pg_get_indexdef
 pg_get_keywords pg_get_object_address pg_get_partition_constraintdef pg_get_partkeydef pg_get_publication_tables
@@ -236,8 +238,8 @@ _VERBS: dict[str, str] = {
 
 VERB_OF: Mapping[str, str] = MappingProxyType({name: verb for verb, names in _VERBS.items() for name in names.split()})
 
-# Unknown on purpose: they run SQL they are given, read relations named in an argument, are the code behind triggers, languages and
-# event triggers, or serve the server's own tests. The type, operator and index support functions are unknown by default.
+# Unknown on purpose: they run SQL they are given, read relations named in an argument, are the code behind triggers and
+# languages, or serve the server's own tests. The type, operator and index support functions are unknown by default.
 UNKNOWN: frozenset[str] = frozenset(
     """
 query_to_xml query_to_xml_and_xmlschema query_to_xmlschema table_to_xml table_to_xml_and_xmlschema table_to_xmlschema
@@ -273,7 +275,8 @@ SAMPLES: frozenset[str] = frozenset({"bernoulli", "system"})
 def verb_of(schema: str | None, name: str) -> str:
     """``""`` for a harmless built-in, its verb for one that has one, else ``sql.unknown``.
 
-    ``set_config`` counts by the setting it names, which ``settings`` decides. A schema other than pg_catalog makes it somebody's own function, whatever its name, save information_schema's helpers.
+    ``set_config`` counts by the setting it names, which ``settings`` decides. A schema other than pg_catalog makes it
+    somebody's own function, whatever its name, save information_schema's helpers.
     """
     if schema is not None and schema != "pg_catalog" and not (schema == "information_schema" and name.startswith("_pg_")):
         return "sql.unknown"

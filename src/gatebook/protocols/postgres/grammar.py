@@ -1,9 +1,9 @@
 """PostgreSQL's own grammar, by libpg_query: a text in, its parse tree or the objection out.
 
 The tree comes as JSON from the C entry point (half the cost of the protobuf one) through the library that postgast ships. The
-library recurses on the C stack, where no exception can be caught: a text of 100,000 terms kills a process with an 8 MiB stack.
-So a short text is parsed where the caller stands, a longer one on a thread whose stack is sized by its length, and what is longer
-still is not parsed at all. A tree that is larger or deeper than can be walked in good time counts as not read.
+library recurses on the C stack, where no exception can be caught: a text of 100,000 terms kills a process with an 8 MiB
+stack. So a short text is parsed where the caller stands, a longer one on a thread whose stack is sized by its length, and
+what is longer still is not parsed at all. A tree that is larger or deeper than can be walked in good time counts as not read.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def parse(text: str) -> Tree:
 
 
 def unfit(data: bytes) -> str:
-    """Why these bytes may not be given to the library, or ``""``. A NUL would end the text early, for it but not for everyone."""
+    """Why these bytes may not be given to the library, or ``""``. A NUL would end the text early for the library alone."""
     if len(data) > LONGEST_BYTES:
         return TOO_LONG
     return NUL if b"\0" in data else ""

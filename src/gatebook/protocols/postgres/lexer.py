@@ -1,8 +1,9 @@
 """PostgreSQL's own scanner, by libpg_query: where the tokens of a text lie.
 
-Two things need tokens instead of a tree. A text is shown without its literals, and a literal can stand where no tree marks it (the
-body of DO, a password, the payload of NOTIFY). And the grammar copies the right side of ``SET (a, b) = …`` once per column, so
-that a few hundred bytes of such assignments inside one another would fill any memory; that is counted before parsing.
+Two things need tokens instead of a tree. A text is shown without its literals, and a literal can stand where no tree marks it
+(the body of DO, a password, the payload of NOTIFY). And the grammar copies the right side of ``SET (a, b) = …`` once per
+column, so that a few hundred bytes of such assignments inside one another would fill any memory; that is counted before
+parsing.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Where the values of a select list come from: flows of columns through FROM, CTEs, sub-selects and expressions.
 
-A ``Flow`` is the set of column names a value may come from, with "*" for any, and whether that set is certain. A ``Source`` is one
-item of FROM, asked for the flow behind a name. Columns of base relations stand for themselves; those of derived tables are followed
-to theirs. Names are not checked against the catalog, which nobody here can see: ``c.f`` counts as column f even where the server
-would call f(c), save for the built-ins that take a row.
+A ``Flow`` is the set of column names a value may come from, with "*" for any, and whether that set is certain. A ``Source``
+is one item of FROM, asked for the flow behind a name. Columns of base relations stand for themselves; those of derived tables
+are followed to theirs. Names are not checked against the catalog, which nobody here can see: ``c.f`` counts as column f even
+where the server would call f(c), save for the built-ins that take a row.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from gatebook.protocols.postgres.reading import Output, Relation
 
 ANY = "*"
+FLOW_COLUMNS = 256  # names one value may come from; more count as any, so that no text makes flows without end
 PENDING = "\0"  # starts the mark that stands for a recursive CTE's own columns until they are known; no name can hold it
 
 
@@ -23,13 +24,19 @@ class Flow:
     __slots__ = ("certain", "columns")
 
     def __init__(self, columns: Iterable[str] = (), certain: bool = True) -> None:
-        self.columns = set(columns)
+        self.columns: set[str] = set(columns)
         self.certain = certain
 
     def add(self, other: Flow) -> None:
         """Let the other's columns flow in too."""
-        self.columns |= other.columns
+        self.take(other.columns)
         self.certain = self.certain and other.certain
+
+    def take(self, columns: Iterable[str]) -> None:
+        """Let these columns flow in too. Too many to tell apart are any."""
+        self.columns.update(columns)
+        if len(self.columns) > FLOW_COLUMNS:
+            self.columns = {ANY}
 
     def output(self, *, star: bool = False) -> Output:
         """This flow as an item of a select list."""
@@ -40,7 +47,7 @@ def united(flows: Iterable[Flow | Output]) -> Flow:
     """All of these in one."""
     flow = Flow()
     for each in flows:
-        flow.columns |= each.columns
+        flow.take(each.columns)
         flow.certain = flow.certain and each.certain
     return flow
 
@@ -62,8 +69,8 @@ class Rows:
 class Source:
     """One item of FROM.
 
-    ``names`` are its columns whose flow is known. Any other name has the flow ``otherwise``, or, when it ``passes``, is a column of
-    a base relation by that name. ``rows`` are its columns in order, when it is known how many there are.
+    ``names`` are its columns whose flow is known. Any other name has the flow ``otherwise``, or, when it ``passes``, is a
+    column of a base relation by that name. ``rows`` are its columns in order, when it is known how many there are.
     """
 
     names: dict[str, Flow] = field(default_factory=dict)
@@ -71,6 +78,7 @@ class Source:
     otherwise: Flow | None = None
     rows: Rows | None = None
     relations: tuple[Relation, ...] = ()
+    _whole: Flow | None = None
 
     def find(self, name: str) -> Flow | None:
         """The flow behind a column of this name; None if it has none."""
@@ -83,6 +91,11 @@ class Source:
 
     def whole(self) -> Flow:
         """The flow of a whole row."""
+        if self._whole is None:
+            self._whole = self._united()
+        return self._whole
+
+    def _united(self) -> Flow:
         flow = united(self.names.values())
         if self.otherwise is not None:
             flow.add(self.otherwise)

@@ -1,7 +1,7 @@
 """The statements that can stand inside one another: SELECT, INSERT, UPDATE, DELETE, MERGE, with their CTEs.
 
-Each yields its ``Rows``; what it does goes to the walk, wherever it stands: a DELETE in a CTE of a sub-select is a deed like any
-other. A name of a CTE hides a relation only where the CTE is in scope, as the server has it.
+Each yields its ``Rows``; what it does goes to the walk, wherever it stands: a DELETE in a CTE of a sub-select is a deed like
+any other. A name of a CTE hides a relation only where the CTE is in scope, as the server has it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from gatebook.protocols.postgres.outputs import (
     united,
 )
 from gatebook.protocols.postgres.reading import Relation
-from gatebook.protocols.postgres.walk import Node, Walk, alias_of, field_names, named
+from gatebook.protocols.postgres.walk import Node, TooMuchError, Walk, alias_of, field_names, named
 
 PG_SETTINGS = "pg_settings"
+LIST_ITEMS = 1664  # the server's own limit for a select list
 
 
 class Queries(Walk):
@@ -136,6 +137,8 @@ class Queries(Walk):
             else:
                 outputs.append(self.flow(value, scope).output())
                 labels.append(target.get("name") or _plain_name(value))
+            if len(outputs) > LIST_ITEMS:
+                raise TooMuchError
         return Rows(tuple(outputs), tuple(labels))
 
     def _star(self, value: Node, scope: Scope) -> Rows | None:
@@ -146,6 +149,7 @@ class Queries(Walk):
         if "ColumnRef" not in value or "A_Star" not in value["ColumnRef"]["fields"][-1]:
             return None
         self.columns.add(ANY)
+        self.spend(len(scope.sources) + len(scope.unnamed))
         names = field_names(value["ColumnRef"]["fields"])
         if len(names) == 1:
             return scope.star()
@@ -158,6 +162,7 @@ class Queries(Walk):
         """FOR UPDATE and its like; without names it locks what FROM names, sub-selects included."""
         chosen = [scope.source(item["RangeVar"]["relname"]) for item in locking.get("lockedRels", ())] or scope.all()
         relations = [relation for source in chosen if source is not None for relation in source.relations]
+        self.spend(len(relations))
         for relation in relations:
             self.do("sql.lock", self.table(relation))
         if not relations:
@@ -208,6 +213,7 @@ class Queries(Walk):
         kind, query = next(iter(body["subquery"].items()))
         before = len(self.reads)
         rows = self.query(kind, query, inside)
+        self.spend(len(self.reads) - before)
         self._add(scope, alias, derived(rows, renamed, tuple(self.reads[before:])))
 
     def _join(self, body: Node, scope: Scope) -> None:
@@ -221,6 +227,7 @@ class Queries(Walk):
             self.columns.add(ANY)
         if "quals" in body:
             self.flow(body["quals"], inside)
+        self.spend(len(inside.sources))
         if "join_using_alias" in body:
             scope.merged = True
             scope.sources[body["join_using_alias"]["aliasname"]] = joined(inside.all(), ())

@@ -1,15 +1,15 @@
 """Which settings a session may change for itself, and which change what Gatebook or the target's owner relies on.
 
-A name without a dot that is not on the list of harmless ones counts as an admin's: the list is what PostgreSQL 14 to 18 let any
-user set, without those below. Names with a dot belong to applications (row security often reads them; the fact ``setting``
-carries the name so that a rule can ask) save the prefixes of extensions that audit or trust.
+A name without a dot that is not on the list of harmless ones counts as an admin's: the list is what PostgreSQL 14 to 18 let
+any user set, without those below. Names with a dot belong to applications (row security often reads them; the fact
+``setting`` carries the name so that a rule can ask) save the prefixes of extensions that audit or trust.
 """
 
 from __future__ import annotations
 
-# Any user may set these, and they are not harmless: they change whose rights count, which rows policies hide, how the text of the
-# next statement is read, or what is loaded. client_encoding and standard_conforming_strings have one value that is.
-#   role session_authorization row_security backslash_quote local_preload_libraries client_encoding standard_conforming_strings
+# Any user may set these too, and they are not harmless: they change whose rights count, which rows policies hide, how the
+# text of the next statement is read, or what is loaded: role session_authorization row_security backslash_quote
+# local_preload_libraries createrole_self_grant client_encoding standard_conforming_strings. Three have values that are.
 _HARMLESS = frozenset(
     """
 datestyle intervalstyle timezone application_name array_nulls backend_flush_after bytea_output check_function_bodies
@@ -52,8 +52,25 @@ _VALUES: dict[str, frozenset[str]] = {
 # Settings whose default is what the target gave the session: putting them back is harmless.
 _RESETTABLE = frozenset({"role", "session_authorization", "session_replication_role", "row_security"})
 
-_ADMIN_PREFIXES = ("pgaudit.", "auto_explain.", "pg_stat_statements.", "plperl.", "plpgsql.", "plpython.", "pltcl.", "set_user.",
-                   "supautils.", "pg_hint_plan.", "anon.", "pgsodium.", "cron.", "session_variable.", "citus.", "rds.")  # fmt: skip
+# Extensions that audit, mask, schedule, or run code in the server.
+_ADMIN_PREFIXES = (
+    "anon.",
+    "auto_explain.",
+    "citus.",
+    "cron.",
+    "pg_hint_plan.",
+    "pg_stat_statements.",
+    "pgaudit.",
+    "pgsodium.",
+    "plperl.",
+    "plpgsql.",
+    "plpython.",
+    "pltcl.",
+    "rds.",
+    "session_variable.",
+    "set_user.",
+    "supautils.",
+)
 
 
 def harmless(name: str, value: str | None) -> bool:

@@ -8,16 +8,17 @@
 - ``functions``, ``settings`` and ``catalog_relations`` are the reviewed tables of what the server brings along.
 
 Closed unless proven open: a text that does not parse, is too long or too deep, or holds anything that no table knows has the
-deed ``sql.unknown``, whatever else it has. Nothing here knows the catalog, the policy or the session: names are as the text says them,
-triggers, rules, views, casts and operators of the target's own are not seen. docs/what-a-statement-can-do.md says all of it.
+deed ``sql.unknown``, whatever else it has. Nothing here knows the catalog, the policy or the session: names are as the text
+says them, triggers, rules, views, casts and operators of the target's own are not seen. docs/what-a-statement-can-do.md says
+all of it.
 
 Pure: the same text and the same prepared statements give the same reading, and no text makes it raise.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from types import MappingProxyType
 
 from gatebook.model import Deed, Resource
@@ -25,10 +26,14 @@ from gatebook.protocols.postgres import grammar, lexer
 from gatebook.protocols.postgres.outputs import clean
 from gatebook.protocols.postgres.reading import FACTS, VERBS, Reading, Statement
 from gatebook.protocols.postgres.utilities import Utilities
-from gatebook.protocols.postgres.walk import TARGET, Node, read_verb
+from gatebook.protocols.postgres.walk import TARGET, Node, TooMuchError, read_verb
 
+DEEDS = 2000  # in one text; each costs a decision
 KEPT_READINGS = 4096
-KEPT_CHARACTERS = 4096  # longer texts are read each time: 4096 of them would be too much to keep
+KEPT_CHARACTERS = (
+    4096  # longer texts are read each time, as are those of more parts: thousands of them would be too much to keep
+)
+KEPT_PARTS = 64
 SHOWN_CHARACTERS = 256 * 1024  # a text without its literals is for people
 
 NONE_PREPARED: Mapping[str, Reading] = MappingProxyType({})
@@ -37,7 +42,7 @@ HIDDEN = "…"
 
 def read(text: str, prepared: Mapping[str, Reading] = NONE_PREPARED) -> Reading:
     """Read a text of SQL. ``prepared`` are the session's prepared statements by name, which EXECUTE may run."""
-    reading = _kept(text) if len(text) <= KEPT_CHARACTERS else _read(text, NONE_PREPARED)
+    reading = _KEPT.get(text) or _keep(_read(text, NONE_PREPARED))
     if prepared and any(statement.executes is not None for statement in reading.statements):
         return _read(text, prepared)
     return reading
@@ -54,16 +59,26 @@ def normalise(text: str) -> str:
     return HIDDEN if shown is None else shown
 
 
-@lru_cache(maxsize=KEPT_READINGS)
-def _kept(text: str) -> Reading:
-    return _read(text, NONE_PREPARED)
+_KEPT: OrderedDict[str, Reading] = OrderedDict()  # by exact text, oldest first; a reading never changes, so nothing goes stale
+
+
+def _keep(reading: Reading) -> Reading:
+    size = sum(len(statement.deeds) + len(statement.outputs or ()) for statement in reading.statements)
+    if len(reading.text) <= KEPT_CHARACTERS and size <= KEPT_PARTS:
+        _KEPT[reading.text] = reading
+        if len(_KEPT) > KEPT_READINGS:
+            _KEPT.popitem(last=False)
+    return reading
 
 
 def _read(text: str, prepared: Mapping[str, Reading]) -> Reading:
     try:
-        return _read_tree(text, grammar.parse(text), prepared)
-    except RecursionError:
+        reading = _read_tree(text, grammar.parse(text), prepared)
+    except (RecursionError, TooMuchError):
         return Reading(text, (_unknown(grammar.TOO_DEEP),))
+    if sum(len(statement.deeds) for statement in reading.statements) > DEEDS:
+        return Reading(text, (_unknown(grammar.TOO_DEEP),))
+    return reading
 
 
 def _read_tree(text: str, tree: grammar.Tree, prepared: Mapping[str, Reading]) -> Reading:

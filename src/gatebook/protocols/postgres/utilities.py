@@ -1,12 +1,13 @@
 """The statements that are no queries: definitions, privileges, settings, transactions, COPY, EXPLAIN, PREPARE and the rest.
 
 Most define or maintain something and have one verb for their kind; their expressions are walked, since a default or an index
-expression runs now. What is only stored to be run later (views, rules, functions, policies, defaults of a new table) is walked for
-its names and moves, not for deeds. A kind that stands in no table here is unknown.
+expression runs now. What is only stored to be run later (views, rules, functions, policies, defaults of a new table) is
+walked for its names and moves, not for deeds. A kind that stands in no table here is unknown.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -34,7 +35,8 @@ _VERBS: dict[str, str] = {
         CompositeTypeStmt CreateAmStmt CreateCastStmt CreateConversionStmt CreateDomainStmt CreateEnumStmt CreateEventTrigStmt
         CreateExtensionStmt CreateFdwStmt CreateForeignServerStmt CreateForeignTableStmt CreateFunctionStmt CreateOpClassStmt
         CreateOpFamilyStmt CreatePLangStmt CreatePolicyStmt CreatePublicationStmt CreateRangeStmt CreateRoleStmt
-        CreateSchemaStmt CreateSeqStmt CreateStatsStmt CreateStmt CreateSubscriptionStmt CreateTableSpaceStmt CreateTransformStmt
+        CreateSchemaStmt CreateSeqStmt CreateStatsStmt CreateStmt CreateSubscriptionStmt CreateTableSpaceStmt
+        CreateTransformStmt
         CreateTrigStmt CreateUserMappingStmt CreatedbStmt DefineStmt ImportForeignSchemaStmt IndexStmt RuleStmt ViewStmt""",
     "sql.alter": """
         AlterCollationStmt AlterDatabaseRefreshCollStmt AlterDatabaseStmt AlterDomainStmt AlterEnumStmt AlterEventTrigStmt
@@ -52,7 +54,7 @@ VERB_OF_KIND: Mapping[str, str] = {kind: verb for verb, kinds in _VERBS.items() 
 # Parts of definitions that do nothing themselves.
 _PARTS = frozenset(
     (
-        "ATAlterConstraint AccessPriv AlterTableCmd Constraint CreateOpClassItem FunctionParameter LockingClause ObjectWithArgs "
+        "ATAlterConstraint AccessPriv AlterTableCmd Constraint CreateOpClassItem FunctionParameter ObjectWithArgs "
         "PartitionBoundSpec PartitionCmd PartitionElem PartitionRangeDatum PartitionSpec PublicationObjSpec PublicationTable "
         "RangeVar ReplicaIdentityStmt RoleSpec StatsElem TableLikeClause TriggerTransition VacuumRelation VariableSetStmt"
     ).split()
@@ -397,15 +399,15 @@ def _is_off(argument: Node | None) -> bool:
 def _range_vars(body: Node) -> list[Node]:
     """Every relation a definition names outside of queries, whose CTEs are told apart elsewhere."""
     found: list[Node] = []
-    stack: list[Any] = [body]
-    while stack:
-        item = stack.pop(0)
+    queue: deque[Any] = deque([body])
+    while queue:
+        item = queue.popleft()
         if isinstance(item, list):
-            stack.extend(item)
+            queue.extend(item)
         elif isinstance(item, dict):
             if "relname" in item:
                 found.append(item)
-            stack.extend(value for key, value in item.items() if key not in QUERIES and isinstance(value, (dict, list)))
+            queue.extend(value for key, value in item.items() if key not in QUERIES and isinstance(value, (dict, list)))
     return found
 
 

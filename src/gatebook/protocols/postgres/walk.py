@@ -1,8 +1,9 @@
 """One walk over a statement's parse tree: what it names, calls and does, and where the values of an expression come from.
 
-The walk is closed: a node of a kind that is in no list here or in ``queries`` and ``utilities`` makes the statement unknown. Expressions
-are walked with a stack of their own; only queries inside queries recurse, and what is too deep for that ends as unknown too.
-The tree is libpg_query's JSON: a node of any kind is ``{"Kind": {fields}}``, a field of a fixed kind holds its fields directly.
+The walk is closed: a node of a kind that is in no list here or in ``queries`` and ``utilities`` makes the statement unknown.
+Expressions are walked with a stack of their own; only queries inside queries recurse, and what is too deep for that ends as
+unknown too. The tree is libpg_query's JSON: a node of any kind is ``{"Kind": {fields}}``, a field of a fixed kind holds its
+fields directly.
 """
 
 from __future__ import annotations
@@ -17,17 +18,24 @@ from gatebook.protocols.postgres.reading import Relation
 
 Node = dict[str, Any]
 TARGET = Resource(kind="target", name="")
+STEPS = 1_000_000  # names looked up in FROM items; half a second
+
+
+class TooMuchError(Exception):
+    """The text asks for more work than it is worth: it counts as not read."""
+
 
 # Kinds that do nothing themselves: what stands below them is walked.
 PLAIN: frozenset[str] = frozenset(
     (
-        "A_ArrayExpr A_Const A_Indices A_Star Alias ArrayExpr BitString BoolExpr Boolean BooleanTest CTECycleClause CTESearchClause "
-        "CaseExpr CaseWhen CoalesceExpr CollateClause ColumnDef CurrentOfExpr DefElem Float GroupingFunc GroupingSet IndexElem InferClause "
-        "Integer JsonAggConstructor JsonArgument JsonArrayAgg JsonArrayConstructor JsonArrayQueryConstructor JsonBehavior JsonFormat "
-        "JsonFuncExpr JsonIsPredicate JsonKeyValue JsonObjectAgg JsonObjectConstructor JsonOutput JsonParseExpr JsonReturning "
-        "JsonScalarExpr JsonSerializeExpr JsonTableColumn JsonTablePathSpec JsonValueExpr List MergeSupportFunc MinMaxExpr "
-        "MultiAssignRef NamedArgExpr NullTest ParamRef RangeTableFuncCol ResTarget ReturningOption RowExpr SQLValueFunction SetToDefault "
-        "SortBy String TypeCast TypeName WindowDef XmlExpr XmlSerialize"
+        "A_ArrayExpr A_Const A_Indices A_Star Alias ArrayExpr BitString BoolExpr Boolean BooleanTest CTECycleClause "
+        "CTESearchClause CaseExpr CaseWhen CoalesceExpr CollateClause ColumnDef CurrentOfExpr DefElem Float GroupingFunc "
+        "GroupingSet IndexElem InferClause Integer JsonAggConstructor JsonArgument JsonArrayAgg JsonArrayConstructor "
+        "JsonArrayQueryConstructor JsonBehavior JsonFormat JsonFuncExpr JsonIsPredicate JsonKeyValue JsonObjectAgg "
+        "JsonObjectConstructor JsonOutput JsonParseExpr JsonReturning JsonScalarExpr JsonSerializeExpr JsonTableColumn "
+        "JsonTablePathSpec JsonValueExpr List MergeSupportFunc MinMaxExpr MultiAssignRef NamedArgExpr NullTest ParamRef "
+        "RangeTableFuncCol ResTarget ReturningOption RowExpr SQLValueFunction SetToDefault SortBy String TypeCast "
+        "TypeName WindowDef XmlExpr XmlSerialize"
     ).split()
 )
 
@@ -47,6 +55,7 @@ class Walk:
         self.why = ""
         self.setting = ""
         self.copies_to = ""
+        self.spent = 0
 
     # Noting ---------------------------------------------------------------------------------------------------------
 
@@ -81,6 +90,12 @@ class Walk:
         self.moves |= flow.columns
         if not flow.certain:
             self.moves.add(ANY)
+
+    def spend(self, steps: int) -> None:
+        """Count work that can grow faster than the text; past the limit the text is not read."""
+        self.spent += steps
+        if self.spent > STEPS:
+            raise TooMuchError
 
     # Expressions ----------------------------------------------------------------------------------------------------
 
@@ -117,10 +132,12 @@ class Walk:
     def _column(self, body: Node, scope: Scope, flow: Flow, stack: list[Any]) -> None:
         names = field_names(body["fields"])
         self.columns.update(names[-1:])
+        for level in levels(scope):
+            self.spend(len(level.sources) + 1)
+            if len(names) == 1 and names[0] in level.sources:
+                self.columns.add(ANY)
         if len(names) == 1:
             found = scope.column(names[0]) if names[0] != ANY else united(source.whole() for source in scope.all())
-            if any(names[0] in level.sources for level in levels(scope)):
-                self.columns.add(ANY)
         else:
             found = self._qualified(names, scope)
         flow.add(found)
