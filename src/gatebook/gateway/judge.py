@@ -8,16 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from types import MappingProxyType
 
+from gatebook.config import Config
 from gatebook.errors import PolicyError
 from gatebook.masking.rules import MaskSet, may_cover
 from gatebook.model import Action, Identity, Ruling, Target, Verdict
 from gatebook.policy.decide import Circumstances, Decision, decide
-from gatebook.policy.rules import Policy
-
-FILE_BYTES_MAX = 1024 * 1024  # of one policy file: a larger one is something else
+from gatebook.policy.rules import Policy, load
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,25 +58,7 @@ class Judge:
         return replace(verdict, ruling=Ruling.MASK) if covers else verdict
 
 
-def read_policies(folder: Path) -> dict[str, str]:
-    """The text of every ``.cedar`` file in ``folder``, by its path within it. Raises PolicyError for what cannot be read."""
-    if not folder.is_dir():
-        raise PolicyError([f"{folder}: not a folder: expected one with .cedar files"])
-    files: dict[str, str] = {}
-    faults: list[str] = []
-    for path in sorted(folder.rglob("*.cedar")):
-        try:
-            files[path.relative_to(folder).as_posix()] = _read(path)
-        except (OSError, ValueError) as error:
-            faults.append(f"{path}: {error}: expected a readable text in UTF-8 of at most {FILE_BYTES_MAX} bytes")
-    if faults:
-        raise PolicyError(faults)
-    return files
-
-
-def _read(path: Path) -> str:
-    with path.open("rb") as file:
-        data = file.read(FILE_BYTES_MAX + 1)
-    if len(data) > FILE_BYTES_MAX:
-        raise ValueError("longer than that")
-    return data.decode("utf-8")
+def make_judge(config: Config) -> Judge:
+    """The policies and mask sets of this configuration, joined. Raises ConfigError, PolicyError among them."""
+    always = {target.name: frozenset(target.masks) for target in config.targets}
+    return Judge(load(config.policy_files()), config.masking.sets, always)

@@ -1,0 +1,98 @@
+"""What the policy would say to a statement, decided without a target: for ``policy explain`` and ``policy test``.
+
+The target's catalog is not asked, so what only it knows is taken by name: a star may hold any column, and a statement moves a
+masked column when it moves one of a masked name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+
+from gatebook.config import Config, TargetConfig
+from gatebook.errors import ConfigError
+from gatebook.gateway.judge import Judge
+from gatebook.masking.rules import MaskSet, may_cover
+from gatebook.model import Action, Attribute, Deed, Identity, Kind, Verdict
+from gatebook.policy.decide import Circumstances, Decision
+from gatebook.protocols.postgres.catalog import Catalog
+from gatebook.protocols.postgres.lineage import answer_columns
+from gatebook.protocols.postgres.reading import Reading
+from gatebook.protocols.postgres.statement import read
+
+HOUR = 3_600_000_000  # µs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """Who would send what to which target, when and from where."""
+
+    identity: Identity
+    target: str
+    statement: str
+    circumstances: Circumstances
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The statement as it was read, and what was decided about it."""
+
+    action: Action
+    decision: Decision
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict on the whole statement."""
+        return self.decision.verdict
+
+
+def ask(judge: Judge, config: Config, question: Question) -> Answer:
+    """Read and decide. Raises ConfigError for a target that is not there and a text without a statement."""
+    target = find_target(config, question.target)
+    reading = read(question.statement)
+    action = Action(session="", seq=1, deeds=_deeds(reading, _sets(config, target)), text=question.statement)
+    if not action.deeds:
+        raise ConfigError([f"{question.statement!r}: no statement: expected one, as 'SELECT 1'"])
+    columns = answer_columns(reading, Catalog())
+    return Answer(action, judge.decide(question.identity, target.target, action, question.circumstances, columns))
+
+
+def find_target(config: Config, name: str) -> TargetConfig:
+    """The target of this name. Raises ConfigError, which lists those there are."""
+    target = config.target(name)
+    if target is None:
+        raise ConfigError([f"target {name!r}: expected one of {', '.join(sorted(one.name for one in config.targets))}"])
+    return target
+
+
+def somebody(
+    config: Config,
+    subject: str,
+    kind: Kind,
+    groups: Collection[str],
+    now: int,
+    attributes: Mapping[str, Attribute],
+) -> Identity:
+    """An identity as the first provider of the configuration would vouch for it, good for an hour."""
+    return Identity(
+        subject=subject,
+        issuer=config.identity.providers[0].issuer,
+        kind=kind,
+        groups=frozenset(groups),
+        attributes=attributes,
+        proven_at=now,
+        expires_at=now + HOUR,
+    )
+
+
+def _sets(config: Config, target: TargetConfig) -> list[MaskSet]:
+    return [config.masking.sets[name] for name in target.masks]
+
+
+def _deeds(reading: Reading, sets: list[MaskSet]) -> tuple[Deed, ...]:
+    """The deeds with what the relay would add, as far as names tell."""
+    return tuple(
+        replace(deed, facts={**deed.facts, "moves_masked": may_cover(sets, statement.moves)})
+        for statement in reading.statements
+        for deed in statement.deeds
+    )
