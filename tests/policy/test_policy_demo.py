@@ -1,0 +1,72 @@
+"""The demo's rules: the table beside them holds, and what they promise holds for every verb."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.policy.parties import SHOP, decided, deed, identity, opening
+from tests.policy.place import DEMO, placed, run
+
+from gatebook.model import Identity, Kind, Reach, Ruling
+from gatebook.policy.rules import load
+from gatebook.protocols.postgres.reading import VERBS
+
+RULES = load({path.name: path.read_text("utf-8") for path in DEMO.glob("*.cedar")})
+AGENT = identity()
+DBA = identity("dana", Kind.PERSON, frozenset({"dba"}))
+CONDITIONED = {"sql.update", "sql.delete", "sql.merge"}
+NEVER = {"sql.drop", "sql.truncate"}
+FREE = {verb for verb, reach in VERBS.items() if reach in (Reach.READ, Reach.WRITE)} - NEVER - {"sql.maintain"}
+
+
+def test_the_table_beside_the_rules_holds(tmp_path: Path) -> None:
+    result = run(placed(tmp_path), "test")
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("by", [AGENT, DBA], ids=["agent", "dba"])
+def test_what_is_said_to_each_verb(verb: str, by: Identity) -> None:
+    expected = Ruling.ALLOW if verb in FREE else Ruling.BLOCK if verb in NEVER else Ruling.APPROVE
+    assert decided(RULES, deed(verb, has_where=True), by=by).verdict.ruling is expected
+    bare = Ruling.BLOCK if verb in CONDITIONED else expected
+    assert decided(RULES, deed(verb), by=by).verdict.ruling is bare
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("by", [AGENT, DBA], ids=["agent", "dba"])
+def test_nothing_that_moves_a_masked_column_passes(verb: str, by: Identity) -> None:
+    assert decided(RULES, deed(verb, has_where=True, moves_masked=True), by=by).verdict.ruling is Ruling.BLOCK
+
+
+@pytest.mark.parametrize("verb", sorted(FREE))
+@pytest.mark.parametrize("reach", [Reach.ADMIN, Reach.UNKNOWN])
+def test_a_mild_verb_of_a_further_reach_is_held(verb: str, reach: Reach) -> None:
+    assert decided(RULES, deed(verb, reach=reach, has_where=True)).verdict.ruling is Ruling.APPROVE
+
+
+@pytest.mark.parametrize("verb", [*VERBS, "session.open"])
+@pytest.mark.parametrize(
+    "by",
+    [
+        identity("intern", Kind.PERSON, frozenset({"office"})),
+        identity("nightly", Kind.CI, frozenset({"agents"})),
+        identity("nightly", Kind.CI, frozenset({"dba"})),
+    ],
+    ids=["person", "ci", "ci in dba"],
+)
+def test_everybody_else_is_blocked(verb: str, by: Identity) -> None:
+    subject = opening() if verb == "session.open" else deed(verb, has_where=True)
+    assert decided(RULES, subject, by=by).verdict.ruling is Ruling.BLOCK
+
+
+@pytest.mark.parametrize("by", [AGENT, DBA], ids=["agent", "dba"])
+def test_agents_and_dba_may_open_sessions(by: Identity) -> None:
+    assert decided(RULES, opening(), by=by, on=SHOP).verdict.ruling is Ruling.ALLOW
+
+
+def test_every_rule_tells_its_reason_and_every_forbid_what_to_do_instead() -> None:
+    assert all(rule.reason for rule in RULES.rules.values())
+    assert all(rule.instead for rule in RULES.rules.values() if rule.effect == "forbid")
+    assert {name for rule in RULES.rules.values() for name in rule.approvers} == {"group:dba"}

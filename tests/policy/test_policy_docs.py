@@ -1,0 +1,61 @@
+"""``docs/policy.md`` is complete, and its examples do what it says."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from tests.policy.place import placed, run
+
+from gatebook.policy import checks
+from gatebook.policy.request import OPENING_FACTS
+from gatebook.policy.rules import load
+from gatebook.policy.schema import TEXT
+from gatebook.protocols.postgres.reading import FACTS, VERBS
+
+PAGE = (Path(__file__).parents[2] / "docs" / "policy.md").read_text("utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.mark.parametrize(("verb", "reach"), [*VERBS.items(), ("session.open", "read")])
+def test_every_verb_stands_there_with_its_reach(verb: str, reach: str) -> None:
+    assert f"| `{verb}` | {reach} |" in PAGE
+
+
+@pytest.mark.parametrize("name", sorted({*FACTS, *OPENING_FACTS, *re.findall(r"^  (\w+): \w", TEXT, re.MULTILINE)}))
+def test_every_attribute_of_the_schema_stands_there(name: str) -> None:
+    assert re.search(rf"`(?:\w+\.)?{name}`", PAGE)
+
+
+@pytest.mark.parametrize("name", sorted({f"@{one}" for one in checks.ANNOTATIONS} | checks.RESERVED))
+def test_every_annotation_and_every_name_of_ours_stands_there(name: str) -> None:
+    assert f"`{name}" in PAGE
+
+
+def test_the_rules_on_the_page_are_valid_together() -> None:
+    assert len(load({"page.cedar": "\n".join(blocks("cedar"))}).rules) == 5
+
+
+def test_the_cases_on_the_page_hold(tmp_path: Path) -> None:
+    config = placed(tmp_path)
+    for number, text in enumerate(blocks("yaml")):
+        (tmp_path / f"{number}.yaml").write_text(text)
+        result = run(config, "test", str(tmp_path / f"{number}.yaml"))
+        assert result.exit_code == 0, result.output
+
+
+def test_the_commands_on_the_page_print_what_it_shows(tmp_path: Path) -> None:
+    config = placed(tmp_path)
+    for block in blocks("console"):
+        line, shown = block.split("\n", 1)
+        command = shlex.split(line.removeprefix("$ gatebook policy "))
+        assert run(config, *command).output == shown
+
+
+def test_every_command_is_on_the_page() -> None:
+    assert all(f"gatebook policy {name}" in PAGE for name in ("check", "test", "explain"))
