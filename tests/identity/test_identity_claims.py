@@ -23,7 +23,7 @@ def identity(found: dict[str, Any], **changes: Any) -> Identity:
 
 
 def test_good_claims_make_the_whole_identity() -> None:
-    assert identity(claims(act={"sub": "alice"}, groups=["agents", "eu"])) == Identity(
+    assert identity(claims(sub="alice", act={"sub": "agent-7"}, groups=["agents", "eu"])) == Identity(
         subject="agent-7",
         issuer=ISSUER,
         kind=Kind.AGENT,
@@ -84,6 +84,7 @@ def test_good_claims_make_the_whole_identity() -> None:
         ({"model": 4}, "claim model is missing or not a string"),
         ({"model": "a\x1b[2J"}, "not printable"),
         ({"act": "alice"}, "act is not an object"),
+        ({"act": {"sub": "a", "iss": "https://elsewhere"}}, "of another issuer"),
         ({"act": {}}, "acting party (act.sub) is missing"),
         ({"act": {"sub": ["alice"]}}, "acting party (act.sub) is missing or not a string"),
         ({"events": {"http://schemas.openid.net/event/backchannel-logout": {}}}, "reports an event"),

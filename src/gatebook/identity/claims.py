@@ -43,15 +43,16 @@ def identity_of(claims: Mapping[str, Any], reading: Reading, now: int) -> Identi
     """The identity that verified ``claims`` prove at ``now`` (µs); raises IdentityError."""
     _check_purpose(claims, reading)
     expires_at = _check_times(claims, now)
+    subject, behind = _parties(claims, reading)
     return Identity(
-        subject=_text(claims.get("sub"), "subject (sub)"),
+        subject=subject,
         issuer=reading.issuer,
         kind=_kind(claims, reading),
         groups=_groups(claims, reading),
         attributes=_attributes(claims, reading),
         proven_at=now,
         expires_at=expires_at,
-        on_behalf_of=_on_behalf_of(claims),
+        on_behalf_of=behind,
     )
 
 
@@ -128,14 +129,17 @@ def _attributes(claims: Mapping[str, Any], reading: Reading) -> dict[str, Attrib
     return {name: Attribute(value=_text(claims[name], f"claim {name}"), attested=True) for name in present}
 
 
-def _on_behalf_of(claims: Mapping[str, Any]) -> str | None:
-    """The party named by the ``act`` claim (RFC 8693 §4.1), the outermost one of a chain."""
+def _parties(claims: Mapping[str, Any], reading: Reading) -> tuple[str, str | None]:
+    """Who acts, and for whom. With an ``act`` claim (RFC 8693 §4.1) its subject acts, on behalf of the token's own subject."""
+    subject = _text(claims.get("sub"), "subject (sub)")
     if "act" not in claims:
-        return None
+        return subject, None
     actor = claims["act"]
     if not isinstance(actor, dict):
         raise IdentityError("the token's claim act is not an object")
-    return _text(actor.get("sub"), "acting party (act.sub)")
+    if actor.get("iss", reading.issuer) != reading.issuer:
+        raise IdentityError("the token's acting party (act) is of another issuer, whose word is not good here")
+    return _text(actor.get("sub"), "acting party (act.sub)"), subject
 
 
 def _text(value: object, what: str) -> str:
