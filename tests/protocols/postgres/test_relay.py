@@ -2,30 +2,15 @@
 
 import json
 import struct
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from gatebook.model import Reach, RefusalClass, Ruling, Verdict
-from gatebook.protocols.postgres import wire
-from gatebook.protocols.postgres.relay import OWN, PostgresRelay
-from gatebook.protocols.relay import (
-    Ask,
-    Ended,
-    FromClient,
-    FromServer,
-    Own,
-    Refused,
-    Side,
-    Stale,
-    StartTls,
-    ToClient,
-    ToServer,
-)
-
 from tests.protocols.postgres.stage import (
+    COVERING,
     SECRET,
+    SESSION,
     Stage,
     answers,
     bind,
@@ -42,6 +27,24 @@ from tests.protocols.postgres.stage import (
     sent,
     shown,
     shown_error,
+)
+
+from gatebook.model import Reach, RefusalClass, Ruling, Verdict
+from gatebook.protocols.postgres import wire
+from gatebook.protocols.postgres.relay import OWN, PostgresRelay
+from gatebook.protocols.relay import (
+    Ask,
+    Credential,
+    Ended,
+    FromClient,
+    Opened,
+    Own,
+    Refused,
+    Side,
+    Stale,
+    StartTls,
+    ToClient,
+    ToServer,
 )
 
 EXECUTE = wire.execute("")
@@ -116,10 +119,9 @@ def test_startup_packets_that_cannot_be_served_are_answered_in_words(parameters,
 
 def test_settings_of_the_startup_packet_are_decided_like_set():
     stage = Stage()
-    stage.feed(FromClient(wire.startup({"user": "shop-agent", "database": "shop", "options": "-c session_replication_role=replica"})))
+    options = "-c session_replication_role=replica"
+    stage.feed(FromClient(wire.startup({"user": "shop-agent", "database": "shop", "options": options})))
     stage.feed(FromClient(wire.message(b"p", b"t\0")))
-    from tests.protocols.postgres.stage import COVERING, SESSION, Credential, Opened
-
     effects = stage.feed(Opened(SESSION, Credential("shop_app", "pw", "shop"), COVERING))
     assert stage.asked.action.verb == "sql.setting"
     assert sent(effects) == b""
@@ -130,8 +132,6 @@ def test_the_login_pins_how_statements_are_read_and_tags_the_session():
     stage = Stage()
     stage.feed(FromClient(wire.startup({"user": "shop-agent", "database": "shop", "application_name": "psql"})))
     stage.feed(FromClient(wire.message(b"p", b"t\0")))
-    from tests.protocols.postgres.stage import COVERING, SESSION, Credential, Opened
-
     effects = stage.feed(Opened(SESSION, Credential("shop_app", "pw", "shop"), COVERING))
     frames = wire.Frames(10**6)
     frames.add(sent(effects))
@@ -149,8 +149,6 @@ def test_the_servers_cancel_key_never_reaches_the_client():
     stage = Stage()
     stage.feed(FromClient(wire.startup({"user": "shop-agent", "database": "shop"})))
     stage.feed(FromClient(wire.message(b"p", b"t\0")))
-    from tests.protocols.postgres.stage import COVERING, SESSION, Credential, Opened
-
     stage.feed(Opened(SESSION, Credential("shop_app", "pw", "shop"), COVERING))
     effects = stage.server(wire.AUTHENTICATED + wire.message(b"K", b"srvrkey!") + ready())
     assert kinds(shown(effects)) == "RKZ"
@@ -346,10 +344,10 @@ def test_a_refusal_in_the_middle_of_a_pipeline_keeps_what_came_before_and_after_
     to_server = sent(stage.effects)
     assert b"DELETE" not in to_server
     assert kinds(to_server) == "PBDE" + "ES" + "PBDES"
-    effects = stage.server(
-        wire.message(b"1") + wire.message(b"2") + wire.message(b"n") + complete("INSERT 0 1") + error("34000", "no portal") + ready()
-        + wire.message(b"1") + wire.message(b"2") + description(("?column?", 0, 0)) + row(b"1") + complete("SELECT 1") + ready()
-    )  # fmt: skip
+    parsed, bound = wire.message(b"1"), wire.message(b"2")
+    before = parsed + bound + wire.message(b"n") + complete("INSERT 0 1") + error("34000", "no portal") + ready()
+    after = parsed + bound + description(("?column?", 0, 0)) + row(b"1") + complete("SELECT 1") + ready()
+    effects = stage.server(before + after)
     assert kinds(shown(effects)) == "12CEZ12DCZ"
 
 
@@ -563,7 +561,7 @@ def drive(data: bytes, places: list[int], verdicts: list[bool]) -> tuple[list, S
     stage = Stage().open()
     marks = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
     turn = 0
-    for a, b in zip(marks, marks[1:], strict=False):
+    for a, b in pairwise(marks):
         effects = stage.client(data[a:b])
         while any(isinstance(effect, Ask) for effect in effects):
             allowed = verdicts[turn % len(verdicts)] if verdicts else True
