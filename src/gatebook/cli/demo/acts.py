@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
-from gatebook.cli.demo.book import altered_book, verified_book
+from gatebook.cli.demo.book import Auditor, altered_book, verified_book
 from gatebook.cli.demo.clients import Psql, run, shown
 from gatebook.cli.demo.stage import Stage
 from gatebook.cli.demo.world import AGENT, FOREIGN, FOREIGN_AUDIENCE, World
@@ -30,10 +30,11 @@ RULE = "no-delete-without-where"
 
 @dataclass(slots=True)
 class Story:
-    """Where it is told, on what it is played, and what the agent holds by now."""
+    """Where it is told, on what it is played, who watches, and what the agent holds by now."""
 
     stage: Stage
     world: World
+    auditor: Auditor
     provided: str = ""
     token: str = ""
 
@@ -205,9 +206,9 @@ def play_foreign_token(story: Story) -> None:
 def play_book(story: Story) -> None:
     """The book is checked without Gatebook, then spoilt by one byte."""
     story.stage.act("The book is checked by somebody who trusts nobody")
-    verified_book(story.stage, story.world)
+    verified_book(story.stage, story.world, story.auditor)
     story.stage.act("One byte of the book is changed")
-    altered_book(story.stage, story.world)
+    altered_book(story.stage, story.world, story.auditor)
 
 
 MAIN: tuple[Act, ...] = (play_token, play_postgres, play_foreign_token)

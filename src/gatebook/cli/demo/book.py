@@ -28,13 +28,19 @@ class Auditor:
 
     @classmethod
     def arrive(cls, world: World) -> Auditor:
-        """Copy the verifier out of the package and note the log's key."""
+        """Copy the verifier out of the package and note the log's public key."""
         folder = world.folder / "auditor"
         folder.mkdir(exist_ok=True)
         source = importlib.resources.files("gatebook.ledger").joinpath("verifier.py")
         (folder / "verifier.py").write_bytes(source.read_bytes())
-        report = json.loads(cls(folder, "").verify(world.ledger, "--json").output)
-        return cls(folder, str(report["key"]))
+        visitor = cls(folder, "")
+        if not wait_until(lambda: bool(visitor.key_of(world.ledger)), SIGNED_SECONDS):
+            raise PartError(f"the book shows no key:\n{visitor.verify(world.ledger).output}")
+        return cls(folder, visitor.key_of(world.ledger))
+
+    def key_of(self, ledger: Path) -> str:
+        """The public key that the book itself shows; empty before its first checkpoint."""
+        return str(json.loads(self.verify(ledger, "--json").output)["key"])
 
     def arguments(self, ledger: Path) -> list[str]:
         """The verifier's arguments."""
@@ -50,10 +56,11 @@ class Auditor:
         return int(json.loads(self.verify(ledger, "--json").output)["rulings"].get("block", 0))
 
 
-def verified_book(stage: Stage, world: World) -> None:
+def verified_book(stage: Stage, world: World, auditor: Auditor) -> None:
     """Verify the book as it stands, while the gateway goes on writing."""
-    stage.say("One file of Python, no network, nothing of Gatebook, and a key that was noted down at the start.")
-    auditor = Auditor.arrive(world)
+    stage.say(
+        "One file of Python, no network, nothing of Gatebook, and the log's public key, noted down before the agent came."
+    )
     wait_until(lambda: auditor.blocked(world.ledger) >= 1, SIGNED_SECONDS)
     stage.command(f"python3 -I -S verifier.py {world.ledger} --log-key {auditor.key}")
     answer = auditor.verify(world.ledger)
@@ -75,9 +82,8 @@ def _all_bytes(folder: Path) -> bytes:
     return b"\n".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())
 
 
-def altered_book(stage: Stage, world: World) -> None:
+def altered_book(stage: Stage, world: World, auditor: Auditor) -> None:
     """Change one byte in a copy: the verifier must find it, and say where."""
-    auditor = Auditor.arrive(world)
     copy = _whole_copy(auditor, world.ledger, world.folder / "copy")
     file, offset = find_block(copy)
     stage.say("In a copy, the entry of the blocked DELETE gets one other letter: somebody would like it to have been a clock.")

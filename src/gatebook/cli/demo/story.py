@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from gatebook.cli.demo import acts, world
+from gatebook.cli.demo.book import Auditor
 from gatebook.cli.demo.clients import shown
 from gatebook.cli.demo.processes import PartError
 from gatebook.cli.demo.stage import BrokenError, Stage
@@ -54,8 +55,8 @@ def _play(stage: Stage, folder: Path, more: Sequence[str], keep: bool) -> int:
     place = world.World(folder)
     kept = False
     try:
-        story = acts.Story(stage, place)
         _start_parts(stage, place)
+        story = acts.Story(stage, place, Auditor.arrive(place))
         for act in (*acts.MAIN, *(acts.MORE[name] for name in more), *acts.CLOSING):
             act(story)
         _close(story)

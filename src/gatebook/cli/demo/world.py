@@ -267,6 +267,7 @@ class World:
             "GATEBOOK_URL": self.url,
             "GATEBOOK_CA": str(self.ca),
             "GATEBOOK_HOME": str(self.folder),
+            "GATEBOOK_TOKEN": agent_token,
             "AGENT_TOKEN": agent_token,
             "APPROVER_TOKEN": approver_token,
             **self.psql_environment(agent_token),
