@@ -15,6 +15,7 @@ import pytest
 from tests.ledger.books import NEVER, FailingDisk, action, closing, entries, intact, open_log, opening
 
 from gatebook.errors import LedgerError
+from gatebook.ledger.disk import Disk
 
 WRITER = Path(__file__).with_name("writer.py")
 
@@ -133,3 +134,67 @@ def test_a_read_only_disk_opens_no_log(tmp_path):
             open_log(folder, disk=disk)
         said = str(raised.value)
     assert said == f"{folder}: the ledger cannot be opened: the disk is read-only"
+
+
+class DyingDisk(Disk):
+    """Dies at its nth operation, halfway through if that is a write; nothing works after it, as if the process were gone."""
+
+    def __init__(self, last: int) -> None:
+        self.left = last
+
+    def _dies(self) -> bool:
+        self.left -= 1
+        if self.left < 0:
+            raise OSError(errno.EIO, "gone")
+        return self.left == 0
+
+    def write_at(self, descriptor: int, data: bytes | bytearray | memoryview, offset: int) -> None:
+        half = self._dies()
+        super().write_at(descriptor, memoryview(data)[: len(data) // 2] if half else data, offset)
+        if half:
+            raise OSError(errno.EIO, "gone")
+
+    def sync(self, descriptor: int) -> None:
+        self._dies()
+        super().sync(descriptor)
+
+    def rename(self, old: Path, new: Path) -> None:
+        self._dies()
+        super().rename(old, new)
+
+    def make_folder(self, path: Path) -> None:
+        self._dies()
+        super().make_folder(path)
+
+
+def work(folder: Path, disk: Disk) -> list[int]:
+    """A short run over two segments; the indexes that were acknowledged."""
+    acknowledged: list[int] = []
+    try:
+        log = open_log(folder, disk=disk, checkpoint_seconds=0.0)
+    except LedgerError:
+        return acknowledged
+    try:
+        acknowledged.append(log.append_now(opening("a"), durable=True).index)
+        for n in range(1, 6):
+            acknowledged.append(log.append_now(action("a", n, reason="x" * 15_000), durable=n % 2 == 0).index)
+    except LedgerError:
+        pass
+    log.close()
+    return acknowledged
+
+
+@pytest.mark.parametrize("start", range(0, 96, 12))
+def test_a_process_that_dies_at_any_operation_leaves_a_log_that_goes_on(tmp_path, start):
+    for last in range(start, start + 12):
+        folder = tmp_path / str(last)
+        acknowledged = work(folder, DyingDisk(last))
+        if (folder / "checkpoint").exists():
+            intact(folder)
+        for second in (last % 7, 1000):  # the start after it may die, too
+            again = work(folder, DyingDisk(second))
+        assert len(again) == 6, f"died at operation {last}"
+        report = intact(folder)
+        assert report.closed
+        written = [json.loads(entry) for entry in entries(folder)]
+        assert all(written[index]["type"] in ("session.open", "action") for index in acknowledged)

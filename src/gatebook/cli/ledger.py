@@ -11,18 +11,16 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from gatebook.cli.common import load_config
+from gatebook.cli.common import ConfigOption, JsonOption, load_config
 from gatebook.ledger import verifier
 
 app = typer.Typer(help="The book: a log that shows every change made to it afterwards.", no_args_is_help=True)
 
 FOLDER_HELP = "The ledger's folder; else the one in the configuration."
-CONFIG_HELP = "gatebook.yaml; else $GATEBOOK_CONFIG, $GATEBOOK_HOME/gatebook.yaml, ./gatebook.yaml."
 KEY_HELP = "The log's verifier key, kept outside this machine. Without it the report says NOT ANCHORED."
 HEAD_HELP = "File with a checkpoint that was kept outside this machine: the log must have grown from it."
 
 FolderArgument = Annotated[Path | None, typer.Argument(metavar="[FOLDER]", help=FOLDER_HELP, show_default=False)]
-ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", help=CONFIG_HELP, show_default=False)]
 KeyOption = Annotated[str | None, typer.Option("--log-key", metavar="VKEY", help=KEY_HELP, show_default=False)]
 HeadOption = Annotated[
     Path | None, typer.Option("--head", metavar="FILE", help=HEAD_HELP, exists=True, dir_okay=False, show_default=False)
@@ -35,7 +33,7 @@ def verify(
     config: ConfigOption = None,
     log_key: KeyOption = None,
     head: HeadOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Check every byte of the book, also while the gateway writes it.
 
@@ -59,7 +57,7 @@ def verify(
 def checkpoint(
     folder: FolderArgument = None,
     config: ConfigOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Print the newest signed checkpoint with the log's origin and verifier key. Keep both away from this machine."""
     found = _folder(folder, config)
@@ -85,7 +83,7 @@ def checkpoint(
 
 
 def _folder(folder: Path | None, config: Path | None) -> Path:
-    found = folder or load_config(config).ledger.folder
+    found = folder or load_config(config, files=False).ledger.folder
     if not found.is_dir():
         _leave(f"{found}: expected the folder of a ledger", 2)
     return found

@@ -760,7 +760,8 @@ class Verification:
             end = match.end()
             if int(match[2]) <= limit or end <= len(before):
                 self._take_head(heads, match.group()[:-1], "checkpoints.log", match.start())
-        self._heads_end, self._heads_left, self._newest_listed = end, len(known) - end, newest + b"\n" in known
+        self._newest, self._listed_newest = newest + b"\n", newest + b"\n" in known
+        self._heads_end, self._heads_left = end, known[end:]
         if max(heads, default=0) > limit:
             self.report.fault(
                 f"an older checkpoint ({limit}) was put in the place of a newer ({max(heads)})", file="checkpoint", offset=0
@@ -925,14 +926,17 @@ class Verification:
         self._partials(need=False)
         self._wal.rest(closed)
         self._tiles.rest(closed)
-        if self._heads_left and closed:
+        self._list_end(closed)
+
+    def _list_end(self, closed: bool) -> None:
+        """The end of checkpoints.log: a crash may leave out the newest checkpoint, or the end of it, until the next start."""
+        torn = not self._listed_newest and self._newest.startswith(self._heads_left)
+        if self._heads_left and not torn and (closed or not self._listed_newest):
             self.report.fault("bytes that are no checkpoint", file="checkpoints.log", offset=self._heads_end)
-        if not self._newest_listed:
-            what = "the newest checkpoint is not in checkpoints.log"
-            if closed:
-                self.report.fault(what, file="checkpoints.log", offset=self._heads_end)
-            else:
-                self.report.notes.append(f"{what} (a crash between the two leaves it so until the next start)")
+        elif not self._listed_newest:
+            self.report.notes.append(
+                "the newest checkpoint is not in checkpoints.log yet, as a crash between the two leaves it"
+            )
 
 
 def _about(entry: bytes) -> dict[str, Any]:
