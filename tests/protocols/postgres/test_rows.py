@@ -516,6 +516,7 @@ def test_a_message_about_names_stays_only_where_it_points_into_the_clients_own_t
     assert "alice" not in told(code)["M"]
     assert "alice" not in told(code, P="8", q="select alice", p="3")["M"]
     assert "alice" not in told(code, p="3")["M"]
+    assert "alice" not in told(code, P="8", W="invalid type name")["M"]
 
 
 def test_a_denied_permission_names_the_table_and_nothing_that_only_claims_to_be_one():

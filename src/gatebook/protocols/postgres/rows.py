@@ -420,8 +420,9 @@ _KEPT = frozenset("SVCMPFLR")
 _NAMES = frozenset("stcnd")  # schema, table, column, constraint, data type
 # Messages of these classes and codes say nothing of data: transaction state, resources, deadlocks, operators' doings, locks
 _PLAIN = ("25", "53", "57", "40001", "40003", "40P01", "55P03")
-# A code of these may quote a value (text::regclass looks a name up at run time), but not where the server points into the text
-# that the client sent: then it was parsing that text (what it parses inside of functions has an internal position instead)
+# A code of these may quote a value, since names are looked up at run time too (text::regclass), but not where the server points
+# into the text that the client sent: then it was parsing that text. What it parses inside of functions has an internal position
+# instead, and what it parses of a value (text::regtype) has a context.
 _OF_THE_TEXT = ("42", "3D", "3F", "26", "34")
 _DENIED = "42501"
 # Where procedural languages raise what their functions say, in any field they like
@@ -468,7 +469,7 @@ def _generic(fields: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
 
 
 def _says_nothing_of_data(code: str, known: dict[str, str]) -> bool:
-    at_the_text = "P" in known and not {"p", "q"} & known.keys()
+    at_the_text = "P" in known and not {"p", "q", "W"} & known.keys()
     denied = code == _DENIED and known.get("F") == "aclchk.c"
     return code.startswith(_PLAIN) or denied or (at_the_text and code.startswith(_OF_THE_TEXT))
 
