@@ -13,6 +13,7 @@ NO_IDENTITY = "no-identity"  # the rule's name when a token proved nothing
 
 def statement_refused(action: Action, verdict: Verdict, refusal: RefusalClass, decision: str, position: int = 0) -> bytes:
     """The ErrorResponse that stands in for the refused statement's own error."""
+    why = _why_unknown(action)
     fields: dict[str, object] = {
         "decision": decision,
         "rule": verdict.rule,
@@ -21,6 +22,8 @@ def statement_refused(action: Action, verdict: Verdict, refusal: RefusalClass, d
         "reach": str(action.reach),
         "resources": [resource.name for resource in action.resources if resource.name],
     }
+    if why:
+        fields["why"] = why
     if verdict.instead:
         fields["instead"] = verdict.instead
     if verdict.approvers:
@@ -28,11 +31,16 @@ def statement_refused(action: Action, verdict: Verdict, refusal: RefusalClass, d
     return wire.error_response(
         "ERROR",
         INSUFFICIENT_PRIVILEGE,
-        f"blocked by {verdict.rule}: {verdict.reason}",
+        f"blocked by {verdict.rule}: {verdict.reason}" + (f" ({why})" if why else ""),
         detail=json.dumps(fields, separators=(",", ":"), ensure_ascii=False),
         hint=_hint(verdict, refusal),
         position=position,
     )
+
+
+def _why_unknown(action: Action) -> str:
+    """What could not be read about it, in a few words."""
+    return next((str(deed.facts["why_unknown"]) for deed in action.deeds if deed.facts.get("why_unknown")), "")
 
 
 def _hint(verdict: Verdict, refusal: RefusalClass) -> str:
