@@ -36,7 +36,7 @@ class Entry:
 
 
 COMMANDS = {
-    "demo": Entry("Run", "gatebook.cli.demo", "demo", "Play the whole story on a real PostgreSQL on this machine."),
+    "demo": Entry("Run", "gatebook.cli.demo.command", "demo", "Play the whole story on a real PostgreSQL on this machine."),
     "serve": Entry("Run", "gatebook.cli.serve", "serve", "Run the gateway: listeners, policy, ledger and API."),
     "config": Entry("Run", "gatebook.cli.config", "app", "Check gatebook.yaml."),
     "token": Entry("Identity", "gatebook.cli.token", "token", "Get a short-lived gateway token: the password of clients."),
