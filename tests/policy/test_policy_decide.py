@@ -192,6 +192,14 @@ def test_an_approval_that_would_not_suffice_is_not_asked_for() -> None:
     assert decided(rules, deed(), when=at(granted=Reach.READ, approved=True)).verdict.ruling is Ruling.BLOCK
 
 
+def test_a_forbid_that_fails_only_once_approved_is_blocked_not_held() -> None:
+    overflow = "approved && context.statements * 4611686018427387904 == 1"
+    rule = '@id("ask") ' + ASK.replace("action,", 'action in Action::"sql",').replace("approved", overflow)
+    rules = policy(PERMIT_ALL, rule)
+    for when in (at(), at(approved=True)):
+        assert decided(rules, deed(statements=4), when=when).verdict.rule == checks.POLICY_ERROR
+
+
 def test_the_strictest_deed_rules_the_action() -> None:
     rules = policy(
         PERMIT_ALL,
