@@ -82,7 +82,7 @@ async def test_a_gateway_token_cannot_be_exchanged(place: Place) -> None:
 
 async def test_a_providers_token_says_who_one_is_too(place: Place) -> None:
     async with place.client() as client:
-        who = await client.get("/api/v1/whoami", headers=bearer(token(claims(act={"sub": "alice"}))))
+        who = await client.get("/api/v1/whoami", headers=bearer(token(claims(sub="alice", act={"sub": "agent-7"}))))
     assert (who.status_code, who.json()["subject"], who.json()["on_behalf_of"]) == (200, "agent-7", "alice")
 
 

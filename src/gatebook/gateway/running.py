@@ -61,7 +61,7 @@ def make_judge(config: Config) -> Judge:
 async def run(config: Config, api: Api, ready: Callable[[], None]) -> None:
     """Serve until SIGTERM or SIGINT. Raises ConfigError or LedgerError when it cannot begin, or the book is lost."""
     judge = make_judge(config)
-    database = engine(f"sqlite:///{config.home / 'gatebook.db'}")
+    database = engine(config.database_url)
     migrate(database)
     with writing(database) as connection:
         store.close_abandoned(connection, at=Clock()(), reason="gateway crashed")

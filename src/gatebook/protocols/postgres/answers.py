@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias, assert_never
 
 from gatebook.errors import WireError
+from gatebook.masking.detectors import cover_text
 from gatebook.masking.rules import MaskSet
 from gatebook.model import Action, Permit
 from gatebook.protocols.postgres import rows, wire
@@ -235,7 +236,7 @@ class Answers:
         check_pinned(name, value)
         if name == "search_path":
             self.catalog.forget_names()
-        self._say(b"S", body)
+        self._say(b"S", f"{name}\0{cover_text(value, self._detectors)}\0".encode())
 
     def _unasked(self, kind: bytes, body: bytes) -> None:
         if kind != b"E":
