@@ -21,7 +21,7 @@ from gatebook.gateway.book import Book, operator
 from gatebook.gateway.clock import Clock
 from gatebook.gateway.desk import Desk
 from gatebook.gateway.gateway import Gateway
-from gatebook.gateway.judge import Judge
+from gatebook.gateway.judge import Judge, make_judge
 from gatebook.gateway.rows import Rows
 from gatebook.identity.oidc import Verifier
 from gatebook.identity.prove import Prover
@@ -30,7 +30,7 @@ from gatebook.ledger.commitments import Commitments
 from gatebook.ledger.keys import load_or_create
 from gatebook.ledger.log import Log
 from gatebook.model import Entry
-from gatebook.policy.rules import Policy, load
+from gatebook.policy.rules import Policy
 
 KEY_BYTES = 32
 
@@ -50,12 +50,6 @@ class Parts:
 
 
 Api = Callable[[Parts], Awaitable[None]]
-
-
-def make_judge(config: Config) -> Judge:
-    """The policies and mask sets of this configuration, joined. Raises PolicyError."""
-    always = {target.name: frozenset(target.masks) for target in config.targets}
-    return Judge(load(config.policy_files()), config.masking.sets, always)
 
 
 async def run(config: Config, api: Api, ready: Callable[[], None]) -> None:
