@@ -41,7 +41,7 @@ def test_what_may_be_left_out_has_a_careful_default(tmp_path: Path) -> None:
         (", style: partial", ""),
         ("  detectors: all\n", ""),
         (", durability: writes", ""),
-        ("limits: {login_seconds: 30, held_bytes: 1048576, statement_bytes: 1048576, sessions: 500}\n", ""),
+        ("limits: {login_seconds: 30, sessions: 500}\n", ""),
         ("{claim: kind}", "{always: agent}"),
     )
     config = load(path)

@@ -37,7 +37,7 @@ masking:
   sets: {pii: {columns: ["*.ssn", "*.card", "*.email"], style: partial}}
   detectors: all
 ledger: {folder: ledger, durability: writes}
-limits: {login_seconds: 30, held_bytes: 1048576, statement_bytes: 1048576, sessions: 500}
+limits: {login_seconds: 30, sessions: 500}
 """
 
 

@@ -260,10 +260,8 @@ class Limits(Part):
     """Everything that waits or grows has an end."""
 
     login_seconds: int = Field(default=30, ge=1, le=600, description="seconds from connecting to a finished login")
-    held_bytes: int = Field(
         default=1 << 20, ge=4096, le=1 << 28, description="bytes of a client that wait while an action is decided"
     )
-    statement_bytes: int = Field(default=1 << 20, ge=1024, le=1 << 28, description="bytes of one statement")
     sessions: int = Field(default=500, ge=1, le=100_000, description="sessions at the same time")
 
 
@@ -278,7 +276,7 @@ class Config(Part):
     policy: PolicyConfig = Field(description="folder")
     masking: Masking = Field(default_factory=Masking, description="sets, detectors")
     ledger: LedgerConfig = Field(description="folder, durability")
-    limits: Limits = Field(default_factory=Limits, description="login_seconds, held_bytes, statement_bytes, sessions")
+    limits: Limits = Field(default_factory=Limits, description="login_seconds, sessions")
 
     _file: Path = PrivateAttr(Path())
     _digest: str = PrivateAttr("")
