@@ -260,8 +260,6 @@ class Limits(Part):
     """Everything that waits or grows has an end."""
 
     login_seconds: int = Field(default=30, ge=1, le=600, description="seconds from connecting to a finished login")
-        default=1 << 20, ge=4096, le=1 << 28, description="bytes of a client that wait while an action is decided"
-    )
     sessions: int = Field(default=500, ge=1, le=100_000, description="sessions at the same time")
 
 
