@@ -1,0 +1,194 @@
+"""Who gets in: tokens bad in every way, targets that are unknown, closed, down, dying or not themselves, and sessions ended."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable
+
+import psycopg
+import pytest
+from psycopg import errors
+from tests.testbed.gateways import LiveGateway
+from tests.testbed.issuer import LiveIssuer
+
+from gatebook.cli.demo.processes import wait_until
+
+pytestmark = pytest.mark.real
+
+HOUR_AGO = -3600
+BAD_TOKENS: dict[str, Callable[[LiveIssuer], str]] = {
+    "expired": lambda issuer: issuer.expired(),
+    "of another audience": lambda issuer: issuer.mint(aud="payroll"),
+    "without audience": lambda issuer: issuer.mint(aud=None),
+    "of another issuer": lambda issuer: issuer.mint(iss="http://127.0.0.1:1"),
+    "unsigned": lambda issuer: issuer.unsigned(),
+    "signed by another key": lambda issuer: issuer.by_another_key(),
+    "altered": lambda issuer: issuer.altered(),
+    "cut": lambda issuer: issuer.mint()[:-6],
+    "without subject": lambda issuer: issuer.mint(sub=None),
+    "without expiry": lambda issuer: issuer.mint(exp=None),
+    "not yet valid": lambda issuer: issuer.mint(nbf=int(time.time()) + 3600),
+    "of no known kind": lambda issuer: issuer.mint(kind="wizard"),
+    "without kind": lambda issuer: issuer.mint(kind=None),
+    "never given out": lambda issuer: "gbt_" + "A" * 43,
+    "empty": lambda issuer: "",
+    "a password": lambda issuer: "hunter2",
+    "three dots": lambda issuer: "...",
+    "very long": lambda issuer: "A" * 9000,
+}
+
+
+@pytest.mark.parametrize("name", BAD_TOKENS)
+def test_a_bad_token_opens_nothing_and_is_not_repeated(gateway: LiveGateway, name: str) -> None:
+    token = BAD_TOKENS[name](gateway.world.issuer)
+    mark, log_mark = len(gateway.world.plain.server_log()), len(gateway.log)
+    answer = gateway.psql("-w", "-c", "SELECT 1", token=token)
+    assert answer.status == 2, answer.output
+    if token:
+        assert "FATAL" in answer.output
+    pieces = [piece for piece in token.split(".") if len(piece) > 8]
+    assert not [piece for piece in pieces if piece in answer.output or piece in gateway.log[log_mark:]]
+    assert "connection received" not in gateway.world.plain.server_log()[mark:]
+
+
+def test_no_token_of_this_run_stands_in_the_book(gateway: LiveGateway) -> None:
+    good, bad = gateway.mint(), gateway.world.issuer.expired()
+    assert gateway.psql("-c", "SELECT 1", token=good).status == 0
+    assert gateway.psql("-c", "SELECT 1", token=bad).status == 2
+    book = gateway.book_bytes()
+    for token in (good, bad):
+        assert token.split(".")[1].encode() not in book
+        assert token.split(".")[2].encode() not in book
+
+
+def test_an_unknown_target_is_answered_like_one_that_is_closed_to_the_client(gateway: LiveGateway) -> None:
+    def said(database: str) -> str:
+        answer = gateway.psql("-c", "SELECT 1", database=database)
+        assert answer.status == 2
+        return re.sub(r'"decision":"[^"]*"', "", answer.output).replace(database, "NAME").replace(str(gateway.port), "PORT")
+
+    assert said("vault") == said("nosuch") == said("shop/other").replace("shop/other", "NAME").replace("NAME/other", "NAME")
+
+
+def test_a_user_that_is_neither_role_nor_subject_is_refused(gateway: LiveGateway) -> None:
+    with gateway.connect(user="agent-7") as made:
+        assert made.execute("SELECT current_user").fetchone() == ("shop_app",)
+    for user in ("postgres", "shop_owner", "agent-8"):
+        with pytest.raises(psycopg.OperationalError, match="or there is no such target"):
+            gateway.connect(user=user)
+
+
+def test_a_target_that_is_down_is_said_so_and_others_work(gateway: LiveGateway) -> None:
+    answer = gateway.psql("-c", "SELECT 1", database="down")
+    assert answer.status == 2
+    assert "FATAL" in answer.output
+    assert "target down cannot be reached" in answer.output
+    assert gateway.psql("-c", "SELECT 1").status == 0
+
+
+@pytest.mark.parametrize(("target", "why"), [("shop-misnamed", "cannot prove by TLS"), ("shop-in-clear", "")])
+def test_a_target_that_is_not_what_the_configuration_says_gets_no_password(gateway: LiveGateway, target: str, why: str) -> None:
+    tls = gateway.world.tls
+    assert tls is not None
+    mark = len(tls.server_log())
+    answer = gateway.psql("-c", "SELECT 1", database=target)
+    assert answer.status == 2
+    assert "FATAL" in answer.output
+    assert why in answer.output
+    assert "connection authenticated" not in tls.server_log()[mark:]
+
+
+def test_a_target_that_dies_in_the_middle_of_an_answer_ends_that_session_alone(gateway: LiveGateway) -> None:
+    with gateway.connect(autocommit=True) as other, gateway.connect(autocommit=True) as made:
+        pid = made.execute("SELECT pg_backend_pid()").fetchone()
+        assert pid is not None
+        rows = made.cursor().stream("SELECT repeat('x', 1000) FROM generate_series(1, 2000000)")
+        assert next(rows)
+        gateway.world.plain.sql(f"SELECT pg_terminate_backend({pid[0]})")
+        with pytest.raises(psycopg.OperationalError):
+            for _ in rows:
+                pass
+        assert other.execute("SELECT 1").fetchone() == (1,)
+    assert wait_until(lambda: gateway.sessions("--live") == [], 5)
+
+
+def test_a_client_that_dies_in_the_middle_of_an_answer_is_closed_in_the_book_and_at_the_target(gateway: LiveGateway) -> None:
+    made = gateway.connect(autocommit=True)
+    pid = made.execute("SELECT pg_backend_pid()").fetchone()
+    assert pid is not None
+    rows = made.cursor().stream("SELECT repeat('x', 1000) FROM generate_series(1, 2000000)")
+    next(rows)
+    made.pgconn.finish()
+    gone = f"SELECT count(*) FROM pg_stat_activity WHERE pid = {pid[0]}"
+    assert wait_until(lambda: gateway.world.plain.sql(gone) == "0", 10)
+    assert wait_until(lambda: gateway.sessions("--live") == [], 5)
+
+
+def test_killing_a_session_ends_it_within_two_seconds_and_no_other(gateway: LiveGateway) -> None:
+    with gateway.connect(autocommit=True) as other, gateway.connect(autocommit=True) as made:
+        assert other.execute("SELECT 1").fetchone() == (1,)
+        pid = made.execute("SELECT pg_backend_pid()").fetchone()
+        assert pid is not None
+        newest = gateway.sessions("--live")[0]["id"]
+        killing = threading.Thread(target=gateway.gatebook, args=("sessions", "kill", newest))
+        begun = time.monotonic()
+        killing.start()
+        with pytest.raises(psycopg.OperationalError):
+            made.execute("SELECT pg_sleep(10)")
+        assert time.monotonic() - begun < 4  # two for the session's end, two for the command to start on a busy machine
+        killing.join()
+        assert other.execute("SELECT 1").fetchone() == (1,)
+        activity = f"SELECT count(*) FROM pg_stat_activity WHERE pid = {pid[0]} AND state = 'idle'"
+        assert gateway.world.plain.sql(activity) == "0"
+    found = next(one for one in gateway.sessions() if one["id"] == newest)
+    assert "kill" in str(found).lower() or "ended" in str(found).lower()
+
+
+def test_a_session_ends_when_its_token_does(gateway: LiveGateway) -> None:
+    now = int(time.time())
+    with gateway.connect(token=gateway.mint(exp=now + 4), autocommit=True) as made:
+        assert made.execute("SELECT 1").fetchone() == (1,)
+        with pytest.raises(psycopg.OperationalError):
+            made.execute("SELECT pg_sleep(20)")
+        assert time.time() < now + 8
+
+
+def test_sessions_past_the_limit_are_turned_away_and_there_is_room_again(new_gateway: Callable[..., LiveGateway]) -> None:
+    gateway = new_gateway(limits={"sessions": 2})
+    with gateway.connect() as first, gateway.connect() as second:
+        with pytest.raises(psycopg.OperationalError):
+            gateway.connect()
+        assert first.execute("SELECT 1").fetchone() == second.execute("SELECT 1").fetchone() == (1,)
+    with gateway.connect() as again:
+        assert again.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_gateway_that_is_told_to_end_says_goodbye_and_closes_its_book(new_gateway: Callable[..., LiveGateway]) -> None:
+    gateway = new_gateway()
+    with gateway.connect(autocommit=True) as made:
+        assert made.execute("SELECT 1").fetchone() == (1,)
+        assert gateway.stop() == 0, gateway.log
+        with pytest.raises((psycopg.OperationalError, errors.AdminShutdown)):
+            made.execute("SELECT 1")
+    report = gateway.verified()
+    assert report.closed
+    assert report.counts.get("open sessions", 0) == 0
+
+
+def test_a_gateway_that_was_killed_starts_again_on_an_intact_book(new_gateway: Callable[..., LiveGateway]) -> None:
+    gateway = new_gateway()
+    with gateway.connect(autocommit=True) as made:
+        for number in range(50):
+            made.execute("UPDATE orders SET status = status WHERE id = %s", (number,))
+        assert gateway.process is not None
+        gateway.process.kill()
+        gateway.process.wait()
+    gateway.verified()
+    gateway.start()
+    with gateway.connect() as made:
+        assert made.execute("SELECT 1").fetchone() == (1,)
+    report = gateway.verified()
+    assert report.counts.get("crashes") == 1
+    assert gateway.sessions("--live") == []
