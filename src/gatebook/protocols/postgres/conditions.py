@@ -248,7 +248,9 @@ def _case(body: Node, positive: bool, target: Target) -> bool:
         results.append(body["defresult"])
     if all(_constant(result) is positive for result in results):
         return False
-    tests = [when["CaseWhen"]["expr"] for when in body["args"]] + [body["arg"]] * ("arg" in body)
+    tests = [when["CaseWhen"]["expr"] for when in body["args"]]
+    if "arg" in body:
+        tests.append(body["arg"])
     return any(_real(part, True, target) for part in tests) or any(_real(part, positive, target) for part in results)
 
 

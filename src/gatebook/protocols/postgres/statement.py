@@ -36,6 +36,8 @@ KEPT_CHARACTERS = (
 KEPT_PARTS = 64
 SHOWN_CHARACTERS = 256 * 1024  # a text without its literals is for people
 
+STRANGE = "its tree has a form that is not known"  # as a newer grammar might make; no text of this one should
+
 NONE_PREPARED: Mapping[str, Reading] = MappingProxyType({})
 HIDDEN = "…"
 
@@ -76,6 +78,8 @@ def _read(text: str, prepared: Mapping[str, Reading]) -> Reading:
         reading = _read_tree(text, grammar.parse(text), prepared)
     except (RecursionError, TooMuchError):
         return Reading(text, (_unknown(grammar.TOO_DEEP),))
+    except (LookupError, TypeError, AttributeError, ValueError, StopIteration):
+        return Reading(text, (_unknown(STRANGE),))
     if sum(len(statement.deeds) for statement in reading.statements) > DEEDS:
         return Reading(text, (_unknown(grammar.TOO_DEEP),))
     return reading

@@ -1,0 +1,4 @@
+expect: sql.call unknown
+functions: archive
+
+CALL archive(1)

@@ -1,0 +1,3 @@
+expect: sql.protected admin
+
+SELECT query FROM pg_stat_activity

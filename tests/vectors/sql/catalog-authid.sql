@@ -1,0 +1,3 @@
+expect: sql.protected admin
+
+SELECT rolpassword FROM pg_authid

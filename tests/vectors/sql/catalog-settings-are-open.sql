@@ -1,0 +1,3 @@
+expect: sql.session read
+
+SELECT name, setting FROM pg_settings

@@ -1,0 +1,3 @@
+expect: sql.protected admin
+
+SELECT query FROM extensions.pg_stat_statements

@@ -1,0 +1,3 @@
+expect: sql.protected admin
+
+SELECT chunk_data FROM pg_toast.pg_toast_16384

@@ -1,0 +1,3 @@
+expect: sql.protected admin
+
+SELECT * FROM pg_something_new

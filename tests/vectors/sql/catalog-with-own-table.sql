@@ -1,0 +1,3 @@
+expect: sql.select sql.session read
+
+SELECT * FROM customers, pg_class

@@ -1,0 +1,3 @@
+expect: sql.copy_in sql.unknown unknown
+
+COPY customers FROM STDIN WHERE evil(id)

@@ -1,0 +1,4 @@
+expect: sql.copy_in write
+tables: customers
+
+COPY customers FROM STDIN

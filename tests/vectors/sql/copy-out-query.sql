@@ -1,0 +1,4 @@
+expect: sql.copy_out sql.select read
+outputs: ssn
+
+COPY (SELECT upper(ssn) FROM customers) TO STDOUT

@@ -1,0 +1,3 @@
+expect: sql.copy_out sql.protected admin
+
+COPY pg_authid TO STDOUT

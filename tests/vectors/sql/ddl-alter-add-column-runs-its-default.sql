@@ -1,0 +1,3 @@
+expect: sql.alter sql.unknown unknown
+
+ALTER TABLE customers ADD COLUMN x text DEFAULT evil()

@@ -1,0 +1,3 @@
+expect: sql.alter admin
+
+ALTER TABLE customers DISABLE ROW LEVEL SECURITY

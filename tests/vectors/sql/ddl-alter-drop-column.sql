@@ -1,0 +1,4 @@
+expect: sql.alter admin
+tables: customers
+
+ALTER TABLE customers DROP COLUMN ssn

@@ -1,0 +1,4 @@
+expect: sql.alter admin
+moves: *
+
+ALTER TABLE customers RENAME TO harmless

@@ -1,0 +1,3 @@
+expect: sql.alter admin
+
+ALTER ROLE eve SUPERUSER

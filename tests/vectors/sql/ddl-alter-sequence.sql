@@ -1,0 +1,3 @@
+expect: sql.alter admin
+
+ALTER SEQUENCE s RESTART WITH 1

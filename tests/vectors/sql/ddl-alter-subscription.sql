@@ -1,0 +1,3 @@
+expect: sql.alter admin
+
+ALTER SUBSCRIPTION s CONNECTION 'host=evil'

@@ -1,0 +1,4 @@
+expect: sql.alter admin
+tables: customers
+
+COMMENT ON TABLE customers IS 'x'

@@ -1,0 +1,3 @@
+expect: sql.create admin
+
+CREATE DOMAIN d AS text CHECK (VALUE ~ 'a')

@@ -1,0 +1,3 @@
+expect: sql.create sql.unknown unknown
+
+CREATE INDEX ON customers (evil(name))

@@ -1,0 +1,3 @@
+expect: sql.create sql.unknown unknown
+
+CREATE TABLE p PARTITION OF t FOR VALUES IN (evil())

@@ -1,0 +1,3 @@
+expect: sql.create admin
+
+CREATE POLICY p ON customers USING (true)

@@ -1,0 +1,4 @@
+expect: sql.create admin
+moves: *
+
+CREATE PUBLICATION p FOR TABLE customers

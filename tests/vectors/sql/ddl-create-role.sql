@@ -1,0 +1,3 @@
+expect: sql.create admin
+
+CREATE ROLE eve SUPERUSER LOGIN PASSWORD 'x'

@@ -1,0 +1,3 @@
+expect: sql.create admin
+
+CREATE SUBSCRIPTION s CONNECTION 'host=evil' PUBLICATION p

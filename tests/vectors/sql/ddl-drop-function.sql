@@ -1,0 +1,3 @@
+expect: sql.drop admin
+
+DROP FUNCTION f(int)

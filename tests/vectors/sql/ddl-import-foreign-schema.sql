@@ -1,0 +1,3 @@
+expect: sql.create admin
+
+IMPORT FOREIGN SCHEMA a FROM SERVER s INTO b

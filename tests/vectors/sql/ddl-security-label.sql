@@ -1,0 +1,3 @@
+expect: sql.alter admin
+
+SECURITY LABEL ON TABLE customers IS 'x'

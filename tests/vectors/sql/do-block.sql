@@ -1,0 +1,3 @@
+expect: sql.do unknown
+
+DO $$ BEGIN DELETE FROM customers; END $$

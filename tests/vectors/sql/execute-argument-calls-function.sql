@@ -1,0 +1,3 @@
+expect: sql.execute sql.server unknown
+
+EXECUTE p(pg_reload_conf())

@@ -1,0 +1,3 @@
+expect: sql.execute sql.explain unknown
+
+EXPLAIN ANALYZE EXECUTE p

@@ -1,0 +1,5 @@
+expect: sql.execute unknown
+unknown: prepared statement p
+outputs: unknown
+
+EXECUTE p(1)

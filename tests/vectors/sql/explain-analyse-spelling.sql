@@ -1,0 +1,3 @@
+expect: sql.delete sql.explain write
+
+EXPLAIN ANALYSE DELETE FROM customers

@@ -1,0 +1,3 @@
+expect: sql.delete sql.explain write
+
+EXPLAIN (COSTS off, ANALYZE) DELETE FROM customers

@@ -1,0 +1,3 @@
+expect: sql.delete sql.explain write
+
+EXPLAIN (ANALYZE off, ANALYZE on) DELETE FROM customers

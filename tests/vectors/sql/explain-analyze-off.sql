@@ -1,0 +1,3 @@
+expect: sql.explain read
+
+EXPLAIN (ANALYZE off) DELETE FROM customers

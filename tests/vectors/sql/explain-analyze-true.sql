@@ -1,0 +1,3 @@
+expect: sql.delete sql.explain write
+
+EXPLAIN (ANALYZE true) DELETE FROM customers

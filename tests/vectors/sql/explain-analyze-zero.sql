@@ -1,0 +1,3 @@
+expect: sql.explain read
+
+EXPLAIN (ANALYZE 0) DELETE FROM customers

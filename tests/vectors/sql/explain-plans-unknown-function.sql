@@ -1,0 +1,3 @@
+expect: sql.explain sql.unknown unknown
+
+EXPLAIN SELECT secrets() FROM customers

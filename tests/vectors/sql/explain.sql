@@ -1,0 +1,5 @@
+expect: sql.explain read
+tables: customers
+outputs: -
+
+EXPLAIN DELETE FROM customers

@@ -1,0 +1,4 @@
+expect: sql.select sql.unknown unknown
+functions: public.upper
+
+SELECT public.upper(name) FROM customers

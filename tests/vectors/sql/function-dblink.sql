@@ -1,0 +1,3 @@
+expect: sql.select sql.unknown unknown
+
+SELECT * FROM dblink('host=x', 'select 1') AS t(a int)

@@ -1,0 +1,3 @@
+expect: sql.select sql.unknown unknown
+
+SELECT count(*) FILTER (WHERE evil(id)) FROM a

@@ -1,0 +1,3 @@
+expect: sql.select sql.unknown unknown
+
+SELECT sum(a) OVER (PARTITION BY evil(a)) FROM t

@@ -1,0 +1,3 @@
+expect: sql.copy_file sql.select admin
+
+SELECT * FROM pg_ls_dir('.')

@@ -1,0 +1,3 @@
+expect: sql.select sql.sequence write
+
+SELECT nextval('public.orders_id_seq')

@@ -1,0 +1,4 @@
+expect: sql.notify sql.select write
+moves: ssn
+
+SELECT pg_notify('c', ssn) FROM customers

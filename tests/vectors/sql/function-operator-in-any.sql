@@ -1,0 +1,3 @@
+expect: sql.select sql.unknown unknown
+
+SELECT 1 OPERATOR(public.=) ANY (SELECT 1)

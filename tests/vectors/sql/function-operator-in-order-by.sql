@@ -1,0 +1,3 @@
+expect: sql.select sql.unknown unknown
+
+SELECT a FROM t ORDER BY a USING OPERATOR(public.<)

@@ -1,0 +1,3 @@
+expect: sql.session read
+
+SELECT relname OPERATOR(pg_catalog.~) '^a' FROM pg_catalog.pg_class

@@ -1,0 +1,3 @@
+expect: sql.select read
+
+SELECT pg_catalog.upper(name) FROM customers

@@ -1,0 +1,3 @@
+expect: sql.select sql.unknown unknown
+
+SELECT "Upper"(name) FROM customers

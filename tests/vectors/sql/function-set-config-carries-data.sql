@@ -1,0 +1,4 @@
+expect: sql.select sql.session read
+moves: ssn
+
+SELECT set_config('app.x', ssn, false) FROM customers

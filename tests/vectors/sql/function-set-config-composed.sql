@@ -1,0 +1,3 @@
+expect: sql.select sql.unknown unknown
+
+SELECT set_config('ro' || 'le', 'x', false)

@@ -1,0 +1,3 @@
+expect: sql.select sql.setting admin
+
+SELECT pg_catalog.set_config('ROLE'::text, 'postgres', true)

@@ -1,0 +1,3 @@
+expect: sql.select sql.unknown unknown
+
+SELECT table_to_xml('customers', true, true, '')

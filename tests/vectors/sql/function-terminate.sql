@@ -1,0 +1,3 @@
+expect: sql.select sql.server admin
+
+SELECT pg_terminate_backend(1)

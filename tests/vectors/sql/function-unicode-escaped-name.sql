@@ -1,0 +1,3 @@
+expect: sql.select sql.server admin
+
+SELECT U&"pg\005freload_conf"()

@@ -1,0 +1,3 @@
+expect: sql.grant admin
+
+ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO eve

@@ -1,0 +1,3 @@
+expect: sql.grant admin
+
+REASSIGN OWNED BY a TO b

@@ -1,0 +1,3 @@
+expect: sql.grant admin
+
+REVOKE SELECT ON customers FROM eve

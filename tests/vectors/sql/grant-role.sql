@@ -1,0 +1,3 @@
+expect: sql.grant admin
+
+GRANT postgres TO eve

@@ -1,0 +1,4 @@
+expect: sql.grant admin
+tables: customers
+
+GRANT ALL ON customers TO PUBLIC

@@ -1,0 +1,3 @@
+expect: sql.maintain write
+
+ANALYZE

@@ -1,0 +1,4 @@
+expect: sql.maintain write
+tables: customers
+
+VACUUM FULL customers

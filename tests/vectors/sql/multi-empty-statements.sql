@@ -1,0 +1,4 @@
+expect: sql.select read
+statements: 1
+
+;;SELECT 1;;

@@ -1,0 +1,3 @@
+expect: sql.delete sql.execute sql.session unknown
+
+PREPARE p AS DELETE FROM customers; DEALLOCATE p; EXECUTE p

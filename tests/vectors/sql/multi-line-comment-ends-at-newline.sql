@@ -1,0 +1,4 @@
+expect: sql.drop sql.select admin
+
+SELECT 1; --
+DROP TABLE customers

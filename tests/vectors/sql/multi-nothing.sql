@@ -1,0 +1,4 @@
+expect: sql.session read
+statements: 0
+
+-- nothing at all

@@ -1,0 +1,4 @@
+expect: sql.delete write
+where: no
+
+PREPARE p AS DELETE FROM customers; EXECUTE p

@@ -1,0 +1,3 @@
+expect: sql.drop sql.select admin
+
+SELECT 'a\'; DROP TABLE customers; --'

@@ -1,0 +1,3 @@
+expect: sql.drop sql.select admin
+
+SELECT '/*'; DROP TABLE customers; SELECT '*/'

@@ -1,0 +1,3 @@
+expect: sql.select read
+
+SELECT $a$ '; DELETE FROM customers; -- $$ $a$

@@ -1,0 +1,3 @@
+expect: sql.select read
+
+SELECT E'a\'; DROP TABLE customers; --'

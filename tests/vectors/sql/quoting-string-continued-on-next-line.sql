@@ -1,0 +1,4 @@
+expect: sql.select read
+
+SELECT 'a'
+'; DROP TABLE customers; --'

@@ -1,0 +1,4 @@
+expect: sql.select read
+outputs: ssn | -
+
+SELECT string_agg(ssn, ','), count(*) FROM customers

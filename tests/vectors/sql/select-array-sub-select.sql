@@ -1,0 +1,4 @@
+expect: sql.select read
+outputs: ssn
+
+SELECT ARRAY(SELECT ssn FROM customers)

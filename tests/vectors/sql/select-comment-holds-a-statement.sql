@@ -1,0 +1,3 @@
+expect: sql.select read
+
+SELECT 1 /* ; DROP TABLE customers; */

@@ -1,0 +1,5 @@
+expect: sql.select read
+outputs: -
+columns: -
+
+SELECT count(*) FROM customers

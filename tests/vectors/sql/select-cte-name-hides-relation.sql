@@ -1,0 +1,4 @@
+expect: sql.select read
+tables: orders
+
+WITH customers AS (SELECT id FROM orders) SELECT id FROM customers

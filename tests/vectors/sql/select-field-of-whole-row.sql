@@ -1,0 +1,4 @@
+expect: sql.select read
+outputs: *,c
+
+SELECT (c).ssn FROM customers c

@@ -1,0 +1,5 @@
+expect: sql.select read
+tables: customers
+columns: ssn
+
+SELECT SSN FROM CUSTOMERS

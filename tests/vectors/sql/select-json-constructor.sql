@@ -1,0 +1,4 @@
+expect: sql.select read
+outputs: ssn
+
+SELECT JSON_OBJECT('a': ssn) FROM customers

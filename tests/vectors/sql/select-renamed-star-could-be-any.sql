@@ -1,0 +1,4 @@
+expect: sql.select read
+outputs: *?
+
+SELECT b FROM (SELECT * FROM customers) t(a, b)

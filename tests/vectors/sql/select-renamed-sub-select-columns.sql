@@ -1,0 +1,4 @@
+expect: sql.select read
+outputs: ssn
+
+SELECT b FROM (SELECT id, ssn FROM customers) t(a, b)

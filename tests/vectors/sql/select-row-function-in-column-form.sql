@@ -1,0 +1,5 @@
+expect: sql.select read
+columns: * row_to_json
+outputs: *,row_to_json
+
+SELECT c.row_to_json FROM customers c

@@ -1,0 +1,4 @@
+expect: sql.select read
+outputs: star *,c ?
+
+SELECT (c).* FROM customers c

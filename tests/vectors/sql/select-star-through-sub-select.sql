@@ -1,0 +1,4 @@
+expect: sql.select read
+outputs: id | ssn
+
+SELECT * FROM (SELECT id, upper(ssn) AS u FROM customers) t

@@ -1,0 +1,5 @@
+expect: sql.select read
+columns: *
+outputs: star *
+
+SELECT * FROM customers

@@ -1,0 +1,4 @@
+expect: sql.select read
+outputs: star *
+
+TABLE customers

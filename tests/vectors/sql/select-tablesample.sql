@@ -1,0 +1,4 @@
+expect: sql.select read
+tables: customers
+
+SELECT count(*) FROM customers TABLESAMPLE bernoulli (10)

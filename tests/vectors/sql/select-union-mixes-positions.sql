@@ -1,0 +1,4 @@
+expect: sql.select read
+outputs: id | name,ssn
+
+SELECT id, name FROM customers UNION SELECT id, ssn FROM customers

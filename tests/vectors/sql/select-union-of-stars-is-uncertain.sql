@@ -1,0 +1,4 @@
+expect: sql.select read
+outputs: star *?
+
+SELECT * FROM customers UNION ALL SELECT * FROM archive

@@ -1,0 +1,5 @@
+expect: sql.select read
+columns: * customers
+outputs: *,customers
+
+SELECT customers FROM customers

@@ -1,0 +1,4 @@
+expect: sql.select read
+outputs: ssn
+
+SELECT row_number() OVER (ORDER BY ssn) FROM customers

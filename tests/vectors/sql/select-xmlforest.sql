@@ -1,0 +1,4 @@
+expect: sql.select read
+outputs: ssn
+
+SELECT xmlforest(ssn AS a) FROM customers

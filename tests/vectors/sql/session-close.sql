@@ -1,0 +1,3 @@
+expect: sql.session read
+
+CLOSE c

@@ -1,0 +1,4 @@
+expect: sql.session read
+outputs: unknown
+
+FETCH ALL FROM c

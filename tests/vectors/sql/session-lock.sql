@@ -1,0 +1,4 @@
+expect: sql.lock write
+tables: a b
+
+LOCK TABLE a, b IN ACCESS EXCLUSIVE MODE

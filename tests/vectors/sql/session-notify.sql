@@ -1,0 +1,3 @@
+expect: sql.notify write
+
+NOTIFY c, 'payload'

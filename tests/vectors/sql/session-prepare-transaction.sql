@@ -1,0 +1,3 @@
+expect: sql.lock write
+
+PREPARE TRANSACTION 'x'

@@ -1,0 +1,3 @@
+expect: sql.setting admin
+
+ALTER DATABASE shop SET row_security = off

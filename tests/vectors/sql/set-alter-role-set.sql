@@ -1,0 +1,3 @@
+expect: sql.setting admin
+
+ALTER ROLE app SET search_path = evil

@@ -1,0 +1,3 @@
+expect: sql.session read
+
+SET application_name TO 'x'

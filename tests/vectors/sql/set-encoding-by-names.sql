@@ -1,0 +1,4 @@
+expect: sql.setting admin
+setting: client_encoding
+
+SET NAMES 'SJIS'

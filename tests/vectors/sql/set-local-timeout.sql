@@ -1,0 +1,3 @@
+expect: sql.session read
+
+SET LOCAL statement_timeout = '5s'

@@ -1,0 +1,4 @@
+expect: sql.session read
+setting: app.tenant
+
+SET app.tenant = '7'

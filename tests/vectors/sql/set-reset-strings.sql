@@ -1,0 +1,3 @@
+expect: sql.setting admin
+
+RESET standard_conforming_strings

@@ -1,0 +1,4 @@
+expect: sql.setting admin
+setting: role
+
+SET ROLE postgres

@@ -1,0 +1,3 @@
+expect: sql.setting admin
+
+SET row_security = off

@@ -1,0 +1,3 @@
+expect: sql.setting admin
+
+SET SESSION AUTHORIZATION postgres

@@ -1,0 +1,4 @@
+expect: sql.session read
+outputs: -
+
+SHOW search_path

@@ -1,0 +1,3 @@
+expect: sql.unknown unknown
+
+SELECT * FROM `customers` LIMIT 1, 2

@@ -1,0 +1,4 @@
+expect: sql.delete write
+where: no
+
+DELETE /*+ WHERE id = 1 */ FROM customers

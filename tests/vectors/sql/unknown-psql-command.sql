@@ -1,0 +1,3 @@
+expect: sql.unknown unknown
+
+\! rm -rf /

@@ -1,0 +1,3 @@
+expect: sql.unknown unknown
+
+START_REPLICATION SLOT s LOGICAL 0/0

@@ -1,0 +1,3 @@
+expect: sql.unknown unknown
+
+SELECT 1; DELET FROM customers

@@ -1,0 +1,4 @@
+expect: sql.unknown unknown
+unknown: does not parse
+
+SELEC 1

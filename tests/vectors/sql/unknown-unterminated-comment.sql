@@ -1,0 +1,3 @@
+expect: sql.unknown unknown
+
+DELETE FROM customers /* where id = 1

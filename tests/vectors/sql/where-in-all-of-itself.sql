@@ -1,0 +1,4 @@
+expect: sql.delete sql.select write
+where: no
+
+DELETE FROM customers WHERE id IN (SELECT id FROM customers)

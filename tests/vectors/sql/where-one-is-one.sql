@@ -1,0 +1,4 @@
+expect: sql.delete write
+where: no
+
+DELETE FROM customers WHERE 1 = 1

@@ -1,0 +1,4 @@
+expect: sql.delete write
+where: no
+
+WITH x AS (DELETE FROM customers) SELECT 1

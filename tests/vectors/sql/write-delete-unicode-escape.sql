@@ -1,0 +1,5 @@
+expect: sql.delete write
+where: no
+tables: customers
+
+DELETE FROM U&"!0063ustomers" UESCAPE '!'

@@ -1,0 +1,3 @@
+expect: sql.insert sql.sequence write
+
+INSERT INTO t (a[nextval('s')]) VALUES (1)

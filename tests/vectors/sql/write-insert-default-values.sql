@@ -1,0 +1,3 @@
+expect: sql.insert write
+
+INSERT INTO orders DEFAULT VALUES

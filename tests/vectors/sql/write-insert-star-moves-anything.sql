@@ -1,0 +1,4 @@
+expect: sql.insert sql.select write
+moves: *
+
+INSERT INTO notes SELECT * FROM customers

@@ -1,0 +1,3 @@
+expect: sql.setting sql.update admin
+
+UPDATE pg_settings SET setting = 'x' WHERE name = 'role'

@@ -1,0 +1,4 @@
+expect: sql.update write
+where: no
+
+UPDATE customers SET name = 'x'

@@ -1,0 +1,3 @@
+expect: sql.insert write
+
+INSERT INTO stock (sku) VALUES ('a') ON CONFLICT DO NOTHING
