@@ -17,7 +17,8 @@ with support as (
   union select typinput from pg_type union select typoutput from pg_type union select typreceive from pg_type
   union select typsend from pg_type union select typmodin from pg_type union select typmodout from pg_type
   union select typanalyze from pg_type union select typsubscript from pg_type union select amproc from pg_amproc
-  union select aggtransfn from pg_aggregate union select aggfinalfn from pg_aggregate union select aggcombinefn from pg_aggregate
+  union select aggtransfn from pg_aggregate union select aggfinalfn from pg_aggregate
+  union select aggcombinefn from pg_aggregate
   union select aggserialfn from pg_aggregate union select aggdeserialfn from pg_aggregate
   union select aggmtransfn from pg_aggregate union select aggminvtransfn from pg_aggregate
   union select aggmfinalfn from pg_aggregate union select prosupport from pg_proc union select amhandler from pg_am

@@ -17,12 +17,13 @@ from gatebook.protocols.postgres.utilities import Utilities
 from gatebook.protocols.postgres.walk import PLAIN
 
 WORDS = (
-    "select insert into update delete from where and or not null is true false with recursive as values set merge using on when matched "
-    "then do returning union all intersect except join left natural lateral group by having order limit offset for share nowait case "
-    "else end exists in any array row between like copy to stdout stdin program explain analyze prepare execute p declare cursor fetch "
-    "create table view index function drop alter column type rename grant revoke role reset show begin commit call truncate vacuum lock "
-    "customers c ssn id t x y upper count nextval pg_authid pg_catalog . , ( ) [ ] ; = < > <> + - * || :: $1 1 2 'a' '%' \"q\" $$a$$ "
-    "coalesce cast int text default distinct window over partition filter within tablesample current of conflict nothing excluded"
+    "select insert into update delete from where and or not null is true false with recursive as values set merge using "
+    "on when matched  then do returning union all intersect except join left natural lateral group by having order limit "
+    "offset for share nowait case  else end exists in any array row between like copy to stdout stdin program explain "
+    "analyze prepare execute p declare cursor fetch  create table view index function drop alter column type rename grant "
+    "revoke role reset show begin commit call truncate vacuum lock  customers c ssn id t x y upper count nextval "
+    "pg_authid pg_catalog . , ( ) [ ] ; = < > <> + - * || :: $1 1 2 'a' '%' \"q\" $$a$$  coalesce cast int text default "
+    "distinct window over partition filter within tablesample current of conflict nothing excluded"
 ).split()
 sql = st.lists(st.sampled_from(WORDS), max_size=40).map(" ".join)
 

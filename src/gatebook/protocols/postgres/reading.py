@@ -79,7 +79,8 @@ class Output:
 
     ``star`` stands for however many columns a star expands to. ``columns`` are the names of the columns its value may come
     from; ``certain`` says that no other column can flow into it (false for sub-selects in the expression, whole rows, names
-    that may be an alias of a derived table, functions that read tables).
+    that may be an alias of a derived table, functions that are not known). A column name that no relation of the statement has
+    may be a function called in column form, ``c.f`` for ``f(c)``: whoever knows the catalog counts it as uncertain.
     """
 
     star: bool
@@ -92,10 +93,11 @@ class Statement:
     """One statement of a text.
 
     ``outputs`` is None when the shape of its rows, if any, is not known: then each column that has no table of its own counts
-    as uncertain. ``relations`` are all relations it names, without the names of its CTEs. ``moves`` are the column names whose
-    values may flow somewhere other than the answer (INSERT … SELECT, CREATE TABLE AS, UPDATE … SET a = b …), with "*" for any.
-    ``prepares`` and ``executes`` name the prepared statement that PREPARE makes or EXECUTE runs; ``forgets`` what DEALLOCATE
-    or DISCARD drops ("*" for all). ``reads_relations`` is false for statements that read no relation at all.
+    as uncertain. Of COPY … TO they are the columns it copies. ``relations`` are all relations it names, without the names of
+    its CTEs and those it makes. ``moves`` are the column names whose values may flow somewhere other than the answer (INSERT …
+    SELECT, CREATE TABLE AS, UPDATE … SET a = b, arguments of functions that do something, a rename), with "*" for any.
+    ``prepares`` and ``executes`` name the prepared statement that PREPARE makes or EXECUTE runs; a PREPARE has the deeds,
+    outputs and moves of what it prepares. ``forgets`` is what DEALLOCATE or DISCARD drops ("*" for all).
     """
 
     deeds: tuple[Deed, ...]

@@ -64,7 +64,12 @@ _STORED = frozenset(
     "CreateFunctionStmt CreatePolicyStmt AlterPolicyStmt CreateTrigStmt RuleStmt CreateStmt CreateForeignTableStmt".split()
 )
 # Make the relation they name, so that the catalog need not know it.
-_MAKERS = {"CreateStmt": "relation", "CreateSeqStmt": "sequence", "CompositeTypeStmt": "typevar"}
+_MAKERS = {
+    "CreateStmt": "relation",
+    "CreateForeignTableStmt": "relation",
+    "CreateSeqStmt": "sequence",
+    "CompositeTypeStmt": "typevar",
+}
 # What is copied or answered for later, out of reach of this answer's masks.
 _COPIERS = frozenset({"RuleStmt", "CreateTrigStmt", "CreatePublicationStmt", "AlterPublicationStmt"})
 _RELATIONS = frozenset(
@@ -72,6 +77,8 @@ _RELATIONS = frozenset(
     for kind in ("TABLE", "VIEW", "MATVIEW", "FOREIGN_TABLE", "SEQUENCE", "INDEX", "COLUMN", "TRIGGER", "RULE", "POLICY")
 )
 _ON_RELATIONS = frozenset({"OBJECT_COLUMN", "OBJECT_TRIGGER", "OBJECT_RULE", "OBJECT_POLICY"})
+_OBJECT_KINDS = ("removeType", "objtype", "objectType", "renameType")  # fields that say what kind of object is meant
+_INNER = QUERIES | VERB_OF_KIND.keys()  # statements inside others, which note their own relations
 _WHERE_VERBS = frozenset({"sql.update", "sql.delete", "sql.merge"})
 _TRANSACTIONS = {
     **dict.fromkeys(("BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "ROLLBACK_TO"), "sql.session"),
@@ -119,6 +126,9 @@ class Utilities(Queries):
     # Definitions ----------------------------------------------------------------------------------------------------
 
     def _define(self, kind: str, verb: str, body: Node) -> None:
+        if kind == "CreateForeignTableStmt":
+            self.flow(body.get("options", []), Scope())
+            body = body["base"]
         made = body.get(_MAKERS.get(kind, ""))
         resources = [self.table(named(made))] if made else []
         resources += [self.touch(relation) for relation in _range_vars(body) if relation is not made]
@@ -128,7 +138,9 @@ class Utilities(Queries):
         if kind in _STORED:
             self._quietly(body)
             self.flow(body.get("partbound", []), Scope())
-        elif kind != "DoStmt":
+        elif kind == "DoStmt":
+            self.why = self.why or "runs a block of code, which may do anything"
+        else:
             self._moved(kind, body, self.flow(body, Scope()))
         if kind in _COPIERS:
             self.moves.add(ANY)
@@ -160,7 +172,9 @@ class Utilities(Queries):
     def _objects(self, body: Node) -> list[Resource]:
         """The objects that DROP, COMMENT and their like name as lists of words."""
         objects = body.get("objects", [body["object"]] if "object" in body else [])
-        kind = body.get("removeType") or body.get("objtype") or ""
+        kind = next((body[key] for key in _OBJECT_KINDS if key in body), "OBJECT_OBJECT")
+        if body.get("targtype") == "ACL_TARGET_ALL_IN_SCHEMA":
+            kind = "OBJECT_SCHEMA"
         return [
             self._object(kind, item) for item in objects if "RangeVar" not in item and not ("List" in item and not item["List"])
         ]
@@ -173,7 +187,7 @@ class Utilities(Queries):
             relation = Relation(words[-2] if len(words) > 1 else None, words[-1])
             self.relations.add(relation)
             return self.table(relation)
-        return Resource(kind=kind.removeprefix("OBJECT_").lower() or "target", name=".".join(words))
+        return Resource(kind=kind.removeprefix("OBJECT_").lower(), name=".".join(words))
 
     def _view(self, body: Node) -> Outputs:
         self.do("sql.create", self.table(named(body["view"])))
@@ -407,7 +421,7 @@ def _range_vars(body: Node) -> list[Node]:
         elif isinstance(item, dict):
             if "relname" in item:
                 found.append(item)
-            queue.extend(value for key, value in item.items() if key not in QUERIES and isinstance(value, (dict, list)))
+            queue.extend(value for key, value in item.items() if key not in _INNER and isinstance(value, (dict, list)))
     return found
 
 
