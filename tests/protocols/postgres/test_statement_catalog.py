@@ -54,6 +54,11 @@ def test_every_function_that_gives_back_a_row_is_known_to_take_one(plain_postgre
     assert set(plain_postgres.sql(ROW_TAKERS).split()) - COUNTING <= functions.TAKES_ROW
 
 
+def test_every_function_that_returns_a_set_is_known_to(plain_postgres: PostgresServer) -> None:
+    sets = set(plain_postgres.sql("select distinct proname from pg_proc where proretset and oid < 16384").split())
+    assert sets & (functions.HARMLESS | functions.VERB_OF.keys()) == functions.SETS
+
+
 def test_no_setting_of_a_superuser_is_harmless(plain_postgres: PostgresServer) -> None:
     names = plain_postgres.sql("select name from pg_settings where context <> 'user'").split()
     assert not [name for name in names if "." not in name and settings.harmless(name, "x")]

@@ -16,15 +16,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
+
+from gatebook.protocols.postgres.constants import COMPARISONS, UNKNOWN, bare, sides, truth_of, value_of
 
 Node = dict[str, Any]
 
 # System columns that are the same for most rows or mean nothing; ctid is a row's own address and counts.
 _SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "xmax", "cmin", "cmax"})
-_COMPARISONS = frozenset({"=", "<>", "!=", "<", ">", "<=", ">="})
-_FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
 _OPPOSITES = {"<>": ("=", False), "!=": ("=", False), ">=": ("<", False), "<=": (">", False), "!~~": ("~~", False)}
 _ANYTHING = re.compile(r"%+|")  # LIKE patterns that fit every text
 _ANY_REGEX = re.compile(r"\^?(\.\*)?\$?")
@@ -33,21 +33,37 @@ _AGGREGATES = frozenset(
 count sum avg min max bool_and bool_or every array_agg string_agg json_agg jsonb_agg any_value
 """.split()
 )
-_UNKNOWN = object()
 CONDITION_WORK = 2_000_000  # half a second; a list of 50,000 constants is half of it
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The relation a statement changes: its own name, and the name by which the statement calls it."""
+    """The relation a statement changes: its own name, and the name by which the statement calls it.
+
+    ``copies`` are the CTEs that yield all of its rows.
+    """
 
     name: str
     alias: str
+    copies: frozenset[str] = frozenset()
 
 
 def narrows(condition: Node | None, target: Target) -> bool:
     """Whether the condition surely is no constant, and is about the target's rows."""
-    return condition is not None and not _too_large(condition) and _real(condition, True, target)
+    if condition is None:
+        return False
+    column = _equals_constant(condition)
+    if column is not None:
+        return _is_targets(_names(column), target, False)
+    return not _too_large(condition) and _real(condition, True, target)
+
+
+def _equals_constant(condition: Node) -> Node | None:
+    """The column of ``column = constant``, which most conditions are; None for anything else."""
+    body = condition.get("A_Expr")
+    if body is None or body["kind"] != "AEXPR_OP" or not {"A_Const", "ParamRef"} & body["rexpr"].keys():
+        return None
+    return body["lexpr"].get("ColumnRef") if "lexpr" in body and body["name"][-1]["String"]["sval"] == "=" else None
 
 
 def _too_large(condition: Node) -> bool:
@@ -74,7 +90,7 @@ def _bool(body: Node, positive: bool, target: Target) -> bool:
         return _real(body["args"][0], not positive, target)
     if (body["boolop"] == "AND_EXPR") is positive:
         return any(_real(arm, positive, target) for arm in body["args"])
-    arms = [(arm, sign) for arm, sign in _arms(body, positive) if _constant(arm) not in (None, not sign)]
+    arms = [(arm, sign) for arm, sign in _arms(body, positive) if truth_of(arm) not in (None, not sign)]
     return bool(arms) and all(_real(arm, sign, target) for arm, sign in arms) and not _covers_all(arms, target)
 
 
@@ -111,19 +127,10 @@ def _claim(arm: Node, target: Target) -> tuple[object, bool]:
         return ("null", _key(test["arg"], target)), test["nulltesttype"] == "IS_NULL"
     if "A_Expr" in arm:
         body = arm["A_Expr"]
-        operator, left, right = _sides(body)
+        operator, left, right = sides(body)
         base, holds = _OPPOSITES.get(operator, (operator, True))
         return (body["kind"], base, _key(left, target), _key(right, target)), holds
     return _key(arm, target), True
-
-
-def _sides(body: Node) -> tuple[str, Any, Any]:
-    """Operator, left and right, with a constant turned to the right."""
-    operator = body["name"][-1]["String"].get("sval", "") if body.get("name") else ""
-    left, right = body.get("lexpr"), body.get("rexpr")
-    if isinstance(left, dict) and "A_Const" in left and operator in _COMPARISONS:
-        return _FLIPPED.get(operator, operator), right, left
-    return operator, left, right
 
 
 _NEGATED = {"<": ">=", ">=": "<", ">": "<=", "<=": ">", "=": "<>", "<>": "=", "!=": "="}
@@ -134,10 +141,10 @@ def _bound(arm: Node, sign: bool, target: Target) -> tuple[object, str, object] 
     body = arm.get("A_Expr")
     if body is None or body["kind"] != "AEXPR_OP":
         return None
-    operator, left, right = _sides(body)
-    if operator not in _COMPARISONS or not isinstance(right, dict):
+    operator, left, right = sides(body)
+    if operator not in COMPARISONS or not isinstance(right, dict):
         return None
-    constant = _value(right)
+    constant = value_of(right)
     if constant is None:
         return None
     return _key(left, target), operator if sign else _NEGATED[operator], constant
@@ -160,7 +167,7 @@ def _overlap(above: list[object], below: list[object], equal: set[object], kind:
 
 
 def _expression(body: Node, positive: bool, target: Target) -> bool:
-    operator, left, right = _sides(body)
+    operator, left, right = sides(body)
     kind = body["kind"]
     if kind in ("AEXPR_OP_ANY", "AEXPR_OP_ALL") and isinstance(right, dict) and "SubLink" in right:
         return _membership(left, right["SubLink"], positive, target)
@@ -172,7 +179,7 @@ def _expression(body: Node, positive: bool, target: Target) -> bool:
 
 
 def _fits_anything(kind: str, operator: str, right: Any) -> bool:
-    pattern = _value(right) if isinstance(right, dict) else None
+    pattern = value_of(right) if isinstance(right, dict) else None
     if kind in ("AEXPR_LIKE", "AEXPR_ILIKE", "AEXPR_SIMILAR"):
         return isinstance(pattern, str) and _ANYTHING.fullmatch(pattern) is not None and pattern != ""
     return operator in ("~", "~*") and isinstance(pattern, str) and _ANY_REGEX.fullmatch(pattern) is not None
@@ -191,9 +198,9 @@ def _items(right: Any) -> list[Any]:
         return [right]
     if "List" in right:
         return list(right["List"].get("items", []))
-    bare = _bare(right)
-    if "A_ArrayExpr" in bare:
-        return list(bare["A_ArrayExpr"].get("elements", []))
+    array = bare(right)
+    if "A_ArrayExpr" in array:
+        return list(array["A_ArrayExpr"].get("elements", []))
     return [right]
 
 
@@ -202,7 +209,7 @@ def _reckons_itself(left: Any, right: Any, target: Target) -> bool:
     columns: list[set[object]] = []
     for side in (left, right):
         found: set[object] = set()
-        for kind, body in _nodes(side):
+        for kind, body in nodes(side):
             if kind == "ColumnRef":
                 found.add(_key({kind: body}, target))
             elif kind not in _ARITHMETIC:
@@ -220,15 +227,15 @@ def _is_condition(side: Any) -> bool:
         return False
     kind, body = next(iter(side.items()))
     if kind == "A_Expr":
-        return bool(body.get("name")) and body["name"][-1]["String"].get("sval") in _COMPARISONS
+        return bool(body.get("name")) and body["name"][-1]["String"].get("sval") in COMPARISONS
     return kind in _CONDITIONS
 
 
 def _null_test(body: Node, positive: bool, target: Target) -> bool:
-    argument = _bare(body["arg"])
+    argument = bare(body["arg"])
     if _is_condition(argument):
         return False
-    if "CoalesceExpr" in argument and any(_constant(item) is not _UNKNOWN for item in argument["CoalesceExpr"]["args"]):
+    if "CoalesceExpr" in argument and any(truth_of(item) is not UNKNOWN for item in argument["CoalesceExpr"]["args"]):
         return False
     if "ColumnRef" in argument and _names(argument["ColumnRef"])[-1:] == ["ctid"]:
         return False
@@ -246,7 +253,7 @@ def _case(body: Node, positive: bool, target: Target) -> bool:
     results = [when["CaseWhen"]["result"] for when in body["args"]]
     if "defresult" in body:
         results.append(body["defresult"])
-    if all(_constant(result) is positive for result in results):
+    if all(truth_of(result) is positive for result in results):
         return False
     tests = [when["CaseWhen"]["expr"] for when in body["args"]]
     if "arg" in body:
@@ -255,7 +262,7 @@ def _case(body: Node, positive: bool, target: Target) -> bool:
 
 
 def _coalesce(body: Node, positive: bool, target: Target) -> bool:
-    known = [item for item in body["args"] if _constant(item) is not None]
+    known = [item for item in body["args"] if truth_of(item) is not None]
     return bool(known) and _real(known[0], positive, target)
 
 
@@ -289,7 +296,7 @@ def _tied(select: Node, target: Target) -> bool:
     """Whether EXISTS over this select depends on the outer row: its conditions name the target, and no row comes by itself."""
     aggregates = any(
         kind == "FuncCall" and body["funcname"][-1]["String"].get("sval") in _AGGREGATES
-        for kind, body in _nodes(select.get("targetList"))
+        for kind, body in nodes(select.get("targetList"))
     )
     if aggregates and not select.get("groupClause"):
         return False
@@ -297,7 +304,7 @@ def _tied(select: Node, target: Target) -> bool:
 
 
 def _quals(items: list[Node]) -> Iterator[Node]:
-    for kind, body in _nodes(items):
+    for kind, body in nodes(items):
         if kind == "JoinExpr" and "quals" in body:
             yield body["quals"]
 
@@ -317,14 +324,26 @@ def _chooses(select: Node, target: Target) -> bool:
         return not _mentions(select.get("targetList"), target)
     if _mentions(select.get("targetList"), target, inner=True):
         return False
-    reads_target = any(kind == "RangeVar" and body["relname"] == target.name for kind, body in _nodes(select["fromClause"]))
+    all_rows = {target.name, *target.copies}
+    reads_target = any(kind == "RangeVar" and body["relname"] in all_rows for kind, body in nodes(select["fromClause"]))
     if where is None:
         return not reads_target or "limitCount" in select
-    return any(kind == "ColumnRef" for kind, _ in _nodes(where)) and (not reads_target or _inner_narrows(where, select))
+    return any(kind == "ColumnRef" for kind, _ in nodes(where)) and (not reads_target or _inner_narrows(where, select))
+
+
+def copies(clause: Node | None, name: str) -> frozenset[str]:
+    """The CTEs of a WITH clause that yield every row of the relation of this name."""
+    found: frozenset[str] = frozenset()
+    for item in clause["ctes"] if clause else ():
+        cte = item["CommonTableExpr"]
+        select = cte["ctequery"].get("SelectStmt", {})
+        if not _too_large(select) and not _chooses(select, Target(name, name, found)):
+            found |= {cte["ctename"]}
+    return found
 
 
 def _inner_narrows(where: Node, select: Node) -> bool:
-    relation = next((body for kind, body in _nodes(select["fromClause"]) if kind == "RangeVar"), {"relname": ""})
+    relation = next((body for kind, body in nodes(select["fromClause"]) if kind == "RangeVar"), {"relname": ""})
     name = relation["relname"]
     return narrows(where, Target(name, relation.get("alias", {}).get("aliasname", name)))
 
@@ -332,7 +351,7 @@ def _inner_narrows(where: Node, select: Node) -> bool:
 # Looking at nodes ------------------------------------------------------------------------------------------------------
 
 
-def _nodes(root: Any) -> Iterator[tuple[str, Any]]:
+def nodes(root: Any) -> Iterator[tuple[str, Any]]:
     """Every node below, itself included, without recursion."""
     stack = [root]
     while stack:
@@ -368,7 +387,7 @@ def _mentions(root: Any, target: Target, *, inner: bool = False) -> bool:
 
 
 def _shadows(select: Node, target: Target) -> bool:
-    for kind, body in _nodes(select.get("fromClause")):
+    for kind, body in nodes(select.get("fromClause")):
         alias = body.get("alias", {}).get("aliasname") if isinstance(body, dict) else None
         if alias == target.alias or (kind == "RangeVar" and alias is None and body["relname"] == target.alias):
             return True
@@ -387,22 +406,13 @@ def _is_targets(names: list[str], target: Target, hidden: bool) -> bool:
     return names[-2] == target.alias
 
 
-def _bare(node: Node) -> Node:
-    while len(node) == 1 and ("TypeCast" in node or "CollateClause" in node):
-        body = node.get("TypeCast") or node["CollateClause"]
-        if "arg" not in body:
-            break
-        node = body["arg"]
-    return node
-
-
 def _key(node: Any, target: Target) -> object:
     """A value that is equal for the same expression, wherever it stands: no locations, casts or the target's own qualifier."""
     if isinstance(node, list):
         return tuple(_key(item, target) for item in node)
     if not isinstance(node, dict):
         return node
-    node = _bare(node)
+    node = bare(node)
     if "ColumnRef" in node and len(node) == 1:
         names = _names(node["ColumnRef"])
         return ("column", *(names[-1:] if len(names) > 1 and names[-2] == target.alias else names))
@@ -411,63 +421,6 @@ def _key(node: Any, target: Target) -> object:
         if not select.get("fromClause") and select.get("targetList"):
             return _key(select["targetList"][0]["ResTarget"]["val"], target)
     return tuple((key, _key(value, target)) for key, value in node.items() if key != "location")
-
-
-def _value(node: Node) -> Decimal | str | None:
-    """A constant as a number or text; None for anything else."""
-    constant = _bare(node).get("A_Const")
-    if constant is None:
-        return None
-    if "sval" in constant:
-        return str(constant["sval"].get("sval", ""))
-    if "ival" in constant:
-        return Decimal(constant["ival"].get("ival", 0))
-    try:
-        return Decimal(constant["fval"]["fval"]) if "fval" in constant else None
-    except InvalidOperation:
-        return None
-
-
-_WORDS = {
-    "t": True,
-    "true": True,
-    "yes": True,
-    "on": True,
-    "1": True,
-    "f": False,
-    "false": False,
-    "no": False,
-    "off": False,
-    "0": False,
-}
-
-
-def _constant(node: Node) -> object:
-    """True, False or None (null) for a constant condition, else _UNKNOWN."""
-    node = _bare(node)
-    if "BoolExpr" in node and node["BoolExpr"]["boolop"] == "NOT_EXPR":
-        inner = _constant(node["BoolExpr"]["args"][0])
-        return (not inner) if isinstance(inner, bool) else inner
-    if "A_Expr" in node:
-        return _compared(node["A_Expr"])
-    constant = node.get("A_Const")
-    if constant is None:
-        return _UNKNOWN
-    if constant.get("isnull"):
-        return None
-    if "boolval" in constant:
-        return bool(constant["boolval"].get("boolval", False))
-    return _WORDS.get(str(constant["sval"].get("sval", "")).lower(), _UNKNOWN) if "sval" in constant else _UNKNOWN
-
-
-def _compared(body: Node) -> object:
-    operator, left, right = _sides(body)
-    if body["kind"] != "AEXPR_OP" or not isinstance(left, dict) or not isinstance(right, dict):
-        return _UNKNOWN
-    one, other = _value(left), _value(right)
-    if one is None or other is None or type(one) is not type(other) or operator not in ("=", "<>"):
-        return _UNKNOWN
-    return (one == other) is (operator == "=")
 
 
 _BY_KIND = {

@@ -37,11 +37,15 @@ class Queries(Walk):
 
     def query(self, kind: str, body: Node, scope: Scope | None) -> Rows:
         """Walk a query of any kind and say what rows it yields."""
-        if not body.keys() <= _FIELDS.get(kind, _NO_FIELDS):
-            self.unknown(f"a {kind} holds a part that is not known")
+        self._check_fields(kind, body)
         match kind:
             case "SelectStmt":
-                return self._select(body, scope)
+                rows = self._select(body, scope)
+                clause = _leftmost(body).get("intoClause")
+                if clause is None:
+                    return rows
+                self.into(clause, rows)
+                return Rows()
             case "InsertStmt":
                 return self._insert(body, scope)
             case "UpdateStmt":
@@ -53,6 +57,10 @@ class Queries(Walk):
             case _:
                 self.unknown(f"a {kind} is not known")
                 return Rows((Flow({ANY}, False).output(star=True),), (None,))
+
+    def _check_fields(self, kind: str, body: Node) -> None:
+        if not body.keys() <= _FIELDS.get(kind, _NO_FIELDS):
+            self.unknown(f"a {kind} holds a part that is not known")
 
     def node(self, kind: str, body: Node, scope: Scope, flow: Flow) -> None:
         """Queries that stand where an expression may; else as Walk."""
@@ -92,7 +100,7 @@ class Queries(Walk):
         inner = Scope(scope)
         self._with(body, inner)
         if "larg" in body:
-            rows = set_operation(*(self.query("SelectStmt", body[side], inner) for side in ("larg", "rarg")))
+            rows = set_operation(*(self._arm(body[side], inner) for side in ("larg", "rarg")))
             inner.sources[""] = derived(rows, ())
         elif "valuesLists" in body:
             rows = self._values(body["valuesLists"], inner)
@@ -104,10 +112,12 @@ class Queries(Walk):
                 self.flow(body[part], inner)
         for locking in body.get("lockingClause", ()):
             self._lock(locking["LockingClause"], inner)
-        if "intoClause" in body:
-            self.into(body["intoClause"], rows)
-            return Rows()
         return rows
+
+    def _arm(self, body: Node, scope: Scope) -> Rows:
+        """One side of a set operation; an INTO on its left takes the whole."""
+        self._check_fields("SelectStmt", body)
+        return self._select(body, scope)
 
     def into(self, clause: Node, rows: Rows) -> None:
         """A new table made of rows: SELECT INTO, CREATE TABLE AS."""
@@ -273,7 +283,7 @@ class Queries(Walk):
 
     def _seen_as(self, body: Node) -> conditions.Target:
         name = body["relation"]["relname"]
-        return conditions.Target(name, alias_of(body["relation"])[0] or name)
+        return conditions.Target(name, alias_of(body["relation"])[0] or name, conditions.copies(body.get("withClause"), name))
 
     def _insert(self, body: Node, scope: Scope | None) -> Rows:
         inner = Scope(scope)
@@ -285,8 +295,7 @@ class Queries(Walk):
             self.move(united(self.query(kind, query, inner).outputs))
         self._target(body, "sql.insert", inner)
         if "onConflictClause" in body:
-            bounded = source is None or "valuesLists" in source.get("SelectStmt", {})
-            self._on_conflict(body, body["onConflictClause"], inner, bounded)
+            self._on_conflict(body, body["onConflictClause"], inner, source is None or _is_bounded(source))
         return self._returning(body, inner)
 
     def _named_columns(self, items: Any, scope: Scope) -> None:
@@ -294,7 +303,7 @@ class Queries(Walk):
         self.flow(list(items), scope)  # subscripts may call functions
 
     def _on_conflict(self, body: Node, clause: Node, scope: Scope, bounded: bool) -> None:
-        """DO UPDATE changes only rows that are given: a list of values bounds it as a condition does, a query does not."""
+        """DO UPDATE changes only rows that are given: values that are spelled out bound it as a condition does."""
         inner = Scope(scope, sources={"excluded": base(named(body["relation"]), ())})
         if "infer" in clause:
             for item in clause["infer"].get("indexElems", ()):
@@ -415,6 +424,21 @@ _CLAUSES = (
     "limitCount",
 )
 _CHANGES = frozenset({"CMD_UPDATE", "CMD_DELETE"})
+
+
+def _is_bounded(source: Node) -> bool:
+    """Whether the rows to insert are spelled out one by one."""
+    values = source.get("SelectStmt", {}).get("valuesLists")
+    if values is None:
+        return False
+    called = [field_names(body["funcname"])[-1] for kind, body in conditions.nodes(values) if kind == "FuncCall"]
+    return all(name not in functions.SETS and functions.verb_of(None, name) != "sql.unknown" for name in called)
+
+
+def _leftmost(body: Node) -> Node:
+    while "larg" in body:
+        body = body["larg"]
+    return body
 
 
 def _whens(body: Node) -> list[Node]:

@@ -1,0 +1,88 @@
+"""Constants in a parse tree: what an expression is worth when no row is needed to tell."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+Node = dict[str, Any]
+
+COMPARISONS = frozenset({"=", "<>", "!=", "<", ">", "<=", ">="})
+UNKNOWN = object()
+_FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
+
+
+def bare(node: Node) -> Node:
+    """The expression without the casts and collations around it."""
+    while len(node) == 1 and ("TypeCast" in node or "CollateClause" in node):
+        body = node.get("TypeCast") or node["CollateClause"]
+        if "arg" not in body:
+            break
+        node = body["arg"]
+    return node
+
+
+def sides(body: Node) -> tuple[str, Any, Any]:
+    """Operator, left and right, with a constant turned to the right."""
+    operator = body["name"][-1]["String"].get("sval", "") if body.get("name") else ""
+    left, right = body.get("lexpr"), body.get("rexpr")
+    if isinstance(left, dict) and "A_Const" in left and operator in COMPARISONS:
+        return _FLIPPED.get(operator, operator), right, left
+    return operator, left, right
+
+
+def value_of(node: Node) -> Decimal | str | None:
+    """A constant as a number or text; None for anything else."""
+    constant = bare(node).get("A_Const")
+    if constant is None:
+        return None
+    if "sval" in constant:
+        return str(constant["sval"].get("sval", ""))
+    if "ival" in constant:
+        return Decimal(constant["ival"].get("ival", 0))
+    try:
+        return Decimal(constant["fval"]["fval"]) if "fval" in constant else None
+    except InvalidOperation:
+        return None
+
+
+_WORDS = {
+    "t": True,
+    "true": True,
+    "yes": True,
+    "on": True,
+    "1": True,
+    "f": False,
+    "false": False,
+    "no": False,
+    "off": False,
+    "0": False,
+}
+
+
+def truth_of(node: Node) -> object:
+    """True, False or None (null) for a constant condition, else UNKNOWN."""
+    node = bare(node)
+    if "BoolExpr" in node and node["BoolExpr"]["boolop"] == "NOT_EXPR":
+        inner = truth_of(node["BoolExpr"]["args"][0])
+        return (not inner) if isinstance(inner, bool) else inner
+    if "A_Expr" in node:
+        return _compared(node["A_Expr"])
+    constant = node.get("A_Const")
+    if constant is None:
+        return UNKNOWN
+    if constant.get("isnull"):
+        return None
+    if "boolval" in constant:
+        return bool(constant["boolval"].get("boolval", False))
+    return _WORDS.get(str(constant["sval"].get("sval", "")).lower(), UNKNOWN) if "sval" in constant else UNKNOWN
+
+
+def _compared(body: Node) -> object:
+    operator, left, right = sides(body)
+    if body["kind"] != "AEXPR_OP" or not isinstance(left, dict) or not isinstance(right, dict):
+        return UNKNOWN
+    one, other = value_of(left), value_of(right)
+    if one is None or other is None or type(one) is not type(other) or operator not in ("=", "<>"):
+        return UNKNOWN
+    return (one == other) is (operator == "=")

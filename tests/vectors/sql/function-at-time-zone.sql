@@ -1,0 +1,4 @@
+expect: sql.select read
+outputs: created
+
+SELECT created AT TIME ZONE 'UTC' FROM orders

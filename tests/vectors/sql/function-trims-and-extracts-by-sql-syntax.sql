@@ -1,0 +1,4 @@
+expect: sql.select read
+outputs: name | created
+
+SELECT trim(both ' ' FROM name), extract(year FROM created) FROM customers
