@@ -23,6 +23,7 @@ from gatebook.errors import ConfigError
 CONFIG_HELP = "The configuration. Else $GATEBOOK_CONFIG, $GATEBOOK_HOME/gatebook.yaml, ./gatebook.yaml."
 HOW_TO_NAME_IT = "give --config FILE or set GATEBOOK_CONFIG"
 PIPED_COLUMNS = 200  # of a table that goes to a file or another program
+GAP = 2  # spaces between columns
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", "-c", metavar="FILE", help=CONFIG_HELP, show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, exact and complete.")]
@@ -60,19 +61,27 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2))
 
 
-def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], *, wraps: str = "") -> None:
-    """A table that fits the terminal; the column named ``wraps`` gives way first and is cut with …"""
+def print_table(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], *, wraps: str, least: int = 8, drops: Sequence[str] = ()
+) -> None:
+    """A table that fits the terminal: column ``wraps`` is cut with … down to ``least``, then columns are dropped in turn."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPED_COLUMNS
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in headings:
+    shown = [dict(zip(headings, map(escaped, row), strict=True)) for row in rows]
+    widths = {each: max(len(each), *(len(row[each]) for row in shown)) for each in headings} | {wraps: least}
+    kept = list(headings)
+    for heading in drops:
+        if sum(widths[each] + GAP for each in kept) - GAP > columns:
+            kept.remove(heading)
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    for heading in kept:
         gives_way = heading == wraps
-        table.add_column(heading, no_wrap=True, overflow="ellipsis", ratio=1 if gives_way else None, min_width=8)
-    for row in rows:
-        table.add_row(*(Text(escaped(cell)) for cell in row))
+        table.add_column(heading, no_wrap=True, overflow="ellipsis", ratio=1 if gives_way else None, min_width=widths[heading])
+    for row in shown:
+        table.add_row(*(Text(row[each]) for each in kept))
     Console(width=columns, highlight=False).print(table)
 
 

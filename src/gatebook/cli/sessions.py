@@ -32,6 +32,7 @@ from gatebook.gateway.store import ActionRow, SessionRow
 
 app = typer.Typer(help="List, read and end sessions.", no_args_is_help=True)
 
+LESS_NEEDED = ("ROLE", "KIND", "LASTED", "ACTIONS")  # columns a narrow terminal does without; `show` has them all
 SHORT = 18  # characters of an id: its time to the millisecond and twelve random bits
 KILL_SECONDS = 3.0  # the gateway looks for kill requests four times a second
 POLL_SECONDS = 0.05
@@ -57,7 +58,7 @@ def ls(
         print_json([_session_json(one) for one in found])
     elif found:
         headings = ("ID", "OPENED", "LASTED", "WHO", "KIND", "TARGET", "ROLE", "ACTIONS", "REFUSED", "STATE")
-        print_table(headings, [_session_cells(one, _now()) for one in found], wraps="STATE")
+        print_table(headings, [_session_cells(one, _now()) for one in found], wraps="STATE", drops=LESS_NEEDED)
     else:
         print("No sessions." if not (live or target or subject) else "No such sessions.")
 
@@ -76,7 +77,7 @@ def show(session: Id, as_json: JsonOption = False, config: ConfigOption = None) 
     if actions:
         print()
         headings = ("SEQ", "TIME", "VERB", "RULING", "RULE", "ANSWER", "TEXT")
-        print_table(headings, [_action_cells(one) for one in actions], wraps="TEXT")
+        print_table(headings, [_action_cells(one) for one in actions], wraps="TEXT", least=24, drops=("TIME", "ANSWER", "VERB"))
 
 
 @app.command()
