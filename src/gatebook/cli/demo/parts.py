@@ -26,7 +26,7 @@ from pathlib import Path
 from gatebook.cli.demo.processes import PartError, Roster, Running, free_port, write_private
 
 SUPERUSER = "postgres"
-NOBODY = 65534  # the server's user where we are root and the system has no "nobody"
+PREFERRED_USERS = ("nobody", "daemon")  # the server's user where we are root
 SHARED_CACHE = Path("/var/cache")
 OPEN_FOLDER = Path("/tmp")  # noqa: S108  # every user can reach it; what is made in it is private from the start
 START_SECONDS = 30
@@ -61,14 +61,18 @@ class Owner:
 
 
 def server_owner() -> Owner:
-    """Ourselves, unless we are root."""
+    """Ourselves, or as root somebody with few rights. PostgreSQL wants a user that the system has a name for."""
     if os.geteuid() != 0:
+        try:
+            pwd.getpwuid(os.geteuid())
+        except KeyError:
+            raise PartError(f"PostgreSQL needs a user with a name, and user {os.geteuid()} has none in /etc/passwd") from None
         return Owner(os.geteuid(), os.getegid())
-    try:
-        entry = pwd.getpwnam("nobody")
-    except KeyError:
-        return Owner(NOBODY, NOBODY)
-    return Owner(entry.pw_uid or NOBODY, entry.pw_gid or NOBODY)
+    named = {entry.pw_name: entry for entry in pwd.getpwall() if entry.pw_uid != 0 and entry.pw_gid != 0}
+    if not named:
+        raise PartError("PostgreSQL does not run as root, and the system knows no other user: add one, or run as one")
+    entry = next((named[name] for name in PREFERRED_USERS if name in named), next(iter(named.values())))
+    return Owner(entry.pw_uid, entry.pw_gid)
 
 
 def wheel_root() -> Path:
@@ -156,14 +160,14 @@ class PostgresServer:
 
     def _own_folder(self, folder: Path) -> Path:
         """The folder itself, or as root one under the temporary folder, since the given one may be closed to others."""
-        if not self.owner.other:
+        if self.owner.other:
+            folder = Path(tempfile.mkdtemp(prefix="gatebook-postgres-", dir=OPEN_FOLDER))
+            os.chown(folder, self.owner.uid, self.owner.gid)
+        else:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return folder
-        own = Path(tempfile.mkdtemp(prefix="gatebook-postgres-", dir=OPEN_FOLDER))
-        os.chown(own, self.owner.uid, self.owner.gid)
         if self._roster is not None:
-            self._roster.add_folder(own)
-        return own
+            self._roster.add_folder(folder)
+        return folder
 
     def give(self, path: Path) -> Path:
         """Hand a file in the server's folder to the server's user."""

@@ -283,4 +283,3 @@ class World:
     def stop(self) -> None:
         """End everything and remove the database's data; the book and the logs stay."""
         self.roster.stop()
-        shutil.rmtree(self.folder / "postgres", ignore_errors=True)
