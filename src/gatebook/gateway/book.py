@@ -7,6 +7,7 @@ People, addresses and statement digests stand in the ledger as commitments (ledg
 from __future__ import annotations
 
 import os
+import pwd
 
 from gatebook.errors import LedgerError
 from gatebook.gateway.rows import Rows
@@ -158,7 +159,14 @@ def new_id(now: int) -> str:
 
 def operator() -> str:
     """Who runs this process, as the ledger names operators."""
-    return f"operator:{os.environ.get('SUDO_USER') or os.geteuid()}"
+    return f"operator:{os.environ.get('SUDO_USER') or _user_name()}"
+
+
+def _user_name() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # a user id without a name, as in many containers
+        return str(os.geteuid())
 
 
 def _key(identity: Identity) -> str:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, assert_never, cast
 
 import structlog
 
+from gatebook.config import TargetConfig
 from gatebook.errors import GatebookError, IdentityError, LedgerError
 from gatebook.gateway.book import new_id
 from gatebook.gateway.desk import Welcome
@@ -33,11 +34,14 @@ from gatebook.protocols.postgres.relay import PostgresRelay
 from gatebook.protocols.relay import (
     Answered,
     Ask,
+    Cancel,
+    Cancelled,
     Effect,
     Ended,
     FromClient,
     FromServer,
     HangUp,
+    Interrupt,
     Opened,
     Own,
     Prove,
@@ -70,6 +74,8 @@ class Connection(asyncio.Protocol):
         self._relay: PostgresRelay | None = None
         self._session: Session | None = None
         self._address = ""
+        self._target: TargetConfig | None = None
+        self.key = secrets.token_bytes(8)  # the client's cancel key
         self._received = self._sent = 0
         self._started: dict[int, int] = {}
         self._writing: set[asyncio.Task[None]] = set()
@@ -96,7 +102,7 @@ class Connection(asyncio.Protocol):
         self._relay = PostgresRelay(
             secure=is_loopback(self._address),
             offers_tls=self._certificate is not None,
-            key=secrets.token_bytes(8),
+            key=self.key,
             secret=f"gatebook-{secrets.token_hex(16)}",
         )
         loop = asyncio.get_running_loop()
@@ -145,6 +151,10 @@ class Connection(asyncio.Protocol):
         """The gateway ends the session; the client is told why."""
         self.signal(Ended(Side.GATEWAY, why))
 
+    def cancel(self) -> None:
+        """Somebody who has this session's cancel key wants what is running stopped."""
+        self.signal(Cancelled())
+
     def from_target(self, data: bytes) -> None:
         """Bytes of the target."""
         self.signal(FromServer(data))
@@ -164,6 +174,10 @@ class Connection(asyncio.Protocol):
                 self._spawn(self._prove(effect))
             case StartTls(data):
                 self._start_tls(data)
+            case Cancel(key):
+                self._gateway.cancel(key)
+            case Interrupt(data):
+                self._gateway.spawn(self._interrupt(data))
             case HangUp(why):
                 self._finish(why)
             case _:
@@ -252,10 +266,22 @@ class Connection(asyncio.Protocol):
         if self._finished:
             upstream.close()
             return
-        self._upstream = upstream
+        self._upstream, self._target = upstream, welcome.target
         self.signal(Opened(welcome.session, credential, self._gateway.desk.covering(welcome.target)))
         if self._patience is not None:
             self._patience.cancel()
+
+    async def _interrupt(self, data: bytes) -> None:
+        """A connection that says one thing and closes; whether the target heard shows in what it answers."""
+        if self._target is None:
+            return
+        try:
+            transport, _ = await dial(self._target, asyncio.Protocol)
+        except GatebookError as error:
+            log.warning("interrupt did not reach the target", why=str(error))
+            return
+        transport.write(data)
+        transport.close()
 
     async def _refuse_session(self, identity: Any, target: str, verdict: Verdict, why: str) -> None:
         now = self._gateway.clock()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hmac
 import ssl
 from collections.abc import Coroutine
 from datetime import UTC, datetime
@@ -21,7 +22,7 @@ from gatebook.config import Config
 from gatebook.errors import ConfigError
 from gatebook.gateway.book import Book
 from gatebook.gateway.clock import Clock
-from gatebook.gateway.connection import Connection, is_loopback
+from gatebook.gateway.connection import Connection
 from gatebook.gateway.desk import Desk
 from gatebook.gateway.rows import Rows
 from gatebook.identity.prove import Prover
@@ -58,6 +59,12 @@ class Gateway:
         self._connections.add(connection)
         return True
 
+    def cancel(self, key: bytes) -> None:
+        """Stop what the session with this cancel key runs; a key that nobody has does nothing, and says nothing."""
+        for connection in list(self._connections):
+            if hmac.compare_digest(connection.key, key):
+                connection.cancel()
+
     def release(self, connection: Connection) -> None:
         """Forget a connection that has ended."""
         self._connections.discard(connection)
@@ -80,8 +87,6 @@ class Gateway:
     async def listen(self) -> asyncio.Server:
         """Open the PostgreSQL listener. Raises ConfigError when it cannot."""
         listener = self.config.listeners.postgres
-        if listener is None:
-            raise ConfigError(["listeners.postgres: expected a bind address: there is no other listener yet"])
         certificate = server_context(listener.tls.cert, listener.tls.key) if listener.tls else None
         loop = asyncio.get_running_loop()
         host, port = listener.bind.host, listener.bind.port
@@ -89,8 +94,6 @@ class Gateway:
             server = await loop.create_server(lambda: Connection(self, certificate), host, port, backlog=512)
         except OSError as error:
             raise ConfigError([f"listeners.postgres: bind: {host}:{port}: {error.strerror or error}"]) from error
-        if is_loopback(host):
-            log.warning("co-located: not protected", why="clients share this machine; a shared account could reach the book")
         return server
 
     async def sweep(self) -> None:

@@ -57,9 +57,9 @@ async def run(config: Config, api: Api, ready: Callable[[], None]) -> None:
     judge = make_judge(config)
     database = engine(config.database_url)
     migrate(database)
-    with writing(database) as connection:
-        store.close_abandoned(connection, at=Clock()(), reason="gateway crashed")
     ledger = _open_ledger(config)
+    with writing(database) as connection:  # the ledger's lock is ours: no other gateway runs on this home
+        store.close_abandoned(connection, at=Clock()(), reason="gateway crashed")
     try:
         await _run(config, judge, database, ledger, api, ready)
         if ledger.failed:
@@ -107,6 +107,10 @@ async def _publish(ledger: Log, config: Config, policy: Policy) -> None:
     by = operator()
     change = {"old": "", "new": config.digest, "diff_h": "", "by": by, "approved_by": ""}
     await ledger.append(Entry(kind="config.change", fields=change), durable=True)
+    if config.listeners.postgres.bind.loopback:
+        why = "clients share this machine: an account that runs both client and gateway could reach the book"
+        log.warning("co-located: not protected", why=why)
+        await ledger.append(Entry(kind="exception", fields={"what": "co-located: not protected", "why": why}), durable=True)
     await ledger.append(Entry(kind="policy.publish", fields={"digest": policy.digest, "by": by}), durable=True)
 
 

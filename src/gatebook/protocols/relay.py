@@ -109,6 +109,11 @@ class Stale:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The client wants what is running stopped; it showed the session's cancel key on another connection."""
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """A side is gone, or the gateway ends the session; ``why`` is a sentence the client may see."""
 
@@ -116,7 +121,7 @@ class Ended:
     why: str
 
 
-Signal: TypeAlias = Opened | FromClient | FromServer | Allowed | Refused | Stale | Ended
+Signal: TypeAlias = Opened | FromClient | FromServer | Allowed | Refused | Stale | Cancelled | Ended
 
 
 # Effects: what the relay wants done -------------------------------------------------------------------------------------
@@ -189,13 +194,33 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancel:
+    """Tell the session that has this cancel key that its client wants what is running stopped."""
+
+    key: bytes
+
+    def __repr__(self) -> str:
+        return "Cancel(key=…)"
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """Send bytes to the target over a connection of their own, then close it: the target's own way to stop what runs."""
+
+    data: bytes
+
+    def __repr__(self) -> str:
+        return "Interrupt(data=…)"
+
+
+@dataclass(frozen=True, slots=True)
 class HangUp:
     """End the session: flush what was said to the client, then close both sides."""
 
     why: str
 
 
-Effect: TypeAlias = StartTls | Prove | Ask | ToServer | Own | ToClient | Answered | HangUp
+Effect: TypeAlias = StartTls | Prove | Ask | ToServer | Own | ToClient | Answered | Cancel | Interrupt | HangUp
 
 
 class Relay(Protocol):

@@ -34,9 +34,13 @@ from gatebook.protocols.postgres import wire
 from gatebook.protocols.postgres.relay import OWN, PostgresRelay
 from gatebook.protocols.relay import (
     Ask,
+    Cancel,
+    Cancelled,
     Credential,
     Ended,
     FromClient,
+    HangUp,
+    Interrupt,
     Opened,
     Own,
     Refused,
@@ -199,6 +203,14 @@ def test_when_the_catalog_cannot_be_asked_everything_is_covered_whole():
     stage.allow()
     effects = stage.server(description(("id", 100, 1)) + row(b"plain") + complete("SELECT 1") + ready())
     assert b"plain" not in shown(effects)
+
+
+def test_a_column_by_a_name_no_table_has_may_be_a_call_and_is_covered():
+    stage = Stage().open()
+    stage.client(wire.query("SELECT c.reveal FROM customers c"))
+    stage.allow()
+    effects = stage.server(description(("reveal", 0, 0)) + row(b"odd-secret") + complete("SELECT 1") + ready())
+    assert b"odd-secret" not in shown(effects)
 
 
 def test_a_whole_row_of_a_table_with_a_masked_column_is_covered_whole():
@@ -397,6 +409,29 @@ def test_a_failed_bind_leaves_the_portal_with_its_own_masks():
     assert b"secret" not in shown(effects)
 
 
+def test_a_name_that_the_server_would_cut_is_refused():
+    stage = Stage().open()
+    assert "name of 64 bytes" in hung_up(stage.client(parse("n" * 64, "SELECT 1")))
+
+
+def test_a_parsed_execute_is_read_again_when_it_is_bound():
+    stage = Stage().open()
+    stage.client(wire.query("PREPARE d AS SELECT 1"))
+    stage.allow()
+    stage.server(complete("PREPARE") + ready())
+    stage.client(parse("s", "EXECUTE d") + wire.SYNC)
+    stage.allow()
+    stage.server(wire.message(b"1") + ready())
+    stage.client(wire.query("DEALLOCATE d"))
+    stage.allow()
+    stage.server(complete("DEALLOCATE") + ready())
+    stage.client(wire.query("PREPARE d AS DELETE FROM orders"))
+    stage.allow()
+    stage.server(complete("PREPARE") + ready())
+    stage.client(bind("", "s"))
+    assert "sql.delete" in {deed.verb for deed in stage.asked.action.deeds}
+
+
 def test_a_statement_nobody_prepared_is_unknown():
     stage = Stage().open()
     stage.client(bind("", "ghost"))
@@ -529,6 +564,30 @@ def test_the_gateway_ends_a_session_with_a_reason_the_client_shows():
     effects = stage.feed(Ended(Side.GATEWAY, "your token expired"))
     assert shown_error(effects)["M"] == "your token expired"
     assert shown_error(effects)["C"] == "57P01"
+
+
+def test_a_cancel_request_names_a_session_by_its_key_and_nothing_else_happens():
+    effects = relay().feed(FromClient(wire.cancel_request(b"12345678")))
+    assert effects == [Cancel(b"12345678"), HangUp("a cancel request")]
+    assert "1234" not in repr(effects[0])
+
+
+def test_what_is_cancelled_is_stopped_at_the_server_with_the_servers_own_key():
+    stage = Stage().open()
+    assert stage.feed(Cancelled()) == []
+    stage.client(wire.query("SELECT pg_sleep(10)"))
+    stage.allow()
+    assert stage.feed(Cancelled()) == [Interrupt(wire.cancel_request(b"srvrkey!"))]
+    effects = stage.server(error("57014", "canceling statement due to user request") + ready())
+    assert shown_error(effects)["C"] == "57014"
+
+
+def test_a_statement_whose_client_is_gone_is_stopped_at_the_server():
+    stage = Stage().open()
+    stage.client(wire.query("SELECT pg_sleep(10)"))
+    stage.allow()
+    effects = stage.feed(Ended(Side.CLIENT, "the client went away"))
+    assert Interrupt(wire.cancel_request(b"srvrkey!")) in effects
 
 
 # Properties

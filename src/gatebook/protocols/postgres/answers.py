@@ -21,7 +21,7 @@ from gatebook.masking.rules import MaskSet
 from gatebook.model import Action, Permit
 from gatebook.protocols.postgres import rows, wire
 from gatebook.protocols.postgres.catalog import Catalog
-from gatebook.protocols.postgres.lineage import covers
+from gatebook.protocols.postgres.lineage import answer_columns, covers, touches_masked
 from gatebook.protocols.postgres.reading import Reading, Relation, Statement
 from gatebook.protocols.relay import Answered, Covering, Effect, ToClient
 
@@ -421,6 +421,14 @@ class Answers:
         if self.covering is None:
             return []
         return [self.covering.sets[name] for name in sorted(names)]
+
+    def columns(self, reading: Reading) -> frozenset[str]:
+        """The names of what may stand in the answer."""
+        return answer_columns(reading, self.catalog)
+
+    def touches(self, reading: Reading) -> bool:
+        """Whether errors of this text may quote a value that any mask set covers."""
+        return touches_masked(reading, self.catalog, self.sets(self.covering.sets if self.covering else ()))
 
     def readable(self, statement: Statement) -> Statement:
         """FETCH and its like name no relation: they read what the cursors declared so far read."""

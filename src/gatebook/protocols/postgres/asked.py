@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from gatebook.masking.detectors import cover_text
 from gatebook.model import Action, Deed, Resource
 from gatebook.protocols.postgres.answers import Portal, Prepared
 from gatebook.protocols.postgres.reading import FACTS, VERBS, Reading, Statement
+from gatebook.protocols.postgres.statement import normalise
 
+SHOWN_CHARACTERS = 1_500  # of a text in the log's own line; its digest covers the whole
 _COPY = frozenset({"sql.copy_in", "sql.copy_out"})
 
 
@@ -89,8 +93,15 @@ def unknown(text: str, why: str) -> Reading:
     return Reading(text, (Statement((deed,), None, frozenset()),))
 
 
-def readable(value: bytes | None) -> str:
-    """A bound value for a line of text: binary formats as their size."""
+def shown(text: str, parameters: Sequence[bytes | None], touches: bool, detectors: frozenset[str]) -> str:
+    """A text and what was bound to it, as a log may show them: covered, and without literals where masked columns are near."""
+    if touches:
+        return cover_text(normalise(text), detectors)[:SHOWN_CHARACTERS]
+    bound = ", ".join(_readable(value) for value in parameters)
+    return cover_text(f"{text} -- {bound}" if bound else text, detectors)[:SHOWN_CHARACTERS]
+
+
+def _readable(value: bytes | None) -> str:
     if value is None:
         return "NULL"
     try:

@@ -150,7 +150,7 @@ def _bound(arm: Node, sign: bool, target: Target) -> tuple[object, str, object] 
     return _key(left, target), operator if sign else _NEGATED[operator], constant
 
 
-def _everything(bounds: list[tuple[str, object]]) -> bool:
+def _everything(bounds: list[tuple[str, Any]]) -> bool:
     unequal = {value for operator, value in bounds if operator in ("<>", "!=")}
     if len(unequal) > 1:
         return True
@@ -160,9 +160,10 @@ def _everything(bounds: list[tuple[str, object]]) -> bool:
     return _overlap(above, below, equal, Decimal) or _overlap(above, below, equal, str)
 
 
-def _overlap(above: list[object], below: list[object], equal: set[object], kind: type) -> bool:
-    low = min((value for value in above if isinstance(value, kind)), default=None)
-    high = max((value for value in below if isinstance(value, kind)), default=None)
+def _overlap(above: list[Any], below: list[Any], equal: set[Any], kind: type) -> bool:
+    lows: list[Any] = [value for value in above if isinstance(value, kind)]
+    highs: list[Any] = [value for value in below if isinstance(value, kind)]
+    low, high = min(lows, default=None), max(highs, default=None)
     return low is not None and high is not None and (low < high or (low == high and low in equal))
 
 
@@ -343,7 +344,8 @@ def copies(clause: Node | None, name: str) -> frozenset[str]:
 
 
 def _inner_narrows(where: Node, select: Node) -> bool:
-    relation = next((body for kind, body in nodes(select["fromClause"]) if kind == "RangeVar"), {"relname": ""})
+    nothing: dict[str, Any] = {"relname": ""}
+    relation: dict[str, Any] = next((body for kind, body in nodes(select["fromClause"]) if kind == "RangeVar"), nothing)
     name = relation["relname"]
     return narrows(where, Target(name, relation.get("alias", {}).get("aliasname", name)))
 

@@ -19,7 +19,7 @@ from gatebook.protocols.postgres.rows import Column, Cover
 OPEN = Cover(style=None, whole=False)
 WHOLE = Cover(style=None, whole=True)
 SYSTEM_COLUMNS = 0x8000  # attribute numbers are 16-bit and signed: from here on they are ctid, xmin and their like
-
+_SYSTEM_NAMES = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid"})
 _WRITES = frozenset({"sql.insert", "sql.update", "sql.delete", "sql.merge", "sql.copy_in"})
 
 
@@ -59,7 +59,8 @@ def _of_expression(number: int, count: int, statement: Statement | None, catalog
     masked = _masked(known, sets)
     if output is None or not output.certain or "*" in output.columns:
         return WHOLE if masked else OPEN
-    return WHOLE if output.columns & masked else OPEN
+    elsewhere = output.columns - frozenset(name for one in known for name in one.columns.values()) - _SYSTEM_NAMES
+    return WHOLE if output.columns & masked or (masked and elsewhere) else OPEN  # c.f may be a call f(c)
 
 
 def _output_at(outputs: tuple[Output, ...] | None, number: int, count: int) -> Output | None:

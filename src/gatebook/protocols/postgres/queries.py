@@ -25,7 +25,7 @@ from gatebook.protocols.postgres.outputs import (
     starred,
     united,
 )
-from gatebook.protocols.postgres.reading import Relation
+from gatebook.protocols.postgres.reading import Output, Relation
 from gatebook.protocols.postgres.walk import Node, TooMuchError, Walk, alias_of, field_names, named
 
 PG_SETTINGS = "pg_settings"
@@ -135,7 +135,7 @@ class Queries(Walk):
         return Rows(tuple(flow.output() for flow in flows), tuple(f"column{number}" for number in range(1, len(flows) + 1)))
 
     def _items(self, items: Any, scope: Scope) -> Rows:
-        outputs = []
+        outputs: list[Output] = []
         labels: list[str | None] = []
         for item in items:
             target = item["ResTarget"]

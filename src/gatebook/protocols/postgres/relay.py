@@ -20,7 +20,6 @@ from __future__ import annotations
 from typing import assert_never
 
 from gatebook.errors import WireError
-from gatebook.masking.detectors import cover_text
 from gatebook.model import Action, Deed, Permit, RefusalClass, Ruling, Session, Verdict
 from gatebook.protocols.postgres import catalog, door, lineage, refusal, wire
 from gatebook.protocols.postgres.answers import (
@@ -48,16 +47,18 @@ from gatebook.protocols.postgres.asked import (
     AskedQuery,
     AskedStart,
     not_carried,
-    readable,
+    shown,
     unknown,
 )
 from gatebook.protocols.postgres.login import Login
 from gatebook.protocols.postgres.reading import Reading, Relation
-from gatebook.protocols.postgres.statement import normalise, read
+from gatebook.protocols.postgres.statement import read
 from gatebook.protocols.relay import (
     Allowed,
     Answered,
     Ask,
+    Cancel,
+    Cancelled,
     Covering,
     Credential,
     Effect,
@@ -65,6 +66,7 @@ from gatebook.protocols.relay import (
     FromClient,
     FromServer,
     HangUp,
+    Interrupt,
     Opened,
     Own,
     Prove,
@@ -78,7 +80,6 @@ from gatebook.protocols.relay import (
 )
 
 OWN = frozenset({"login", "catalog", "refusal", "sync", "flush", "close", "describe", "terminate"})
-SHOWN_CHARACTERS = 1_500  # of a statement in the log's own line; the whole is in its digest
 NAMED_THINGS = 10_000  # prepared statements and portals a session may hold
 
 
@@ -104,15 +105,14 @@ class PostgresRelay:
         self._asked: Asked | None = None
         self._again: tuple[bytes, bytes] | None = None
         self._seq = 0
+        self._server_key = b""
 
     @property
     def hungry(self) -> bool:
         """Whether more bytes of the client are of use now."""
-        return self._phase in ("knocking", "password") or (self._phase == "open" and not self._waiting)
-
-    @property
-    def _waiting(self) -> bool:
-        return self._asked is not None or self._again is not None
+        return self._phase in ("knocking", "password") or (
+            self._phase == "open" and self._asked is None and self._again is None
+        )
 
     def feed(self, signal: Signal) -> list[Effect]:
         """Take one signal; see protocols/relay.py."""
@@ -143,6 +143,8 @@ class PostgresRelay:
                 self._from_client()
             case Stale():
                 self._answers.stale()
+            case Cancelled():
+                self._interrupt()
             case Ended(side, why):
                 self._ended(side, why)
             case _:
@@ -181,7 +183,8 @@ class PostgresRelay:
         elif code == wire.GSSENC_REQUEST:
             self._out.append(ToClient(b"N"))
         elif code == wire.CANCEL_REQUEST:
-            self._gone("a cancel request: not carried yet")
+            self._out.append(Cancel(packet[4:]))
+            self._gone("a cancel request")
         else:
             self._startup(packet)
 
@@ -208,8 +211,8 @@ class PostgresRelay:
         self._answers.covering = covering
         settings = door.as_statements(self._knock.settings)
         if settings:
-            action, shown = self._action(read(settings), "run", settings)
-            self._ask(AskedStart(action), frozenset(), shown)
+            action, line = self._action(read(settings), "run", settings)
+            self._ask(AskedStart(action), frozenset(), line)
         else:
             self._log_in()
 
@@ -241,14 +244,14 @@ class PostgresRelay:
         if self._login is None:
             raise WireError(f"the target sent {kind!r} before it was asked")
         answer = self._login.feed(kind, body)
-        if answer:
-            self._out.append(Own("login", answer))
+        self._out += [Own("login", answer)] if answer else []
         if self._login.ready:
             for name, value in self._login.settings.items():
                 check_pinned(name, value)
             told = [wire.message(b"S", f"{name}\0{value}\0".encode()) for name, value in self._login.settings.items()]
             ready = wire.message(b"Z", b"I")
             self._out.append(ToClient(b"".join([wire.AUTHENTICATED, *told, wire.key_data(self._key), ready])))
+            self._server_key = self._login.key
             self._phase, self._login = "open", None
 
     def _resume(self) -> None:
@@ -284,7 +287,7 @@ class PostgresRelay:
             case b"F":
                 self._uncarried("function call message", "function call messages are not carried; use SELECT f(…)", True)
             case b"d" | b"c" | b"f":
-                pass  # the server drops COPY data outside COPY, so do we
+                pass  # COPY data outside COPY: the server drops it too
             case _:
                 raise WireError(f"message type {kind!r} is not of this protocol")
 
@@ -300,26 +303,28 @@ class PostgresRelay:
         reading = self._read(wire.query_text(body))
         if self._look_up(reading, b"Q", body):
             return
-        action, shown = self._action(reading, "run", reading.text)
-        self._ask(AskedQuery(action, reading, body), self._columns(reading), shown)
+        action, line = self._action(reading, "run", reading.text)
+        self._ask(AskedQuery(action, reading, body), self._answers.columns(reading), line)
 
     def _parse(self, body: bytes) -> None:
         parse = wire.parse(body)
         reading = self._read(parse.text)
         if self._look_up(reading, b"P", body):
             return
-        action, shown = self._action(reading, "prepare", reading.text)
-        self._ask(AskedParse(action, reading, parse.name, body), self._columns(reading), shown)
+        action, line = self._action(reading, "prepare", reading.text)
+        self._ask(AskedParse(action, reading, parse.name, body), self._answers.columns(reading), line)
 
     def _bind(self, body: bytes) -> None:
         bind = wire.bind(body)
         prepared = self._answers.prepared.get(bind.statement)
         if prepared is None:
             prepared = Prepared(unknown(f'EXECUTE "{bind.statement}"', f"no prepared statement {bind.statement!r} is known"))
+        if any(statement.executes for statement in prepared.reading.statements):  # what that name stands for now
+            prepared = Prepared(self._read(prepared.reading.text))
         if self._look_up(prepared.reading, b"B", body):
             return
-        action, shown = self._action(prepared.reading, "run", prepared.reading.text, bind.values)
-        self._ask(AskedBind(action, prepared, bind.portal, body), self._columns(prepared.reading), shown)
+        action, line = self._action(prepared.reading, "run", prepared.reading.text, bind.values)
+        self._ask(AskedBind(action, prepared, bind.portal, body), self._answers.columns(prepared.reading), line)
 
     def _execute(self, body: bytes) -> None:
         name = wire.execute_portal(body)
@@ -330,8 +335,8 @@ class PostgresRelay:
             portal.fresh = False
             self._run(portal, body)
         else:
-            action, shown = self._action(portal.prepared.reading, "run", portal.action.text, portal.action.parameters)
-            self._ask(AskedExecute(action, portal, body), self._columns(portal.prepared.reading), shown)
+            action, line = self._action(portal.prepared.reading, "run", portal.action.text, portal.action.parameters)
+            self._ask(AskedExecute(action, portal, body), self._answers.columns(portal.prepared.reading), line)
 
     def _run(self, portal: Portal, body: bytes) -> None:
         running = Running(portal.action, portal.permit, portal.prepared.reading, portal.touches)
@@ -352,8 +357,8 @@ class PostgresRelay:
         self._own("close", wire.message(b"C", body), Closed())
 
     def _uncarried(self, text: str, why: str, whole: bool) -> None:
-        action, shown = self._action(unknown(text, why), "run", text)
-        self._ask(AskedNothing(action, why, whole), frozenset({"*"}), shown)
+        action, line = self._action(unknown(text, why), "run", text)
+        self._ask(AskedNothing(action, why, whole), frozenset({"*"}), line)
 
     # Reading and asking ---------------------------------------------------------------------------------------------
 
@@ -372,32 +377,20 @@ class PostgresRelay:
         self._own("catalog", wire.query(catalog.question(missing)), Looking(missing))
         return True
 
-    def _columns(self, reading: Reading) -> frozenset[str]:
-        return lineage.answer_columns(reading, self._answers.catalog)
-
     def _action(self, reading: Reading, step: str, text: str, parameters: tuple[bytes | None, ...] = ()) -> tuple[Action, str]:
         """The next action of the session, and its text as the log may show it."""
         if self._session is None or self._answers.covering is None:
             raise AssertionError("an action before the session was opened")
         self._seq += 1
-        sets = self._answers.sets(self._answers.covering.sets)
         always = self._answers.sets(self._answers.covering.always)
         deeds: tuple[Deed, ...] = lineage.completed(reading, self._answers.catalog, always)
         action = Action(session=self._session.id, seq=self._seq, deeds=deeds, text=text, step=step, parameters=parameters)
-        touches = lineage.touches_masked(reading, self._answers.catalog, sets)
-        return action, self._shown(text, parameters, touches)
+        touches = self._answers.touches(reading)
+        return action, shown(text, parameters, touches, self._answers.covering.detectors)
 
-    def _shown(self, text: str, parameters: tuple[bytes | None, ...], touches: bool) -> str:
-        detectors = self._answers.covering.detectors if self._answers.covering else frozenset()
-        if touches:
-            shown = normalise(text)
-            return cover_text(shown, detectors)[:SHOWN_CHARACTERS]
-        bound = ", ".join(readable(value) for value in parameters)
-        return cover_text(f"{text} -- {bound}" if bound else text, detectors)[:SHOWN_CHARACTERS]
-
-    def _ask(self, asked: Asked, columns: frozenset[str], shown: str) -> None:
+    def _ask(self, asked: Asked, columns: frozenset[str], line: str) -> None:
         self._asked = asked
-        self._out.append(Ask(asked.action, columns, shown))
+        self._out.append(Ask(asked.action, columns, line))
 
     # Verdicts -------------------------------------------------------------------------------------------------------
 
@@ -417,13 +410,13 @@ class PostgresRelay:
     def _send(self, asked: Asked, permit: Permit) -> None:
         match asked:
             case AskedQuery(action, reading, body):
-                self._answers.expect(Simple(Running(action, permit, reading, self._touches(reading))))
+                self._answers.expect(Simple(Running(action, permit, reading, self._answers.touches(reading))))
                 self._out.append(ToServer(permit, wire.message(b"Q", body)))
             case AskedParse(_, reading, name, body):
                 self._name_statement(name, reading)
                 self._out.append(ToServer(permit, wire.message(b"P", body)))
             case AskedBind(action, prepared, name, body):
-                portal = Portal(action, permit, prepared, self._touches(prepared.reading))
+                portal = Portal(action, permit, prepared, self._answers.touches(prepared.reading))
                 self._name_portal(name, portal)
                 self._out.append(ToServer(permit, wire.message(b"B", body)))
                 self._own("describe", wire.describe("P", name), Described(portal, own=True))
@@ -450,9 +443,7 @@ class PostgresRelay:
         names[name] = portal
 
     def _touches(self, reading: Reading) -> bool:
-        covering = self._answers.covering
-        sets = self._answers.sets(covering.sets) if covering else []
-        return lineage.touches_masked(reading, self._answers.catalog, sets)
+        return self._answers.touches(reading)
 
     def _refused(self, verdict: Verdict, refusal_class: RefusalClass, decision: str) -> None:
         if self._phase == "proving":
@@ -496,7 +487,12 @@ class PostgresRelay:
         self._out.append(ToClient(said))
         self._gone(why)
 
+    def _interrupt(self) -> None:
+        if self._phase == "open" and self._server_key and not self._answers.idle:
+            self._out.append(Interrupt(wire.cancel_request(self._server_key)))
+
     def _gone(self, why: str) -> None:
+        self._interrupt()  # the target would go on with a statement whose client is gone
         self._out += self._answers.abandon("NO ANSWER")
         if self._phase == "open":
             self._out.append(Own("terminate", wire.TERMINATE))

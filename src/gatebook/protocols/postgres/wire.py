@@ -21,6 +21,7 @@ CANCEL_REQUEST = 80877102
 STARTUP_BYTES = 10_000  # the server's own MAX_STARTUP_PACKET_LENGTH
 CLIENT_BYTES = 16_777_216  # one client message; a longer statement or parameter is refused with its length
 SERVER_BYTES = 268_435_456  # one server message: a row is covered whole, so it must fit in memory
+NAME_BYTES = 63  # of a statement's or portal's name: the server cuts longer ones, so that two names could become one
 TOKEN_BYTES = 65_536  # a password message
 
 _U16 = Struct("!H")
@@ -100,6 +101,15 @@ def cstring(data: bytes, start: int) -> tuple[str, int]:
         raise WireError(f"string at byte {start} is not UTF-8: byte {data[start + fault.start]:#04x}") from None
 
 
+def _name(data: bytes, start: int) -> tuple[str, int]:
+    name, end = cstring(data, start)
+    if end - start - 1 > NAME_BYTES:
+        raise WireError(
+            f"a statement or portal name of {end - start - 1} bytes: the server keeps {NAME_BYTES}; use a shorter one"
+        )
+    return name, end
+
+
 def _u16(data: bytes, pos: int) -> tuple[int, int]:
     try:
         return _U16.unpack_from(data, pos)[0], pos + 2
@@ -146,6 +156,11 @@ def startup(parameters: Mapping[str, str]) -> bytes:
 def ssl_request() -> bytes:
     """Build an SSLRequest."""
     return _U32.pack(8) + _U32.pack(SSL_REQUEST)
+
+
+def cancel_request(key: bytes) -> bytes:
+    """Build a CancelRequest for a backend's key data (process id and secret)."""
+    return _U32.pack(8 + len(key)) + _U32.pack(CANCEL_REQUEST) + key
 
 
 def negotiate(unknown: Sequence[str]) -> bytes:
@@ -231,7 +246,7 @@ def query(text: str) -> bytes:
 
 def parse(body: bytes) -> Parse:
     """Take a Parse apart."""
-    name, pos = cstring(body, 0)
+    name, pos = _name(body, 0)
     text, pos = cstring(body, pos)
     count, pos = _u16(body, pos)
     if pos + 4 * count != len(body):
@@ -241,8 +256,8 @@ def parse(body: bytes) -> Parse:
 
 def bind(body: bytes) -> Bind:
     """Take a Bind apart, as far as a decision needs it, and check the rest."""
-    portal, pos = cstring(body, 0)
-    statement, pos = cstring(body, pos)
+    portal, pos = _name(body, 0)
+    statement, pos = _name(body, pos)
     formats, pos = _formats(body, pos)
     count, pos = _u16(body, pos)
     values: list[bytes | None] = []
@@ -281,7 +296,7 @@ def target_of(body: bytes) -> tuple[str, str]:
     """What a Describe or Close names: ("P" or "S", name)."""
     if body[:1] not in (b"P", b"S"):
         raise WireError(f"describe or close of {body[:1]!r}: expected 'P' or 'S'")
-    name, pos = cstring(body, 1)
+    name, pos = _name(body, 1)
     if pos != len(body):
         raise WireError(f"describe or close has {len(body) - pos} bytes too many")
     return body[:1].decode(), name
@@ -289,7 +304,7 @@ def target_of(body: bytes) -> tuple[str, str]:
 
 def execute_portal(body: bytes) -> str:
     """The portal an Execute names."""
-    name, pos = cstring(body, 0)
+    name, pos = _name(body, 0)
     _, pos = _u32(body, pos)
     if pos != len(body):
         raise WireError(f"execute has {len(body) - pos} bytes too many")
