@@ -175,6 +175,6 @@ def test_a_session_that_is_over_cannot_be_killed(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("database")
-@pytest.mark.parametrize("words", [(), ("--reason", " ")])
-def test_a_kill_without_a_reason_is_refused(tmp_path: Path, words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("words", [("--reason", ""), ("--reason", " ")])
+def test_a_kill_with_an_empty_reason_is_refused(tmp_path: Path, words: tuple[str, ...]) -> None:
     assert sessions(tmp_path, "kill", make.SESSION_ID, *words).exit_code == 2

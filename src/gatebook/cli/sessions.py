@@ -83,7 +83,9 @@ def show(session: Id, as_json: JsonOption = False, config: ConfigOption = None) 
 @app.command()
 def kill(
     session: Id,
-    reason: Annotated[str, typer.Option("--reason", help="Why; it stands in the ledger and the client sees it.")],
+    reason: Annotated[
+        str, typer.Option("--reason", help="Why; it stands in the ledger and the client sees it.")
+    ] = "no reason given",
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:

@@ -90,7 +90,7 @@ class Desk:
         shadow = tuple(rule for rule, _ in decision.shadow)
         receipt = await self._book.decided(session, action, verdict, ask.shown, number, now, shadow)
         if verdict.ruling in (Ruling.ALLOW, Ruling.MASK):
-            return Allowed(permit(action, verdict, receipt))
+            return Allowed(permit(action, verdict, receipt), number)
         return Refused(action, verdict, refusal_class(verdict), number)
 
     def _circumstances(self, address: str, now: int) -> Circumstances:
@@ -120,6 +120,6 @@ def _turned(wanted: Prove, why: str) -> Turned:
         rule=NOT_OPEN,
         reason=f"you may not open {wanted.target!r} as {wanted.role!r}, or there is no such target",
         policy_digest="",
-        instead="Ask the target's owner for access, or list what you may open with `gatebook connect --list`.",
+        instead="Ask whoever runs the gateway for access.",
     )
     return Turned(verdict, why)

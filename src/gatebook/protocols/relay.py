@@ -85,9 +85,10 @@ class FromServer:
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """The action that was asked for may go, covered by this permit."""
+    """The action that was asked for may go, covered by this permit; ``decision`` is the id it stands under in the ledger."""
 
     permit: Permit
+    decision: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,8 +135,8 @@ class PostgresRelay:
                 self._from_server()
             case Opened(session, credential, covering):
                 self._opened(session, credential, covering)
-            case Allowed(permit):
-                self._allowed(permit)
+            case Allowed(permit, decision):
+                self._allowed(permit, decision)
                 self._from_client()
             case Refused(_, verdict, refusal_class, decision):
                 self._refused(verdict, refusal_class, decision)
@@ -394,7 +394,7 @@ class PostgresRelay:
 
     # Verdicts -------------------------------------------------------------------------------------------------------
 
-    def _allowed(self, permit: Permit) -> None:
+    def _allowed(self, permit: Permit, decision: str) -> None:
         asked, self._asked = self._asked, None
         if asked is None or asked.action is not permit.action:
             raise AssertionError("a permit for an action that was not asked for")
@@ -403,7 +403,7 @@ class PostgresRelay:
         elif self._answers.skipping:
             self._out.append(Answered(asked.action, "SKIPPED", 0, 0, {}))
         elif why := not_carried(asked):
-            self._refuse_uncarried(asked, why)
+            self._refuse_uncarried(asked, why, decision)
         else:
             self._send(asked, permit)
 
@@ -458,10 +458,10 @@ class PostgresRelay:
             position = asked.reading.position if isinstance(asked, AskedQuery | AskedParse) else 0
             self._make_real(asked, refusal.statement_refused(asked.action, verdict, refusal_class, decision, position))
 
-    def _refuse_uncarried(self, asked: Asked, why: str) -> None:
+    def _refuse_uncarried(self, asked: Asked, why: str, decision: str) -> None:
         self._out.append(Answered(asked.action, "NOT CARRIED", 0, 0, {}))
         verdict = Verdict(ruling=Ruling.BLOCK, rule="not-carried", reason=why, policy_digest="")
-        self._make_real(asked, refusal.statement_refused(asked.action, verdict, RefusalClass.FIX, ""))
+        self._make_real(asked, refusal.statement_refused(asked.action, verdict, RefusalClass.FIX, decision))
 
     def _make_real(self, asked: Asked, said: bytes) -> None:
         if isinstance(asked, AskedQuery) or (isinstance(asked, AskedNothing) and asked.whole):
