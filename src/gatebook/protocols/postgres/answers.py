@@ -22,6 +22,7 @@ from gatebook.model import Action, Permit
 from gatebook.protocols.postgres import rows, wire
 from gatebook.protocols.postgres.catalog import Catalog
 from gatebook.protocols.postgres.lineage import answer_columns, covers, touches_masked
+from gatebook.protocols.postgres.opening import check_pinned
 from gatebook.protocols.postgres.reading import Reading, Relation, Statement
 from gatebook.protocols.relay import Answered, Covering, Effect, ToClient
 
@@ -454,14 +455,6 @@ class Answers:
         running.cover = None
         self._flush()
         self._out.append(Answered(running.action, running.status, running.rows, running.size, dict(running.masked)))
-
-
-def check_pinned(name: str, value: str) -> None:
-    """Raise WireError when the server reads statements otherwise than the gateway does."""
-    if name == "standard_conforming_strings" and value != "on":
-        raise WireError("standard_conforming_strings is off: the target would read strings otherwise than they were decided")
-    if name == "client_encoding" and value not in ("UTF8", "UNICODE"):
-        raise WireError(f"client_encoding is {value}: statements were decided as UTF8")
 
 
 def statement_at(running: Running) -> Statement | None:

@@ -21,7 +21,7 @@ from typing import assert_never
 
 from gatebook.errors import WireError
 from gatebook.model import Action, Deed, Permit, RefusalClass, Ruling, Session, Verdict
-from gatebook.protocols.postgres import catalog, door, lineage, refusal, wire
+from gatebook.protocols.postgres import catalog, lineage, refusal, wire
 from gatebook.protocols.postgres.answers import (
     Answers,
     Bound,
@@ -36,7 +36,6 @@ from gatebook.protocols.postgres.answers import (
     Running,
     Simple,
     Synced,
-    check_pinned,
 )
 from gatebook.protocols.postgres.asked import (
     Asked,
@@ -50,7 +49,7 @@ from gatebook.protocols.postgres.asked import (
     shown,
     unknown,
 )
-from gatebook.protocols.postgres.login import Login
+from gatebook.protocols.postgres.opening import Opening
 from gatebook.protocols.postgres.reading import Reading, Relation
 from gatebook.protocols.postgres.statement import read
 from gatebook.protocols.relay import (
@@ -69,12 +68,10 @@ from gatebook.protocols.relay import (
     Interrupt,
     Opened,
     Own,
-    Prove,
     Refused,
     Side,
     Signal,
     Stale,
-    StartTls,
     ToClient,
     ToServer,
 )
@@ -92,20 +89,19 @@ class PostgresRelay:
     """
 
     def __init__(self, *, secure: bool, offers_tls: bool, key: bytes, secret: str) -> None:
-        self._secure, self._offers_tls, self._key, self._secret = secure, offers_tls, key, secret
-        self._phase = "knocking"
+        self._opening, self._secret, self._over = Opening(secure, offers_tls, key, secret), secret, False
         self._client = wire.Frames(wire.CLIENT_BYTES)
         self._server = wire.Frames(wire.SERVER_BYTES)
         self._answers = Answers()
         self._out: list[Effect] = []
-        self._knock: door.Knock | None = None
         self._session: Session | None = None
-        self._login: Login | None = None
-        self._credential: Credential | None = None
         self._asked: Asked | None = None
         self._again: tuple[bytes, bytes] | None = None
         self._seq = 0
-        self._server_key = b""
+
+    @property
+    def _phase(self) -> str:
+        return "gone" if self._over else self._opening.step
 
     @property
     def hungry(self) -> bool:
@@ -154,105 +150,38 @@ class PostgresRelay:
 
     def _from_client(self) -> None:
         while self.hungry:
-            if self._phase == "knocking":
-                packet = self._client.packet()
-                if packet is None:
+            if self._phase != "open":
+                effects = self._opening.read(self._client)
+                if effects is None:
                     return
-                self._packet(packet)
+                self._out += effects
+                if any(isinstance(effect, Cancel) for effect in effects):
+                    self._gone("a cancel request")
             else:
-                if self._phase == "password" and len(self._client) > wire.TOKEN_BYTES:
-                    raise WireError(f"a password message of over {wire.TOKEN_BYTES} bytes; send a token")
                 found = self._client.message()
                 if found is None:
                     return
-                if self._phase == "password":
-                    self._password(*found)
-                else:
-                    self._handle(*found)
-
-    def _packet(self, packet: bytes) -> None:
-        code = wire.code_of(packet)
-        if code == wire.SSL_REQUEST:
-            if len(self._client):
-                raise WireError(f"{len(self._client)} bytes came behind the SSLRequest, before TLS stood")
-            if self._offers_tls:
-                self._offers_tls, self._secure = False, True
-                self._out.append(StartTls(b"S"))
-            else:
-                self._out.append(ToClient(b"N"))
-        elif code == wire.GSSENC_REQUEST:
-            self._out.append(ToClient(b"N"))
-        elif code == wire.CANCEL_REQUEST:
-            self._out.append(Cancel(packet[4:]))
-            self._gone("a cancel request")
-        else:
-            self._startup(packet)
-
-    def _startup(self, packet: bytes) -> None:
-        self._knock = door.knock(packet)
-        if self._knock.minor or self._knock.unknown:
-            self._out.append(ToClient(wire.negotiate(self._knock.unknown)))
-        if not self._secure:
-            raise WireError("a token over this connection could be read on its way; connect with TLS (sslmode=verify-full)")
-        self._phase = "password"
-        self._out.append(ToClient(wire.ASK_PASSWORD))
-
-    def _password(self, kind: bytes, body: bytes) -> None:
-        if kind != b"p" or self._knock is None:
-            raise WireError(f"message {kind!r} where the password was due; send the token as password")
-        self._phase = "proving"
-        self._out.append(Prove(wire.password(body), self._knock.target, self._knock.database, self._knock.user))
+                self._handle(*found)
 
     def _opened(self, session: Session, credential: Credential, covering: Covering) -> None:
-        if self._phase != "proving" or self._knock is None:
-            raise AssertionError(f"opened while {self._phase}")
-        self._phase = "logging in"
-        self._session, self._credential = session, credential
-        self._answers.covering = covering
-        settings = door.as_statements(self._knock.settings)
+        self._session, self._answers.covering = session, covering
+        settings = self._opening.opened(credential)
         if settings:
             action, line = self._action(read(settings), "run", settings)
             self._ask(AskedStart(action), frozenset(), line)
         else:
-            self._log_in()
-
-    def _log_in(self) -> None:
-        if self._knock is None or self._session is None or self._credential is None:
-            raise AssertionError("login before the session was opened")
-        tag = f"gatebook:{self._session.id} {self._knock.application}".strip()
-        pinned = {"client_encoding": "UTF8", "standard_conforming_strings": "on", "application_name": tag[:63]}
-        settings = {name: value for name, value in self._knock.settings.items() if name.lower() not in pinned}
-        self._login = Login(self._credential, settings | pinned, self._secret)
-        self._credential = None
-        self._out.append(Own("login", self._login.hello))
+            self._out.append(self._opening.log_in(session.id))
 
     # The server -----------------------------------------------------------------------------------------------------
 
     def _from_server(self) -> None:
         messages = self._server.messages()
-        if self._phase == "logging in":
-            for kind, body in messages:
-                self._logging_in(kind, body)
-                if self._phase == "open":
-                    break
+        while self._phase == "logging in" and (found := next(messages, None)) is not None:
+            self._out += self._opening.logging_in(*found)
         if self._phase == "open":
             self._out += self._answers.take(messages)
             self._resume()
             self._from_client()
-
-    def _logging_in(self, kind: bytes, body: bytes) -> None:
-        if self._login is None:
-            raise WireError(f"the target sent {kind!r} before it was asked")
-        answer = self._login.feed(kind, body)
-        self._out += [Own("login", answer)] if answer else []
-        if self._login.ready:
-            for name, value in self._login.settings.items():
-                check_pinned(name, value)
-            told = [wire.message(b"S", f"{name}\0{value}\0".encode()) for name, value in self._login.settings.items()]
-            ready = wire.message(b"Z", b"I")
-            self._out.append(ToClient(b"".join([wire.AUTHENTICATED, *told, wire.key_data(self._key), ready])))
-            self._server_key = self._login.key
-            self._phase, self._login = "open", None
 
     def _resume(self) -> None:
         if self._again is not None and self._answers.idle:
@@ -399,7 +328,7 @@ class PostgresRelay:
         if asked is None or asked.action is not permit.action:
             raise AssertionError("a permit for an action that was not asked for")
         if isinstance(asked, AskedStart):
-            self._log_in()
+            self._out.append(self._opening.log_in(self._session.id if self._session else ""))
         elif self._answers.skipping:
             self._out.append(Answered(asked.action, "SKIPPED", 0, 0, {}))
         elif why := not_carried(asked):
@@ -488,13 +417,13 @@ class PostgresRelay:
         self._gone(why)
 
     def _interrupt(self) -> None:
-        if self._phase == "open" and self._server_key and not self._answers.idle:
-            self._out.append(Interrupt(wire.cancel_request(self._server_key)))
+        if self._phase == "open" and self._opening.server_key and not self._answers.idle:
+            self._out.append(Interrupt(wire.cancel_request(self._opening.server_key)))
 
     def _gone(self, why: str) -> None:
         self._interrupt()  # the target would go on with a statement whose client is gone
         self._out += self._answers.abandon("NO ANSWER")
         if self._phase == "open":
             self._out.append(Own("terminate", wire.TERMINATE))
-        self._phase = "gone"
+        self._over = True
         self._out.append(HangUp(why))
