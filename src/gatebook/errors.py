@@ -29,3 +29,7 @@ class IdentityError(GatebookError):
 
 class LedgerError(GatebookError):
     """The ledger could not keep an entry. Whoever needed it must not act."""
+
+
+class RecordingError(GatebookError):
+    """A recording could not be kept, or cannot be read. Whoever had to record must not go on."""

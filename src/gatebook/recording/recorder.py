@@ -1,0 +1,409 @@
+"""The writing end of a recording: one ``Recorder`` per session.
+
+``add`` encrypts an event into the session's spool, in one write, before its bytes may be released: what the client saw
+survives a crash of the process. At 1 MiB or after 5 s the spool is put aside, the next one begun, and a thread turns the one
+put aside into a segment: reads it back, compresses, encrypts, syncs, hands the segment's facts to ``finished`` (which writes
+them into the ledger), and only then removes the spool. So ``n.spool`` means: the ledger may not know segment n yet.
+
+After a crash nobody here has the session's key any more. ``recover`` takes spools as they are: cut behind the last whole event,
+they become segments marked ``cut``, the newest of them the recording's last.
+
+Kinds of events: ``m`` about the session, ``q`` a request with its decision, ``s`` bytes of the server (covered), ``a`` how a
+request ended, ``x`` the end. All but ``s`` are JSON.
+
+Any failure to write raises RecordingError, from then on at every call: the session must end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pyrage
+import zstandard
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from gatebook.errors import RecordingError
+from gatebook.recording import grec
+from gatebook.recording.grec import HEAD, Segment
+
+SEGMENT_BYTES = 1024 * 1024
+SEGMENT_MICROSECONDS = 5_000_000
+WAITING = 8  # spools put aside before ``add`` waits for the thread: the disk is slower than the session
+LEVEL = 1  # of compression: the session is live
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_SPOOL = re.compile(r"(0|[1-9][0-9]{0,8})\.spool")
+
+_cutter = ThreadPoolExecutor(1, thread_name_prefix="recording")
+
+Finished = Callable[[Segment], None]
+
+
+def _now() -> int:
+    return time.time_ns() // 1000
+
+
+class Recorder:
+    """Records one session. ``add`` and what calls it come from one thread; ``close`` may come from another."""
+
+    def __init__(self, sid: str, folder: Path, key: bytes, origin: str, finished: Finished, clock: Callable[[], int]) -> None:
+        self._sid, self._folder, self._key, self._origin = sid, folder, key, origin
+        self._finished, self._clock = finished, clock
+        self._box = grec.box(key, grec.SPOOL)
+        self._lock = threading.Lock()
+        self._waiting: deque[Future[None]] = deque()
+        self._failed = ""
+        self._closed = False
+        self._file = self._n = -1
+        self._line = b""
+        self._t0 = self._events = self._size = 0
+        self._begin()
+
+    @classmethod
+    def open(
+        cls,
+        sid: str,
+        folder: Path,
+        recipients: Sequence[str],
+        origin: str,
+        finished: Finished,
+        clock: Callable[[], int] = _now,
+    ) -> Recorder:
+        """Begin the recording of a session below ``folder``. Waits for the disk: call it in a thread. Raises RecordingError.
+
+        ``finished`` gets each segment once it is on disk, from the recording's thread, and returns when the ledger has it; what
+        it raises fails the recording.
+        """
+        if not grec.SESSION.fullmatch(sid):
+            raise RecordingError(f"{sid!r} is not the id of a session")
+        if not recipients:
+            raise RecordingError("a recording without recipients could be read by nobody")
+        key, place = secrets.token_bytes(grec.KEY_BYTES), folder / sid
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            place.mkdir(mode=0o700)
+            _write(place / grec.KEY_FILE, encrypt_key(key, recipients))
+            _sync_folder(place)
+            _sync_folder(folder)
+            return cls(sid, place, key, origin, finished, clock)
+        except OSError as error:
+            raise RecordingError(f"the recording cannot be begun: {_why(error)}") from error
+
+    # Events ---------------------------------------------------------------------------------------------------------
+
+    def add(self, kind: str, data: bytes) -> None:
+        """Append one event to the spool; when it returns, the event survives the end of this process. Raises RecordingError."""
+        now = self._clock()
+        with self._lock:
+            self._check()
+            if self._events and now - self._t0 >= SEGMENT_MICROSECONDS:
+                self._cut(last=False)
+            self._append(kind.encode("ascii"), data, now)
+            if self._size >= SEGMENT_BYTES:
+                self._cut(last=False)
+
+    def about(self, **facts: object) -> None:
+        """Who, where and why: what a reader is told first."""
+        self.add("m", _json(facts))
+
+    def request(
+        self,
+        seq: int,
+        shown: str,
+        *,
+        verb: str,
+        reach: str,
+        ruling: str,
+        rule: str,
+        reason: str = "",
+        decision: str = "",
+        step: str = "run",
+    ) -> None:
+        """A request and what was decided about it; ``shown`` is its text, covered already."""
+        facts = {"seq": seq, "text": shown, "verb": verb, "reach": reach, "ruling": ruling, "rule": rule}
+        self.add("q", _json(facts | {"reason": reason, "decision": decision, "step": step}))
+
+    def response(self, data: bytes) -> None:
+        """Bytes on their way to the client, covered already."""
+        self.add("s", data)
+
+    def answer(self, seq: int, status: str, rows: int, masked: dict[str, int]) -> None:
+        """The answer to a request is complete."""
+        self.add("a", _json({"seq": seq, "status": status, "rows": rows, "masked": masked}))
+
+    def tick(self) -> None:
+        """To be called about once a second: cuts a segment that is old enough. Raises RecordingError."""
+        now = self._clock()
+        with self._lock:
+            if self._closed:
+                return
+            self._check()
+            if self._events and now - self._t0 >= SEGMENT_MICROSECONDS:
+                self._cut(last=False)
+
+    def close(self, why: str = "") -> int:
+        """End the recording; returns the number of its segments once the ledger has all. Blocks: call it in a thread.
+
+        Raises RecordingError when not everything could be finished; what is on disk is then left for ``recover``.
+        """
+        now = self._clock()
+        with self._lock:
+            try:
+                if not self._closed:
+                    self._check()
+                    self._append(b"x", _json({"why": why}), now)
+                    self._cut(last=True)
+            finally:
+                self._give_back()
+        while self._waiting:
+            self._settle()
+        self._check_failed()
+        return self._n + 1
+
+    def _give_back(self) -> None:
+        self._closed = True
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    # The spool ------------------------------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        if self._closed:
+            raise RecordingError("the recording is closed")
+        while self._waiting and self._waiting[0].done():
+            self._settle()
+        self._check_failed()
+
+    def _check_failed(self) -> None:
+        if self._failed:
+            raise RecordingError(self._failed)
+
+    def _settle(self) -> None:
+        """Take note of the oldest spool put aside, waiting for it where it is not done."""
+        try:
+            self._waiting.popleft().result()
+        except Exception as error:
+            self._failed = self._failed or f"a segment of the recording cannot be kept: {_why(error)}"
+
+    def _append(self, kind: bytes, data: bytes, now: int) -> None:
+        head = HEAD.pack(len(data) + grec.TAG_BYTES, kind, now)
+        sealed = self._box.encrypt(grec.spool_nonce(self._n, self._events), data, self._line + head)
+        try:
+            _write_all(self._file, head, sealed)
+        except OSError as error:
+            self._failed = f"the recording cannot be written: {_why(error)}"
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, self._size)
+            raise RecordingError(self._failed) from error
+        self._t0 = self._t0 or now
+        self._events += 1
+        self._size += HEAD.size + len(sealed)
+
+    def _begin(self) -> None:
+        """Begin the next spool; it gets its name when its first line is in it."""
+        n = self._n + 1
+        self._line = grec.first_line(grec.SPOOL, origin=self._origin, sid=self._sid, n=n)
+        fresh = self._folder / f"{n}.tmp"
+        file = os.open(fresh, _NEW, 0o600)
+        try:
+            _write_all(file, self._line, b"")
+            os.rename(fresh, _spool(self._folder, n))
+        except OSError:
+            os.close(file)
+            raise
+        self._file, self._n = file, n
+        self._t0 = self._events = 0
+        self._size = len(self._line)
+
+    def _cut(self, *, last: bool) -> None:
+        done, n, t1 = self._file, self._n, self._clock()
+        try:
+            if not last:
+                self._begin()
+        except OSError as error:
+            self._failed = f"the recording cannot be written: {_why(error)}"
+            raise RecordingError(self._failed) from error
+        os.close(done)
+        if last:
+            self._file = -1
+        self._waiting.append(_cutter.submit(self._finish, n, last, t1))
+        if len(self._waiting) > WAITING:
+            self._settle()
+            self._check_failed()
+
+    # The recording's thread -----------------------------------------------------------------------------------------
+
+    def _finish(self, n: int, last: bool, t1: int) -> None:
+        spool = _spool(self._folder, n)
+        events, t0 = _read_back(spool, n, self._box)
+        facts = {"origin": self._origin, "sid": self._sid, "n": n, "last": last}
+        line = grec.first_line(grec.SEGMENT, **facts, events=len(events) // 2, t0=t0, t1=t1)
+        packed = zstandard.ZstdCompressor(level=LEVEL).compress(b"".join(events))
+        data = line + grec.box(self._key, grec.SEGMENT).encrypt(grec.segment_nonce(n), packed, line)
+        place = segment_path(self._folder, n)
+        _write(place.with_suffix(".tmp"), data)
+        os.rename(place.with_suffix(".tmp"), place)
+        _sync_folder(self._folder)
+        self._finished(_segment(data, last=last))
+        spool.unlink()
+
+
+def recover(folder: Path, finished: Finished) -> list[Segment]:
+    """After a crash: make segments of what was left, tell ``finished`` of each, and return them. Raises RecordingError.
+
+    Only while no recorder writes below ``folder``. A segment that the ledger may know already is told again, unchanged.
+    """
+    found: list[Segment] = []
+    try:
+        for place in sorted(folder.iterdir()) if folder.exists() else []:
+            if grec.SESSION.fullmatch(place.name) and place.is_dir() and not place.is_symlink():
+                found += _recover_session(place, finished)
+    except OSError as error:
+        raise RecordingError(f"recordings cannot be recovered: {_why(error)}") from error
+    return found
+
+
+def _recover_session(place: Path, finished: Finished) -> list[Segment]:
+    for left in place.glob("*.tmp"):
+        left.unlink()
+    numbers = sorted(int(match[1]) for path in place.iterdir() if (match := _SPOOL.fullmatch(path.name)))
+    found = []
+    for n in numbers:
+        spool, done = _spool(place, n), segment_path(place, n)
+        if done.exists():
+            data = done.read_bytes()
+            segment = _segment(data, last=bool(grec.read_first_line(data)[1].get("last")))
+        else:
+            segment = _cut_spool(spool, n, last=n == numbers[-1])
+        finished(segment)
+        found.append(segment)
+        if done.exists():
+            spool.unlink()
+        else:
+            os.rename(spool, done)
+        _sync_folder(place)
+    return found
+
+
+def _cut_spool(spool: Path, n: int, *, last: bool) -> Segment:
+    """What a spool is worth without its key: its whole events, the rest cut off."""
+    data = spool.read_bytes()
+    _, facts, line = grec.read_first_line(data)
+    if (facts["sid"], facts["n"]) != (spool.parent.name, n):
+        raise RecordingError(f"{spool}: belongs to {facts['sid']}, number {facts['n']}")
+    end, times = len(line), []
+    for head, body, stop in grec.frames(data, end):
+        if len(body) < grec.TAG_BYTES:
+            break
+        times.append(grec.event_of(head, b"").time)
+        end = stop
+    with spool.open("r+b") as file:
+        file.truncate(end)
+        os.fsync(file.fileno())
+    whole = data[:end]
+    return Segment(
+        sid=facts["sid"],
+        n=n,
+        last=last,
+        cut=True,
+        events=len(times),
+        bytes=end,
+        sha256=hashlib.sha256(whole).hexdigest(),
+        t0=times[0] if times else 0,
+        t1=times[-1] if times else 0,
+    )
+
+
+def _segment(data: bytes, *, last: bool) -> Segment:
+    facts = grec.read_first_line(data)[1]
+    return Segment(
+        sid=facts["sid"],
+        n=facts["n"],
+        last=last,
+        cut=False,
+        events=facts["events"],
+        bytes=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        t0=facts["t0"],
+        t1=facts["t1"],
+    )
+
+
+def _read_back(spool: Path, n: int, box: AESGCM) -> tuple[list[bytes], int]:
+    """Heads and data of all events of a spool of ours, and the first one's time; every byte must be as it was written."""
+    data = spool.read_bytes()
+    line = grec.read_first_line(data)[2]
+    pieces, end, t0 = [], len(line), 0
+    for place, (head, body, stop) in enumerate(grec.frames(data, end)):
+        try:
+            plain = box.decrypt(grec.spool_nonce(n, place), body, line + head)
+        except InvalidTag:
+            raise RecordingError(f"{spool.name}: event {place} is not as it was written") from None
+        _, kind, at = HEAD.unpack(head)
+        pieces += [HEAD.pack(len(plain), kind, at), plain]
+        end, t0 = stop, t0 or at
+    if end != len(data):
+        raise RecordingError(f"{spool.name}: byte {end} is not as it was written")
+    return pieces, t0
+
+
+def encrypt_key(key: bytes, recipients: Sequence[str]) -> bytes:
+    """A session's key, readable by these age recipients alone. Raises RecordingError."""
+    try:
+        return bytes(pyrage.encrypt(key, [pyrage.x25519.Recipient.from_str(one) for one in recipients]))
+    except (pyrage.RecipientError, pyrage.EncryptError) as error:
+        raise RecordingError(f"the recording's recipients: {error}") from None
+
+
+def segment_path(folder: Path, n: int) -> Path:
+    """Where segment n of the session in this folder is."""
+    return folder / f"{n}.seg"
+
+
+def _spool(folder: Path, n: int) -> Path:
+    return folder / f"{n}.spool"
+
+
+def _json(facts: dict[str, object]) -> bytes:
+    return json.dumps(facts, separators=(",", ":")).encode()
+
+
+def _write_all(file: int, head: bytes, data: bytes) -> None:
+    written = os.writev(file, (head, data))
+    if written < len(head) + len(data):  # a disk that is nearly full takes a part and says why at the next write
+        rest = memoryview(head + data)[written:]
+        while rest:
+            rest = rest[os.write(file, rest) :]
+
+
+def _write(path: Path, data: bytes) -> None:
+    file = os.open(path, _NEW, 0o600)
+    try:
+        _write_all(file, b"", data)
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _sync_folder(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _why(error: Exception) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
