@@ -1,10 +1,11 @@
 """A small OpenID Connect provider FOR THE DEMO ONLY: never put it in front of anything real.
 
-It gives JWT access tokens (RFC 9068) to registered clients by the client credentials grant, and publishes its discovery
-document and keys. It has no login page and no consent, speaks plain HTTP on loopback, and keeps its signing key in a file.
+It gives JWT access tokens (RFC 9068) to registered clients by the client credentials grant, and to people by authorization
+code and device code (signin.py), and publishes its discovery document and keys. Nobody has a password, it speaks plain HTTP
+on loopback, and keeps its signing key in a file.
 
-Started as ``python -m gatebook.cli.demo.provider --port PORT --state DIR``; ``DIR/clients.json`` lists the clients, as
-``register`` writes it. Secrets are in that file alone, which must be readable by its owner only.
+Started as ``python -m gatebook.cli.demo.provider --port PORT --state DIR``; ``DIR/clients.json`` lists clients and people,
+as ``register`` writes it. Secrets are in that file alone, which must be readable by its owner only.
 """
 
 from __future__ import annotations
@@ -27,28 +28,43 @@ from joserfc.jwk import ECKey, KeySet
 from werkzeug.serving import make_server
 
 from gatebook.cli.demo.processes import write_private
+from gatebook.cli.demo.signin import CODE, DEVICE, Person, SignIns, add_sign_in
 
 ALGORITHM = "ES256"
 TOKEN_SECONDS = 3600
-METHOD = "client_secret_basic"
+METHOD, PUBLIC = "client_secret_basic", "none"
 CLIENTS = "clients.json"
 GRANT = "client_credentials"
+SCOPES = frozenset({"openid"})
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A client as the demo registers it. ``claims`` go into its tokens; the first audience is the one it gets unasked."""
+    """A client as the demo registers it. ``claims`` go into its tokens; the first audience is the one it gets unasked.
+
+    One with ``redirect_uris`` signs people in by a browser, one without a secret is a program that may use the device code;
+    neither gets tokens for itself.
+    """
 
     id: str
     secret: str = field(repr=False)
     claims: Mapping[str, str | list[str]]
     audiences: tuple[str, ...] = ("gatebook",)
+    redirect_uris: tuple[str, ...] = ()
+
+    @property
+    def grants(self) -> frozenset[str]:
+        """The grants it may use."""
+        if self.redirect_uris:
+            return frozenset({CODE})
+        return frozenset({GRANT}) if self.secret else frozenset({DEVICE})
 
 
-def register(folder: Path, clients: Iterable[Registration]) -> None:
-    """Write the clients to where the provider looks for them."""
+def register(folder: Path, clients: Iterable[Registration], people: Iterable[Person] = ()) -> None:
+    """Write clients and people to where the provider looks for them."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_private(folder / CLIENTS, json.dumps([asdict(client) for client in clients], indent=1))
+    known = {"clients": [asdict(client) for client in clients], "people": [asdict(person) for person in people]}
+    write_private(folder / CLIENTS, json.dumps(known, indent=1))
 
 
 class Client(ClientMixin):  # type: ignore[misc]  # Authlib ships no types
@@ -62,20 +78,31 @@ class Client(ClientMixin):  # type: ignore[misc]  # Authlib ships no types
         return self.registration.id
 
     def check_client_secret(self, client_secret: str) -> bool:
-        """Compare in constant time."""
-        return hmac.compare_digest(self.registration.secret.encode(), client_secret.encode())
+        """Compare in constant time. A client without a secret has none to show."""
+        return bool(self.registration.secret) and hmac.compare_digest(self.registration.secret.encode(), client_secret.encode())
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:
         """Secrets travel in the Authorization header alone."""
-        return method == METHOD
+        return method == (METHOD if self.registration.secret else PUBLIC)
 
     def check_grant_type(self, grant_type: str) -> bool:
-        """Client credentials alone."""
-        return grant_type == GRANT
+        """Those it is registered for."""
+        return grant_type in self.registration.grants
+
+    def check_response_type(self, response_type: str) -> bool:
+        """A code, for those that sign people in."""
+        return response_type == "code" and CODE in self.registration.grants
+
+    def check_redirect_uri(self, redirect_uri: str) -> bool:
+        """Exactly as registered."""
+        return redirect_uri in self.registration.redirect_uris
+
+    def get_default_redirect_uri(self) -> None:
+        """None: it must be given."""
 
     def get_allowed_scope(self, scope: str) -> str:
-        """Scopes mean nothing here."""
-        return ""
+        """Scopes other than ``openid`` mean nothing here."""
+        return " ".join(sorted(SCOPES & set((scope or "").split())))
 
 
 class InvalidTargetError(OAuth2Error):  # type: ignore[misc]  # Authlib ships no types
@@ -85,7 +112,7 @@ class InvalidTargetError(OAuth2Error):  # type: ignore[misc]  # Authlib ships no
 
 
 class Tokens(JWTBearerTokenGenerator):  # type: ignore[misc]  # Authlib ships no types
-    """Access tokens that say who the client is: groups, kind, agent, model."""
+    """Access tokens that say who the person or the client is: groups, kind, agent, model."""
 
     def __init__(self, issuer: str, key: ECKey) -> None:
         super().__init__(issuer, alg=ALGORITHM, expires_generator=lambda client, grant_type: TOKEN_SECONDS)
@@ -95,9 +122,11 @@ class Tokens(JWTBearerTokenGenerator):  # type: ignore[misc]  # Authlib ships no
         """The signing key, as a set, so that its id stands in the token's header."""
         return self._keys
 
-    def get_extra_claims(self, client: Client, grant_type: str, user: object, scope: str) -> dict[str, str | list[str]]:
-        """The claims it was registered with."""
-        return dict(client.registration.claims)
+    def get_extra_claims(self, client: Client, grant_type: str, user: Person | None, scope: str) -> dict[str, str | list[str]]:
+        """The claims that person or client was registered with; ``gty`` says how a person's token came about."""
+        if user is None:
+            return dict(client.registration.claims)
+        return {**user.claims, "gty": "device_code" if grant_type == DEVICE else grant_type}
 
     def get_audiences(self, client: Client, user: object, scope: str) -> str:
         """The audience asked for, if the client may have it, else its first."""
@@ -107,13 +136,14 @@ class Tokens(JWTBearerTokenGenerator):  # type: ignore[misc]  # Authlib ships no
         return asked
 
 
-def make_app(issuer: str, clients: Iterable[Registration], key: ECKey) -> Flask:
+def make_app(issuer: str, clients: Iterable[Registration], key: ECKey, people: Iterable[Person] = ()) -> Flask:
     """The provider as a web application."""
     app = Flask(__name__)
     known = {client.id: Client(client) for client in clients}
     server = AuthorizationServer(app, query_client=known.get, save_token=lambda token, request: None)
     server.register_token_generator("default", Tokens(issuer, key))
     server.register_grant(ClientCredentialsGrant)
+    add_sign_in(app, server, SignIns.of(people), issuer, key)
 
     @app.get("/.well-known/openid-configuration")
     def discovery() -> Response:
@@ -131,25 +161,32 @@ def make_app(issuer: str, clients: Iterable[Registration], key: ECKey) -> Flask:
     return app
 
 
-def _discovery(issuer: str) -> dict[str, str | list[str]]:
+def _discovery(issuer: str) -> dict[str, str | bool | list[str]]:
     return {
         "issuer": issuer,
+        "authorization_endpoint": f"{issuer}/authorize",
+        "authorization_response_iss_parameter_supported": True,
+        "device_authorization_endpoint": f"{issuer}/device_authorization",
+        "code_challenge_methods_supported": ["S256"],
+        "scopes_supported": sorted(SCOPES),
         "token_endpoint": f"{issuer}/token",
         "jwks_uri": f"{issuer}/jwks",
-        "grant_types_supported": [GRANT],
-        "response_types_supported": ["token"],
+        "grant_types_supported": [GRANT, CODE, DEVICE],
+        "response_types_supported": ["code"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": [ALGORITHM],
-        "token_endpoint_auth_methods_supported": [METHOD],
+        "token_endpoint_auth_methods_supported": [METHOD, PUBLIC],
     }
 
 
-def _clients(folder: Path) -> list[Registration]:
+def _known(folder: Path) -> tuple[list[Registration], list[Person]]:
     with (folder / CLIENTS).open() as file:
         if os.fstat(file.fileno()).st_mode & 0o077:
             raise SystemExit(f"{folder / CLIENTS} holds secrets: its mode must be 0600")
-        rows = json.load(file)
-    return [Registration(row["id"], row["secret"], row["claims"], tuple(row["audiences"])) for row in rows]
+        known = json.load(file)
+    tuples = ("audiences", "redirect_uris")
+    clients = [Registration(**(row | {name: tuple(row[name]) for name in tuples})) for row in known["clients"]]
+    return clients, [Person(**row) for row in known["people"]]
 
 
 def _signing_key(folder: Path) -> ECKey:
@@ -169,7 +206,8 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.getLogger("werkzeug").setLevel(logging.WARNING)  # requests hold nothing that helps here
     issuer = f"http://127.0.0.1:{arguments.port}"
-    app = make_app(issuer, _clients(arguments.state), _signing_key(arguments.state))
+    clients, people = _known(arguments.state)
+    app = make_app(issuer, clients, _signing_key(arguments.state), people)
     make_server("127.0.0.1", arguments.port, app, threaded=True).serve_forever()
 
 
