@@ -37,6 +37,10 @@ masking:
   sets: {pii: {columns: ["*.ssn", "*.card", "*.email"], style: partial}}
   detectors: all
 ledger: {folder: ledger, durability: writes}
+recording:
+  folder: recordings
+  recipients: [age1n6xjhgm0fpwx8w9qu4rkga6r8jtp6r6d4wh3hqqmweuyx6l6esns2qd3p2]
+  required: true
 limits: {login_seconds: 30, sessions: 500}
 """
 

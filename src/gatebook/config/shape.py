@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
+import pyrage
 from pydantic import AfterValidator, BaseModel, Field, PlainValidator, PrivateAttr, ValidationInfo, field_validator
 from pydantic_core import core_schema
 
@@ -110,6 +111,8 @@ class Provider(Part):
     groups_claim: Text = Field(default="groups", description="the claim that holds the groups")
     kind: KindRule = Field(description="claim: NAME, or always: person, agent or ci")
     attributes: Items[Text] = Field(default=(), description="claims taken over as attested attributes")
+    client_id: Text | None = Field(default=None, description="the client by which people sign in to the pages")
+    client_secret: Secret | None = Field(default=None, description="a reference to that client's secret, env:NAME or file:PATH")
 
 
 class Identities(Part):
@@ -117,6 +120,12 @@ class Identities(Part):
 
     token_seconds: int = Field(default=3600, ge=60, le=86_400, description="the longest life of a gateway token, in seconds")
     providers: Annotated[Items[Provider], Some] = Field(description="a list with at least one provider")
+
+
+class Pages(Part):
+    """Who sees what in the web app."""
+
+    operators: Items[Text] = Field(default=(), description="groups whose people see and end every session")
 
 
 # Targets -----------------------------------------------------------------------------------------------------------------
@@ -256,6 +265,24 @@ class LedgerConfig(Part):
     )
 
 
+def _recipient(value: str) -> str:
+    try:
+        pyrage.x25519.Recipient.from_str(value)
+    except pyrage.RecipientError:
+        raise expected("the public key of an age identity, age1…, as age-keygen prints it") from None
+    return value
+
+
+class Recording(Part):
+    """Where sessions are recorded, and who can read the recordings. The gateway cannot."""
+
+    folder: AnyPath = Field(description="the folder of the recordings")
+    recipients: Annotated[Items[Annotated[str, AfterValidator(_recipient)]], Some] = Field(
+        description="the age recipients who can read recordings, at least one"
+    )
+    required: bool = Field(default=True, description="true, or false to let sessions go on that cannot be recorded")
+
+
 class Limits(Part):
     """Everything that waits or grows has an end."""
 
@@ -270,10 +297,12 @@ class Config(Part):
     home: AnyPath = Field(description="the folder of database and keys")
     listeners: Listeners = Field(description="postgres, api and public_url")
     identity: Identities = Field(description="providers, token_seconds")
+    pages: Pages = Field(default_factory=Pages, description="operators")
     targets: Annotated[Items[TargetConfig], Some] = Field(description="a list with at least one target")
     policy: PolicyConfig = Field(description="folder")
     masking: Masking = Field(default_factory=Masking, description="sets, detectors")
     ledger: LedgerConfig = Field(description="folder, durability")
+    recording: Recording | None = Field(default=None, description="folder, recipients, required")
     limits: Limits = Field(default_factory=Limits, description="login_seconds, sessions")
 
     _file: Path = PrivateAttr(Path())

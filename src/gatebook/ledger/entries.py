@@ -72,6 +72,17 @@ KINDS: Mapping[str, Shape] = MappingProxyType(
         "answer": {"sid": str, "action": int, "status": str, "rows": int, "bytes": int, "ms": int, "masked": dict},
         "mask": {"sid": str, "action": int, "where": str, "detector": str, "count": int, "rule": str},
         "rec.segment": {"sid": str, "n": int, "last": bool, "events": int, "bytes": int, "sha256": str, "t0": int, "t1": int},
+        "rec.recovered": {
+            "target_sid": str,
+            "n": int,
+            "last": bool,
+            "cut": bool,
+            "events": int,
+            "bytes": int,
+            "sha256": str,
+            "t0": int,
+            "t1": int,
+        },
         # approvals and grants
         "approval.request": {"approval": str, "digest": str, "approvers": list, "expires": int},
         "approval.vote": {"approval": str, "approver": str, "verdict": str, "self": bool},

@@ -24,6 +24,7 @@ from typing import Any
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from gatebook.errors import RecordingError
+from gatebook.model import Entry
 
 FORMAT = "grec/v1"
 SEGMENT, SPOOL = "segment", "spool"
@@ -48,7 +49,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segment:
-    """A finished piece of a recording, as the ledger's ``rec.segment`` has it. ``cut``: a crash ended it."""
+    """A finished piece of a recording, as the ledger has it. ``cut``: a crash ended it. ``sha256`` is of the whole file."""
 
     sid: str
     n: int
@@ -60,10 +61,10 @@ class Segment:
     t0: int
     t1: int
 
-    def fields(self) -> dict[str, object]:
-        """The fields of its entry."""
+    def entry(self, *, recovered: bool = False) -> Entry:
+        """Its entry in the ledger; ``recovered`` after a restart, when its session is closed there."""
         fields: dict[str, object] = {
-            "sid": self.sid,
+            "target_sid" if recovered else "sid": self.sid,
             "n": self.n,
             "last": self.last,
             "events": self.events,
@@ -72,7 +73,9 @@ class Segment:
             "t0": self.t0,
             "t1": self.t1,
         }
-        return fields | {"cut": True} if self.cut else fields
+        if recovered:
+            return Entry(kind="rec.recovered", fields=fields | {"cut": self.cut})
+        return Entry(kind="rec.segment", fields=fields)
 
 
 def box(key: bytes, form: str) -> AESGCM:
