@@ -33,3 +33,14 @@ class LedgerError(GatebookError):
 
 class RecordingError(GatebookError):
     """A recording could not be kept, or cannot be read. Whoever had to record must not go on."""
+
+
+class AccessError(GatebookError):
+    """An approval, a vote or a grant that is not to be had: the answer is no. ``fault`` says which sort of no.
+
+    ``unknown``, ``closed`` (decided, used, void or expired), ``forbidden``, ``limit``, ``wrong`` (what was sent), ``away``.
+    """
+
+    def __init__(self, message: str, fault: str) -> None:
+        super().__init__(message)
+        self.fault = fault

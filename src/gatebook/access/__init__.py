@@ -1,0 +1,1 @@
+"""Approvals that people give, and grants that expire."""
