@@ -39,8 +39,9 @@ def insert_approval(connection: Connection, request: Request, chain: Collection[
     connection.execute(
         text(
             "INSERT INTO approvals (id, digest, session, issuer, subject, requester, chain, target, role, verb, reach,"
-            " resources, text, rule, reason, approvers, quorum, purpose, policy_digest, opened_at, expires_at, kind, seconds, state,"
-            " why, changed_at) VALUES (:id, :digest, :session, :issuer, :subject, :requester, :chain, :target, :role, :verb, :reach,"
+            " resources, text, rule, reason, approvers, quorum, purpose, policy_digest, opened_at, expires_at, kind, seconds,"
+            " state, why, changed_at)"
+            " VALUES (:id, :digest, :session, :issuer, :subject, :requester, :chain, :target, :role, :verb, :reach,"
             " :resources, :text, :rule, :reason, :approvers, :quorum, :purpose, :policy_digest, :opened_at, :expires_at, :kind,"
             " :seconds, 'open', '', :opened_at)"
         ),
