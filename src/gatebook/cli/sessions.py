@@ -13,6 +13,7 @@ import typer
 from sqlalchemy import Connection, Engine
 from sqlalchemy.engine import make_url
 
+from gatebook.cli import replay
 from gatebook.cli.common import (
     ConfigOption,
     JsonOption,
@@ -110,6 +111,47 @@ def kill(
         print(f"Session {found.id} of {escaped(ended.subject)} on {ended.target} is ended: {escaped(ended.close_reason or '')}")
     if not ended:
         raise GatebookError(f"asked, but session {found.id} is still open after {KILL_SECONDS:.0f} s: is the gateway running?")
+
+
+@app.command("replay")
+def replay_session(
+    session: Id,
+    identity: replay.IdentityOption,
+    as_json: replay.LinesOption = False,
+    speed: replay.SpeedOption = None,
+    config: ConfigOption = None,
+) -> None:
+    """Show what passed through a session, from its recording: statements, decisions, result tables, and their timing.
+
+    Exit status: 0 the recording is whole and as the ledger has it, 1 it is not; what counts of it is shown all the same.
+    """
+    loaded = load_config(config)
+    found = _found(loaded, session)
+    live = found.closed_at is None
+    replay.replay(loaded, found.id, live=live, identity=identity, as_json=as_json, speed=speed)
+
+
+@app.command("tail")
+def tail_session(
+    session: Id,
+    identity: replay.IdentityOption,
+    as_json: replay.LinesOption = False,
+    from_start: replay.FromStartOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Follow a live session until it ends. What is shown is not yet checked against the ledger: `replay` does that."""
+    loaded = load_config(config)
+    found = _found(loaded, session)
+
+    def is_live() -> bool:
+        return _found(loaded, found.id).closed_at is None
+
+    replay.tail(loaded, found.id, is_live=is_live, identity=identity, as_json=as_json, from_start=from_start)
+
+
+def _found(config: Config, session: str) -> SessionRow:
+    with _reading(config) as connection:
+        return _only(store.find_session(connection, session), session)
 
 
 def _await_close(database: Engine, session: str) -> SessionRow | None:

@@ -1,0 +1,124 @@
+"""``gatebook sessions replay`` and ``tail``: what passed through a session, for whoever has a recipient's identity.
+
+The recording is checked against the ledger's write-ahead log as it lies there; whether the ledger itself is sound, ``gatebook
+ledger verify`` says. Reading leaves no entry: the gateway owns the ledger while it runs.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gatebook.cli.common import complain
+from gatebook.config import Config
+from gatebook.errors import GatebookError, RecordingError
+from gatebook.ledger import wal
+from gatebook.recording.reading import Known, Recording, Tail, load_identity, unlock
+from gatebook.recording.render import JsonLines, Lines
+from gatebook.recording.results import Results
+
+LONGEST_PAUSE_SECONDS = 3.0  # of a replay in time; a session may have been idle for hours
+POLL_SECONDS = 0.2
+
+IdentityOption = Annotated[
+    Path, typer.Option("--identity", "-i", metavar="FILE", help="The age identity of one of the recording's recipients.")
+]
+LinesOption = Annotated[bool, typer.Option("--json", help="Print JSON Lines, exact and complete.")]
+SpeedOption = Annotated[
+    float | None,
+    typer.Option("--speed", min=0.01, help="Keep the session's time, so many times faster; pauses end after 3 seconds."),
+]
+FromStartOption = Annotated[bool, typer.Option("--from-start", help="Show what was recorded before, too.")]
+
+
+class Screen:
+    """Prints events as they come, all at once or in their time."""
+
+    def __init__(self, *, as_json: bool, speed: float | None = None) -> None:
+        self._lines: Lines | JsonLines = JsonLines() if as_json else Lines()
+        self._results, self._speed, self._last = Results(), speed, 0
+
+    def show(self, event: Any) -> None:
+        """Print what is complete by this event."""
+        if self._speed is not None and self._last:
+            time.sleep(min(max(0, event.time - self._last) / 1e6 / self._speed, LONGEST_PAUSE_SECONDS))
+        self._last = event.time
+        for item in self._results.feed(event):
+            self._print(item)
+
+    def end(self) -> None:
+        """Print what the end left incomplete."""
+        for item in self._results.rest(self._last):
+            self._print(item)
+
+    def _print(self, item: Any) -> None:
+        for line in self._lines.of(item):
+            print(line, flush=self._speed is not None)
+
+
+def replay(config: Config, session: str, *, live: bool, identity: Path, as_json: bool, speed: float | None) -> None:
+    """Print a recording and check it; raises RecordingError with every fault, after all that counts was printed."""
+    place = _place(config, session)
+    key = unlock(place, load_identity(identity))
+    recording = Recording(place, key, known_to_ledger(config.ledger.folder, session), live=live)
+    screen = Screen(as_json=as_json, speed=speed)
+    for event in recording.events():
+        screen.show(event)
+    screen.end()
+    sys.stdout.flush()
+    for note in recording.notes:
+        complain(GatebookError(f"note: {note}"))
+    if not recording.complete and not live:
+        recording.faults.append("the recording has no end: its last segments are missing")
+    if recording.faults:
+        raise RecordingError("\n".join(f"this recording is not whole: {fault}" for fault in recording.faults))
+    where = "so far, as the ledger has it" if live else "whole, as the ledger has it"
+    print(f"The recording is {where}: {len(recording.known)} segments.", file=sys.stderr)
+
+
+def tail(config: Config, session: str, *, is_live: Callable[[], bool], identity: Path, as_json: bool, from_start: bool) -> None:
+    """Print a live session as it goes on, until it ends."""
+    place = _place(config, session)
+    follower = Tail(place, unlock(place, load_identity(identity)), from_start=from_start)
+    screen = Screen(as_json=as_json)
+    while True:
+        live = is_live()
+        for event in follower.news():
+            screen.show(event)
+        sys.stdout.flush()
+        if follower.ended or not live:
+            screen.end()
+            return
+        time.sleep(POLL_SECONDS)
+
+
+def known_to_ledger(folder: Path, session: str) -> dict[int, Known]:
+    """What the ledger has of a session's recording, by number of segment. Raises LedgerError."""
+    known: dict[int, Known] = {}
+    wanted = session.encode()
+
+    def take(entry: bytes) -> None:
+        if b'"type":"rec.' not in entry or wanted not in entry:
+            return
+        fields = json.loads(entry)
+        whose = {"rec.segment": "sid", "rec.recovered": "target_sid"}.get(fields["type"])
+        if whose and fields[whose] == session:
+            known.setdefault(fields["n"], Known(fields["sha256"], fields["last"]))
+
+    wal.scan(folder / "wal", 0, take)
+    return known
+
+
+def _place(config: Config, session: str) -> Path:
+    if config.recording is None:
+        raise GatebookError("the configuration has no section recording: nothing is recorded")
+    place = config.recording.folder / session
+    if not place.is_dir():
+        raise GatebookError(f"session {session} was not recorded: there is nothing at {place}")
+    return place

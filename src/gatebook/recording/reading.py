@@ -1,0 +1,245 @@
+"""The reading end: the key, the segments, what the ledger knows of them, and the events inside.
+
+A reader believes nothing that it was not shown. A file counts if its first line names this session and number, its boxes open
+under the session's key with that very line, and its hash is the one that the ledger has. The content of a file that does not
+count is not shown; what was wrong stands in ``faults``. The hash alone proves that a recording is the gateway's: the public key
+that recordings are made with is everybody's.
+
+``Recording.events`` reads what is there once. ``Tail.news`` reads a live session on, from the spool.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyrage
+import zstandard
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from gatebook.errors import RecordingError
+from gatebook.recording import grec
+from gatebook.recording.grec import Event
+
+SEGMENT_BYTES = 1 << 30  # of one segment's content: a row may have 256 MiB, and is in one piece
+IDENTITY_BYTES = 65_536
+_FILE = re.compile(r"(0|[1-9][0-9]{0,8})\.(?:seg|spool)")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the ledger knows of a segment."""
+
+    sha256: str
+    last: bool
+
+
+def new_identity() -> tuple[str, str]:
+    """A fresh age identity, as its file has it, and its public key."""
+    identity = pyrage.x25519.Identity.generate()
+    return str(identity), str(identity.to_public())
+
+
+def load_identity(path: Path) -> list[Any]:
+    """The identities in a file as ``age-keygen`` writes it. Raises RecordingError, which shows nothing of the file."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(IDENTITY_BYTES).decode("ascii", "replace")
+    except OSError as error:
+        raise RecordingError(f"{path}: {error.strerror}: expected a file with an age identity") from None
+    lines = [line.strip() for line in text.splitlines()]
+    try:
+        found = [pyrage.x25519.Identity.from_str(line) for line in lines if line and not line.startswith("#")]
+    except pyrage.IdentityError:
+        found = []
+    if not found:
+        raise RecordingError(f"{path}: expected AGE-SECRET-KEY-1…, as age-keygen writes it, without a passphrase")
+    return found
+
+
+def unlock(place: Path, identities: Sequence[Any]) -> bytes:
+    """The key of the recording in this folder. Raises RecordingError where these identities cannot read it."""
+    path = place / grec.KEY_FILE
+    try:
+        key: bytes = pyrage.decrypt(path.read_bytes(), list(identities))
+    except FileNotFoundError:
+        said = "its key is gone: it was erased" if place.is_dir() else "there is none in this folder"
+        raise RecordingError(f"no recording of {place.name} can be read: {said}") from None
+    except OSError as error:
+        raise RecordingError(f"{path}: {error.strerror}") from None
+    except pyrage.DecryptError:
+        raise RecordingError("this identity cannot read the recording: it was made for other recipients") from None
+    if len(key) != grec.KEY_BYTES:
+        raise RecordingError(f"{path}: holds {len(key)} bytes: expected {grec.KEY_BYTES}")
+    return key
+
+
+@dataclass(slots=True)
+class Recording:
+    """One session's recording. ``known`` is what the ledger has of it, by number; of a live one it may not have all yet.
+
+    After ``events`` is read to its end, ``faults`` tells what is wrong, ``notes`` what a reader should know, and ``complete``
+    whether the recording has its end.
+    """
+
+    place: Path
+    key: bytes
+    known: Mapping[int, Known]
+    live: bool = False
+    faults: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    complete: bool = False
+
+    def events(self) -> Iterator[Event]:
+        """Every event that counts, in order."""
+        numbers = _numbers(self.place) | set(self.known)
+        for n in range(max(numbers, default=-1) + 1):
+            yield from self._piece(n)
+        if not numbers:
+            self.faults.append("nothing is recorded")
+
+    def _piece(self, n: int) -> Iterator[Event]:
+        try:
+            finished, data = self._found(n)
+            self._compare(n, data)
+            yield from self._opened(n, data, finished)
+        except RecordingError as error:
+            self.faults.append(f"segment {n}: {error}")
+
+    def _found(self, n: int) -> tuple[bool, bytes]:
+        for name in (f"{n}.seg", f"{n}.spool", f"{n}.seg"):  # a spool may become a segment between the two
+            data = _read(self.place / name)
+            if data is not None:
+                return name.endswith(".seg"), data
+        raise RecordingError("it is missing")
+
+    def _compare(self, n: int, data: bytes) -> None:
+        known = self.known.get(n)
+        if known is None and not self.live:
+            raise RecordingError("the ledger knows nothing of it")
+        if known is None:
+            self.notes.append(f"segment {n} is not in the ledger yet: nothing vouches for it")
+        elif hashlib.sha256(data).hexdigest() != known.sha256:
+            raise RecordingError("these are not the bytes that the ledger knows")
+        elif known.last:
+            self.complete = True
+
+    def _opened(self, n: int, data: bytes, finished: bool) -> Iterator[Event]:
+        form, facts, line = grec.read_first_line(data)
+        if (facts["sid"], facts["n"]) != (self.place.name, n):
+            raise RecordingError("it belongs to another place")
+        if form == grec.SEGMENT:
+            yield from _segment(data, n, line, self.key)
+            return
+        if finished:
+            self.notes.append(f"segment {n} was cut by a crash")
+        spool = _Spool(self.key, n, line)
+        yield from spool.read(data[len(line) :])
+
+
+def _segment(data: bytes, n: int, line: bytes, key: bytes) -> list[Event]:
+    try:
+        packed = grec.box(key, grec.SEGMENT).decrypt(grec.segment_nonce(n), data[len(line) :], line)
+    except InvalidTag:
+        raise RecordingError("it is not as it was written") from None
+    try:
+        if zstandard.frame_content_size(packed) > SEGMENT_BYTES:
+            raise RecordingError(f"more than {SEGMENT_BYTES} bytes")
+        plain = zstandard.ZstdDecompressor().decompress(packed)
+    except zstandard.ZstdError:
+        raise RecordingError("it cannot be decompressed") from None
+    return [grec.event_of(head, body) for head, body, _ in grec.frames(plain, 0)]
+
+
+class _Spool:
+    """Opens the events of one spool as its bytes come."""
+
+    def __init__(self, key: bytes, n: int, line: bytes) -> None:
+        self._box: AESGCM = grec.box(key, grec.SPOOL)
+        self._n, self._line, self._rest = n, line, b""
+        self.events = 0
+
+    def read(self, data: bytes) -> Iterator[Event]:
+        """The events that are whole by now. Raises RecordingError at one that is not as it was written."""
+        data, end = self._rest + data, 0
+        for head, body, stop in grec.frames(data, 0):
+            try:
+                plain = self._box.decrypt(grec.spool_nonce(self._n, self.events), body, self._line + head)
+            except (InvalidTag, ValueError):
+                raise RecordingError(f"event {self.events} is not as it was written; what follows is not shown") from None
+            self.events += 1
+            end = stop
+            yield grec.event_of(head, plain)
+        self._rest = data[end:]
+
+
+class Tail:
+    """Follows a live recording. ``ended`` once its last event was read."""
+
+    def __init__(self, place: Path, key: bytes, *, from_start: bool) -> None:
+        self._place, self._key = place, key
+        self._n = 0 if from_start else max(_numbers(place), default=0)
+        self._spool: _Spool | None = None
+        self._offset = 0
+        self.ended = False
+
+    def news(self) -> list[Event]:
+        """What was recorded since the last call. Raises RecordingError."""
+        found: list[Event] = []
+        while not self.ended:
+            seg = self._place / f"{self._n}.seg"
+            done = seg.exists() or self._goes_on()
+            found += self._more(seg)
+            if not done:
+                break
+            if self._goes_on():
+                self._n, self._spool, self._offset = self._n + 1, None, 0
+            else:
+                self.ended = True
+        return found
+
+    def _goes_on(self) -> bool:
+        """Whether the next piece was begun, so that this one is whole."""
+        return any((self._place / f"{self._n + 1}.{end}").exists() for end in ("spool", "seg"))
+
+    def _more(self, seg: Path) -> list[Event]:
+        """From the spool while it is there; else from the segment that was made of it, behind what was read already."""
+        data = _read(seg.with_suffix(".spool"), self._offset)
+        if data is None:
+            return self._made(seg)
+        if self._spool is None:
+            line = grec.read_first_line(data)[2]
+            self._spool, self._offset, data = _Spool(self._key, self._n, line), len(line), data[len(line) :]
+        self._offset += len(data)
+        return list(self._spool.read(data))
+
+    def _made(self, seg: Path) -> list[Event]:
+        data = _read(seg)
+        if data is None:
+            return []
+        form, _, line = grec.read_first_line(data)
+        if form == grec.SEGMENT:
+            events = _segment(data, self._n, line, self._key)
+        else:
+            events = list(_Spool(self._key, self._n, line).read(data[len(line) :]))
+        return events[self._spool.events if self._spool else 0 :]
+
+
+def _numbers(place: Path) -> set[int]:
+    return {int(match[1]) for path in place.iterdir() if (match := _FILE.fullmatch(path.name))} if place.is_dir() else set()
+
+
+def _read(path: Path, offset: int = 0) -> bytes | None:
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise RecordingError(f"{path}: {error.strerror}") from None
