@@ -142,6 +142,7 @@ class Action:
 
     ``text`` is the exact request as text and ``parameters`` what was bound to it: both may hold secrets and personal data, so
     they go to a log only through masking. ``step`` is ``run``, or ``prepare`` for a text that is only being made ready.
+    ``search_path`` is where the target looks names up that are not qualified, as far as it is known.
     """
 
     session: str
@@ -150,6 +151,7 @@ class Action:
     text: str
     step: str = "run"
     parameters: tuple[bytes | None, ...] = ()
+    search_path: str = ""
 
     @property
     def strictest(self) -> Deed:

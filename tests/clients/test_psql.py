@@ -204,17 +204,6 @@ def test_what_psql_itself_asks_the_catalog_works(gateway: LiveGateway) -> None:
         assert wanted in answer.output
 
 
-def test_copy_between_client_and_server_is_refused_clearly_and_the_session_goes_on(gateway: LiveGateway) -> None:
-    mark = len(gateway.world.plain.server_log())
-    with gateway.open_psql("-At") as psql:
-        for statement in ("COPY orders TO STDOUT;", "COPY notes (customer_id, body) FROM STDIN;\n\\."):
-            answer = psql.ask(statement)
-            assert "42501: blocked by not-carried" in answer
-            assert detail(answer)["decision"], "a refusal that does not stand in the book"
-        assert psql.ask("SELECT 1;") == "1"
-    assert "COPY" not in gateway.world.plain.server_log()[mark:]
-
-
 def test_the_extended_protocol_of_psql_is_covered_and_refused_too(gateway: LiveGateway) -> None:
     mark = len(gateway.world.plain.server_log())
     with gateway.open_psql("-At") as psql:

@@ -29,6 +29,9 @@ READY_SECONDS = 30.0
 VAULT = 'forbid (principal, action == Action::"session.open", resource == Target::"vault");\n'
 
 
+HEARS_AT_ONCE = "-c gatebook.hold=answer"  # of what is held: tests do not wait for people unless they are about waiting
+
+
 @dataclass(slots=True)
 class World:
     """What stands around a gateway."""
@@ -164,6 +167,7 @@ class LiveGateway:
 
     def psql_environment(self, token: str | None = None, database: str = "shop", **more: str) -> dict[str, str]:
         base = {"PGHOST": "127.0.0.1", "PGPORT": str(self.port), "PGDATABASE": database, "PGUSER": "shop_app"}
+        base["PGOPTIONS"] = HEARS_AT_ONCE
         return {**base, "PGPASSWORD": self.mint() if token is None else token, "PGCONNECT_TIMEOUT": "15", **more}
 
     def tls_settings(self) -> dict[str, str]:
@@ -188,7 +192,7 @@ class LiveGateway:
         settings: dict[str, Any] = {
             "host": "localhost", "port": self.port, "dbname": database, "user": "shop_app", "connect_timeout": 15,
             "password": self.mint() if token is None else token,
-            "sslmode": "verify-full", "sslrootcert": str(self.world.authority.path),
+            "sslmode": "verify-full", "sslrootcert": str(self.world.authority.path), "options": HEARS_AT_ONCE,
         }  # fmt: skip
         return psycopg.connect(**(settings | more))
 

@@ -60,7 +60,16 @@ class Book:
         self._rows.opened(session, role)
 
     async def decided(
-        self, session: Session, action: Action, verdict: Verdict, shown: str, decision: str, now: int, shadow: tuple[str, ...]
+        self,
+        session: Session,
+        action: Action,
+        verdict: Verdict,
+        shown: str,
+        decision: str,
+        now: int,
+        *,
+        shadow: tuple[str, ...] = (),
+        approval: str = "",
     ) -> Receipt:
         """The action and its verdict, before anything of it moves. Raises LedgerError: then nothing may move."""
         digest = self._commitments.commit(_key(session.identity), _digested(action))
@@ -84,6 +93,8 @@ class Book:
         }
         if shadow:
             fields["shadow"] = list(shadow)
+        if approval:
+            fields["approval"] = approval
         written = await self._log.append(Entry(kind="action", fields=fields), durable=self.must_sync(action, verdict))
         self._rows.decided(session, action, verdict, clip(shown), decision, now)
         return Receipt(log=written.log, index=written.index)

@@ -22,16 +22,20 @@ from typing import TYPE_CHECKING, Any, assert_never, cast
 
 import structlog
 
+from gatebook.access.requests import Request, State
 from gatebook.config import TargetConfig
-from gatebook.errors import GatebookError, IdentityError, LedgerError
+from gatebook.errors import AccessError, GatebookError, IdentityError, LedgerError, RecordingError
 from gatebook.gateway.book import new_id
-from gatebook.gateway.desk import Welcome
+from gatebook.gateway.desk import Needs, Welcome, refused_by_people, refused_for_now
 from gatebook.gateway.dial import dial
+from gatebook.gateway.holding import Place
+from gatebook.gateway.tape import Tape
 from gatebook.gateway.upstream import Upstream
-from gatebook.model import Receipt, RefusalClass, Ruling, Session, Verdict
+from gatebook.model import Reach, Receipt, RefusalClass, Ruling, Session, Verdict
 from gatebook.protocols.postgres.refusal import NO_IDENTITY
 from gatebook.protocols.postgres.relay import PostgresRelay
 from gatebook.protocols.relay import (
+    Allowed,
     Answered,
     Ask,
     Cancel,
@@ -51,6 +55,7 @@ from gatebook.protocols.relay import (
     StartTls,
     ToClient,
     ToServer,
+    Withdraw,
 )
 
 if TYPE_CHECKING:
@@ -60,6 +65,8 @@ UNSYNCED_BYTES = 65_536  # of an answer may leave before its entry would survive
 SYNC_POLL_SECONDS = 0.01
 BUFFER_BYTES = 262_144  # unsent bytes towards either side before the other is no longer read
 GOODBYE_SECONDS = 5.0  # for a client to take the last words
+
+NO_TAPE = Tape(None, required=False)
 
 log = structlog.get_logger("gatebook.session")
 
@@ -75,6 +82,10 @@ class Connection(asyncio.Protocol):
         self._session: Session | None = None
         self._address = ""
         self._target: TargetConfig | None = None
+        self._place = Place("", "", "")
+        self._waits, self._pending = True, ""
+        self._granted: Reach | None = None
+        self._tape = NO_TAPE
         self.key = secrets.token_bytes(8)  # the client's cancel key
         self._received = self._sent = 0
         self._started: dict[int, int] = {}
@@ -135,6 +146,23 @@ class Connection(asyncio.Protocol):
         """The session, once it is in the book."""
         return self._session
 
+    def tick(self) -> None:
+        """About once a second."""
+        try:
+            self._tape.tick()
+        except RecordingError as error:
+            self.end(f"the recording cannot be written, so nothing may go on: {error}")
+
+    def check_grants(self) -> None:
+        """A session that stands on a grant ends with it."""
+        if self._session is None:
+            return
+        granted = self._gateway.desk.granted(self._session.identity, self._session.target.name)
+        lost = self._granted is not None and (granted is None or granted.rank < self._granted.rank)
+        self._granted = granted
+        if lost and not self._gateway.desk.still_open(self._session, self._place.role):
+            self.end("your grant for this target has ended; ask for another with `gatebook grants request`")
+
     def signal(self, signal: Signal) -> None:
         """Feed the relay and carry out what it says."""
         if self._relay is None or self._finished:
@@ -172,6 +200,8 @@ class Connection(asyncio.Protocol):
                 self._answered(effect)
             case Prove():
                 self._spawn(self._prove(effect))
+            case Withdraw():
+                self._withdraw("withdrawn by the requester")
             case StartTls(data):
                 self._start_tls(data)
             case Cancel(key):
@@ -246,13 +276,18 @@ class Connection(asyncio.Protocol):
         if not isinstance(welcome, Welcome):
             await self._refuse_session(identity, effect.target, welcome.verdict, welcome.why)
             return
+        self._place = Place(welcome.role, welcome.database, welcome.target.address)
+        self._waits = effect.waits
+        self._granted = gateway.desk.granted(identity, effect.target)
         await asyncio.to_thread(gateway.book.know, identity)
         await gateway.book.opened(welcome.session, welcome.role, welcome.verdict)
+        await gateway.granted.use(identity, effect.target, welcome.session.id)
         self._session = welcome.session
         log.info("session opened", session=welcome.session.id, target=effect.target, client=self._address)
         if self._finished:
             await self._close_in_book("the client went away")
             return
+        self._tape = await gateway.tapes.begin(welcome.session)
         await self._dial(welcome)
 
     async def _dial(self, welcome: Welcome) -> None:
@@ -295,19 +330,56 @@ class Connection(asyncio.Protocol):
     async def _decide(self, ask: Ask) -> None:
         if self._session is None:
             raise AssertionError("an action without a session")
-        self._started[ask.action.seq] = self._gateway.clock()
         answer = await self._gateway.desk.decide(self._session, ask)
-        if not isinstance(answer, Refused):
+        if isinstance(answer, Needs):
+            answer = await self._needs(self._session, ask, answer)
+        verdict = answer.verdict if isinstance(answer, Refused) else answer.ruled
+        self._tape.asked(ask, verdict, answer.decision)
+        if isinstance(answer, Allowed):
+            self._started[ask.action.seq] = self._gateway.clock()
             self._receipt, self._unsynced = answer.permit.receipt, 0
-        else:
-            self._started.pop(ask.action.seq, None)
         self.signal(answer)
+
+    async def _needs(self, session: Session, ask: Ask, needs: Needs) -> Allowed | Refused:
+        """An action that needs people: find their yes, or wait for it, or say that it is waited for; then use it up."""
+        holding, verdict = self._gateway.holding, needs.verdict
+        try:
+            found = await holding.find(session, ask, verdict, self._place)
+            if found is None:
+                request = await holding.open(session, ask, verdict, self._place, self._waits)
+                if not self._waits:
+                    return refused_for_now(ask, verdict, needs.decision, holding.link(request))
+                found = await self._wait(request)
+                if found is None:
+                    why = await holding.outcome(request)
+                    return refused_by_people(ask, verdict, needs.decision, why)
+            if self._finished or not await holding.use(found, session, ask.action, verdict, self._place):
+                return refused_by_people(ask, verdict, needs.decision, "the approval was used or is over")
+        except AccessError as error:
+            return refused_by_people(ask, verdict, needs.decision, str(error))
+        answer = await self._gateway.desk.decide_approved(session, ask, found)
+        if isinstance(answer, Needs):
+            raise AssertionError("an approved action needs an approval")
+        return answer
+
+    async def _wait(self, request: Request) -> str | None:
+        """The request's id once it is approved; None when the answer is anything else."""
+        self._pending = request.id
+        self.signal(self._gateway.holding.held(request))
+        state = await self._gateway.holding.decided(request)
+        self._pending = ""
+        return request.id if state is State.APPROVED else None
+
+    def _withdraw(self, why: str) -> None:
+        if self._pending:
+            self._gateway.spawn(self._gateway.holding.void(self._pending, why))
 
     def _answered(self, answer: Answered) -> None:
         if self._session is None:
             return
         now = self._gateway.clock()
         started = self._started.pop(answer.action.seq, now)
+        self._tape.answered(answer)
         work = self._gateway.book.answered(self._session, answer, (now - started) // 1000)
         task = self._spawn(work)
         self._writing.add(task)
@@ -336,9 +408,16 @@ class Connection(asyncio.Protocol):
         self.flow()
 
     def _write(self, data: bytes) -> None:
-        if self._client is not None and not self._client.is_closing():
-            self._sent += len(data)
-            self._client.write(data)
+        if self._client is None or self._client.is_closing():
+            return
+        try:
+            self._tape.said(data)
+        except RecordingError as error:
+            self._tape = NO_TAPE  # so that the last words get through
+            self.end(f"the recording cannot be written, so nothing may go on: {error}")
+            return
+        self._sent += len(data)
+        self._client.write(data)
 
     # The end --------------------------------------------------------------------------------------------------------
 
@@ -358,6 +437,7 @@ class Connection(asyncio.Protocol):
         if self._client is not None:
             self._client.close()
             asyncio.get_running_loop().call_later(GOODBYE_SECONDS, self._client.abort)
+        self._withdraw("the requester is gone")
         self._gateway.release(self)
         if self._session is not None:
             self._gateway.spawn(self._close_in_book(why))
@@ -367,6 +447,7 @@ class Connection(asyncio.Protocol):
             return
         if self._writing:
             await asyncio.wait(set(self._writing))
+        await self._tape.close(why)
         try:
             await self._gateway.book.closed(self._session, why, self._gateway.clock(), (self._received, self._sent))
         except LedgerError as error:

@@ -7,18 +7,23 @@ targets exist; the book has the true reason.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import structlog
 
 from gatebook.config import Config, TargetConfig
 from gatebook.gateway.book import Book, new_id
+from gatebook.gateway.granted import Granted
 from gatebook.gateway.judge import Judge
 from gatebook.model import Action, Deed, Identity, Reach, RefusalClass, Resource, Ruling, Session, Verdict
-from gatebook.policy.decide import Circumstances
+from gatebook.policy.decide import Circumstances, Decision
 from gatebook.policy.permit import permit
 from gatebook.protocols.postgres.reading import FACTS
 from gatebook.protocols.relay import Allowed, Ask, Covering, Credential, Prove, Refused
 
 NOT_OPEN = "not-open-to-you"
+
+log = structlog.get_logger("gatebook.desk")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +50,22 @@ class Turned:
     why: str
 
 
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """An action that goes on only with people's yes."""
+
+    verdict: Verdict
+    decision: str
+
+
 class Desk:
     """Decides for one configuration and policy. Used from one event loop."""
 
-    def __init__(self, config: Config, judge: Judge, book: Book, clock: Callable[[], int], key: bytes) -> None:
+    def __init__(
+        self, config: Config, judge: Judge, book: Book, clock: Callable[[], int], key: bytes, granted: Granted
+    ) -> None:
         self._config, self._judge, self._book, self._clock, self._key = config, judge, book, clock, key
+        self._granted = granted
 
     def welcome(self, identity: Identity, wanted: Prove, address: str, now: int) -> Welcome | Turned:
         """Whether this identity may open this target, in which role."""
@@ -62,10 +78,15 @@ class Desk:
         role = wanted.role if wanted.role in target.roles else target.default_role
         if wanted.role not in (*target.roles, identity.subject):
             return _turned(wanted, f"user {wanted.role!r} is neither a role of the target nor the token's subject")
-        session = Session(id=new_id(now), identity=identity, target=target.target, client_address=address, opened_at=now)
-        verdict = self._judge.decide(
-            identity, target.target, _opening(session.id, target.name, role), self._circumstances(address, now), frozenset()
-        ).verdict
+        session = Session(
+            id=new_id(now),
+            identity=identity,
+            target=target.target,
+            client_address=address,
+            opened_at=now,
+            purpose=wanted.purpose,
+        )
+        verdict = self._opens(session, role)
         if verdict.ruling not in (Ruling.ALLOW, Ruling.MASK):
             return _turned(wanted, f"{verdict.rule}: {verdict.reason}")
         return Welcome(session, target, role, database, verdict)
@@ -80,21 +101,65 @@ class Desk:
         masking = self._config.masking
         return Covering(dict(masking.sets), frozenset(target.masks), frozenset(masking.detectors), self._key)
 
-    async def decide(self, session: Session, ask: Ask) -> Allowed | Refused:
-        """Decide, write down, then permit or refuse. Raises LedgerError: then nothing may move."""
-        now, action = self._clock(), ask.action
-        decision = self._judge.decide(
-            session.identity, session.target, action, self._circumstances(session.client_address, now), ask.columns
-        )
-        verdict, number = decision.verdict, new_id(now)
+    async def decide(self, session: Session, ask: Ask) -> Allowed | Refused | Needs:
+        """Decide, write down, then permit, refuse or say whom it needs. Raises LedgerError: then nothing may move.
+
+        Making a statement ready (step ``prepare``) runs nothing, so it passes where running it would be held: people are asked
+        about the very parameters that it is run with.
+        """
+        decision = self._decide(session, ask, approved=False)
+        if decision.verdict.ruling is Ruling.APPROVE and ask.action.step == "prepare":
+            ready = self._decide(session, ask, approved=True)
+            why = f"only made ready: running it is held by {decision.verdict.rule}"
+            decision = replace(ready, verdict=replace(ready.verdict, reason=why))
+        elif decision.verdict.ruling is Ruling.APPROVE and ask.fault:
+            why = f"the text is at fault, so nobody is asked to approve it: {ask.fault}"
+            spoilt = replace(decision.verdict, ruling=Ruling.BLOCK, reason=why, instead="Correct the text and send it again.")
+            decision = replace(decision, verdict=spoilt)
+        return await self._settle(session, ask, decision, "")
+
+    async def decide_approved(self, session: Session, ask: Ask, approval: str) -> Allowed | Refused | Needs:
+        """The same once people said yes to exactly this; the policy may have changed since and still says no."""
+        return await self._settle(session, ask, self._decide(session, ask, approved=True), approval)
+
+    def _decide(self, session: Session, ask: Ask, *, approved: bool) -> Decision:
+        around = self._circumstances(session, approved=approved)
+        return self._judge.decide(session.identity, session.target, ask.action, around, ask.columns)
+
+    async def _settle(self, session: Session, ask: Ask, decision: Decision, approval: str) -> Allowed | Refused | Needs:
+        now, action, verdict = self._clock(), ask.action, decision.verdict
+        number = new_id(now)
         shadow = tuple(rule for rule, _ in decision.shadow)
-        receipt = await self._book.decided(session, action, verdict, ask.shown, number, now, shadow)
+        if decision.faults:
+            log.error("policy failed on an action", session=session.id, decision=number, faults=decision.faults)
+        receipt = await self._book.decided(session, action, verdict, ask.shown, number, now, shadow=shadow, approval=approval)
         if verdict.ruling in (Ruling.ALLOW, Ruling.MASK):
-            return Allowed(permit(action, verdict, receipt), number)
+            return Allowed(permit(action, verdict, receipt), verdict, number)
+        if verdict.ruling is Ruling.APPROVE:
+            return Needs(verdict, number)
         return Refused(action, verdict, refusal_class(verdict), number)
 
-    def _circumstances(self, address: str, now: int) -> Circumstances:
-        return Circumstances(now=now, client_address=address)
+    def still_open(self, session: Session, role: str) -> bool:
+        """Whether the policy would still open this session: a grant may have ended."""
+        return self._opens(session, role).ruling in (Ruling.ALLOW, Ruling.MASK)
+
+    def granted(self, identity: Identity, target: str) -> Reach | None:
+        """The furthest reach of the live grants that this identity has on this target."""
+        return self._granted.reach(identity, target)
+
+    def _opens(self, session: Session, role: str) -> Verdict:
+        action = _opening(session.id, session.target.name, role)
+        around = self._circumstances(session, approved=False)
+        return self._judge.decide(session.identity, session.target, action, around, frozenset()).verdict
+
+    def _circumstances(self, session: Session, *, approved: bool) -> Circumstances:
+        return Circumstances(
+            now=self._clock(),
+            client_address=session.client_address,
+            purpose=session.purpose,
+            granted=self.granted(session.identity, session.target.name),
+            approved=approved,
+        )
 
 
 def refusal_class(verdict: Verdict) -> RefusalClass:
@@ -102,6 +167,18 @@ def refusal_class(verdict: Verdict) -> RefusalClass:
     if verdict.ruling is Ruling.APPROVE:
         return RefusalClass.ASK
     return RefusalClass.FIX if verdict.instead else RefusalClass.NEVER
+
+
+def refused_for_now(ask: Ask, verdict: Verdict, decision: str, link: str) -> Refused:
+    """Held, and answered at once: the same action passes when it is sent again after the approval."""
+    said = replace(verdict, instead=f"Follow it at {link}, and send the same again once it is approved.")
+    return Refused(ask.action, said, RefusalClass.WAIT, decision)
+
+
+def refused_by_people(ask: Ask, verdict: Verdict, decision: str, why: str) -> Refused:
+    """Held, and not approved."""
+    said = replace(verdict, ruling=Ruling.BLOCK, reason=f"{verdict.reason}: {why}", instead="")
+    return Refused(ask.action, said, RefusalClass.NEVER, decision)
 
 
 def _opening(session: str, target: str, role: str) -> Action:

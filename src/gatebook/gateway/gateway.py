@@ -24,7 +24,10 @@ from gatebook.gateway.book import Book
 from gatebook.gateway.clock import Clock
 from gatebook.gateway.connection import Connection
 from gatebook.gateway.desk import Desk
+from gatebook.gateway.granted import Granted
+from gatebook.gateway.holding import Holding
 from gatebook.gateway.rows import Rows
+from gatebook.gateway.tape import Tapes
 from gatebook.identity.prove import Prover
 from gatebook.protocols.relay import Stale
 
@@ -39,9 +42,20 @@ class Gateway:
     """Owns the connections. Lives in one event loop, inside one task group."""
 
     def __init__(
-        self, config: Config, desk: Desk, book: Book, prover: Prover, rows: Rows, clock: Clock, tasks: asyncio.TaskGroup
+        self,
+        config: Config,
+        desk: Desk,
+        book: Book,
+        prover: Prover,
+        holding: Holding,
+        granted: Granted,
+        tapes: Tapes,
+        rows: Rows,
+        clock: Clock,
+        tasks: asyncio.TaskGroup,
     ) -> None:
         self.config, self.desk, self.book, self.prover, self.clock = config, desk, book, prover, clock
+        self.holding, self.granted, self.tapes = holding, granted, tapes
         self.login_seconds = float(config.limits.login_seconds)
         self._rows, self._tasks = rows, tasks
         self._connections: set[Connection] = set()
@@ -104,6 +118,11 @@ class Gateway:
             await asyncio.sleep(SWEEP_SECONDS)
             self._end_expired()
             await self._end_killed()
+            await self.holding.poll()
+            await self.granted.look()
+            for connection in list(self._connections):
+                connection.check_grants()
+                connection.tick()
             if self.book.failed:
                 self._end_all(f"the book cannot be written, so nothing may go on: {self.book.failed}")
             if loop.time() >= stale_at:

@@ -13,6 +13,9 @@ from pathlib import Path
 import structlog
 from sqlalchemy import Engine
 
+from gatebook.access import book as access
+from gatebook.access.approvals import Approvals
+from gatebook.access.grants import Grants, Terms
 from gatebook.config import Config
 from gatebook.db import engine, migrate, writing
 from gatebook.errors import ConfigError, LedgerError
@@ -21,8 +24,11 @@ from gatebook.gateway.book import Book, operator
 from gatebook.gateway.clock import Clock
 from gatebook.gateway.desk import Desk
 from gatebook.gateway.gateway import Gateway
+from gatebook.gateway.granted import Granted
+from gatebook.gateway.holding import Holding
 from gatebook.gateway.judge import Judge, make_judge
 from gatebook.gateway.rows import Rows
+from gatebook.gateway.tape import Tapes
 from gatebook.identity.oidc import Verifier
 from gatebook.identity.prove import Prover
 from gatebook.identity.tokens import GatewayTokens
@@ -47,6 +53,8 @@ class Parts:
     tokens: GatewayTokens
     desk: Desk
     ledger: Log
+    approvals: Approvals
+    grants: Grants
 
 
 Api = Callable[[Parts], Awaitable[None]]
@@ -76,18 +84,26 @@ def _open_ledger(config: Config) -> Log:
 
 async def _run(config: Config, judge: Judge, database: Engine, ledger: Log, api: Api, ready: Callable[[], None]) -> None:
     clock, rows, tokens = Clock(), Rows(database), GatewayTokens(database)
-    book = Book(ledger, Commitments(database), rows, all_durable=config.ledger.durability == "all")
+    commitments = Commitments(database)
+    book = Book(ledger, commitments, rows, all_durable=config.ledger.durability == "all")
+    kept = access.Book(lambda entry: ledger.append_now(entry, durable=True), commitments.commit)
+    approvals = Approvals(database, clock, kept)
+    grants = Grants(database, clock, kept, approvals, Terms())
+    granted, tapes = Granted(grants, clock), Tapes(config, ledger, f"{config.deployment}/log/1/1")
+    await asyncio.to_thread(tapes.mend)
+    await granted.look()
     prover = Prover(database, Verifier(config.identity.providers), tokens)
-    desk = Desk(config, judge, book, clock, mask_key(config.home / "keys" / "mask.key"))
+    desk = Desk(config, judge, book, clock, mask_key(config.home / "keys" / "mask.key"), granted)
     await _publish(ledger, config, judge.policy)
     stop = _stop_signal()
     async with asyncio.TaskGroup() as tasks:
-        gateway = Gateway(config, desk, book, prover, rows, clock, tasks)
+        holding = Holding(approvals, config, clock)
+        gateway = Gateway(config, desk, book, prover, holding, granted, tapes, rows, clock, tasks)
         server = await gateway.listen()
         looking_after = [
             tasks.create_task(gateway.sweep()),
             tasks.create_task(rows.run()),
-            tasks.create_task(_serve_api(api(Parts(config, database, prover, tokens, desk, ledger)))),
+            tasks.create_task(_serve_api(api(Parts(config, database, prover, tokens, desk, ledger, approvals, grants)))),
         ]
         ready()
         await stop.wait()

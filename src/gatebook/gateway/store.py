@@ -131,11 +131,13 @@ def close_abandoned(connection: Connection, *, at: int, reason: str) -> int:
 def add_action(
     connection: Connection, *, session: str, action: Action, verdict: Verdict, text_: str, decision: str, at: int
 ) -> None:
-    """An action was decided; ``text_`` is its covered text."""
+    """An action was decided; ``text_`` is its covered text. One that was held is decided again once people said yes."""
     connection.execute(
         text(
             "INSERT INTO actions (session, seq, at, step, verb, reach, resources, ruling, rule, reason, decision, text)"
             " VALUES (:session, :seq, :at, :step, :verb, :reach, :resources, :ruling, :rule, :reason, :decision, :text)"
+            " ON CONFLICT (session, seq, step) DO UPDATE SET at = excluded.at, ruling = excluded.ruling, rule = excluded.rule,"
+            " reason = excluded.reason, decision = excluded.decision"
         ),
         {
             "session": session,

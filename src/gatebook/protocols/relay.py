@@ -85,9 +85,13 @@ class FromServer:
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """The action that was asked for may go, covered by this permit; ``decision`` is the id it stands under in the ledger."""
+    """The action that was asked for may go, covered by this permit.
+
+    ``ruled`` is the verdict behind it, and ``decision`` the id under which it stands in the ledger.
+    """
 
     permit: Permit
+    ruled: Verdict
     decision: str = ""
 
 
@@ -102,6 +106,18 @@ class Refused:
     verdict: Verdict
     refusal: RefusalClass
     decision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The action that was asked for waits for people, at most ``seconds``; the client may be told where to follow it."""
+
+    approval: str
+    rule: str
+    reason: str
+    approvers: frozenset[str]
+    link: str
+    seconds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +138,7 @@ class Ended:
     why: str
 
 
-Signal: TypeAlias = Opened | FromClient | FromServer | Allowed | Refused | Stale | Cancelled | Ended
+Signal: TypeAlias = Opened | FromClient | FromServer | Allowed | Refused | Held | Stale | Cancelled | Ended
 
 
 # Effects: what the relay wants done -------------------------------------------------------------------------------------
@@ -143,6 +159,8 @@ class Prove:
     target: str
     database: str
     role: str
+    purpose: str = ""
+    waits: bool = True  # a held action may keep this client waiting; else it is answered at once, to be sent again
 
     def __repr__(self) -> str:
         return f"Prove(token=…, target={self.target!r}, database={self.database!r}, role={self.role!r})"
@@ -152,12 +170,21 @@ class Prove:
 class Ask:
     """Have this action decided and, if it may go, written down.
 
-    ``columns`` are the names of what may stand in its answer, "*" for anything; ``shown`` is its text, fit for a log.
+    ``columns`` are the names of what may stand in its answer, "*" for anything; ``shown`` is its text, fit for a log. ``fault``
+    says what is wrong with the text itself, if it is: then there is nothing to ask people about.
     """
 
     action: Action
     columns: frozenset[str]
     shown: str
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """The client no longer wants the action that is held."""
+
+    action: Action
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +248,7 @@ class HangUp:
     why: str
 
 
-Effect: TypeAlias = StartTls | Prove | Ask | ToServer | Own | ToClient | Answered | Cancel | Interrupt | HangUp
+Effect: TypeAlias = StartTls | Prove | Ask | Withdraw | ToServer | Own | ToClient | Answered | Cancel | Interrupt | HangUp
 
 
 class Relay(Protocol):

@@ -21,6 +21,7 @@ from gatebook.protocols.relay import (
     FromClient,
     FromServer,
     HangUp,
+    Held,
     Opened,
     Own,
     Prove,
@@ -151,7 +152,12 @@ class Stage:
     def allow(self, masks: frozenset[str] = frozenset({"pii"})) -> list[Effect]:
         self.index += 1
         verdict = Verdict(ruling=Ruling.ALLOW, rule="r", reason="", policy_digest="d", masks=masks, until=10**18)
-        return self.feed(Allowed(permit(self.asked.action, verdict, Receipt(log="l", index=self.index))))
+        return self.feed(Allowed(permit(self.asked.action, verdict, Receipt(log="l", index=self.index)), verdict))
+
+    def hold(self) -> list[Effect]:
+        return self.feed(
+            Held("ap-1", "admin-needs-dba", "changes the schema", frozenset({"group:dba"}), "https://gate/approvals/ap-1", 300)
+        )
 
     def refuse(self, rule: str = "no-delete") -> list[Effect]:
         verdict = Verdict(ruling=Ruling.BLOCK, rule=rule, reason="not here", policy_digest="d")

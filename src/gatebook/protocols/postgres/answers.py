@@ -10,18 +10,34 @@ asked for, or a message out of order ends the session; what the gateway asked fo
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import TypeAlias, assert_never
+from typing import assert_never
 
 from gatebook.errors import WireError
 from gatebook.masking.detectors import cover_text
 from gatebook.masking.rules import MaskSet
-from gatebook.model import Action, Permit
 from gatebook.protocols.postgres import rows, wire
 from gatebook.protocols.postgres.catalog import Catalog
-from gatebook.protocols.postgres.lineage import answer_columns, covers, touches_masked
+from gatebook.protocols.postgres.copying import SERVER_KINDS, CopyCover
+from gatebook.protocols.postgres.expected import (
+    Bound,
+    Closed,
+    Described,
+    Executed,
+    Expected,
+    Failing,
+    Looking,
+    Parsed,
+    Portal,
+    Prepared,
+    Running,
+    Simple,
+    Synced,
+    prepared_by,
+    statement_at,
+)
+from gatebook.protocols.postgres.lineage import answer_columns, copied, covers, touches_masked
 from gatebook.protocols.postgres.opening import check_pinned
 from gatebook.protocols.postgres.reading import Reading, Relation, Statement
 from gatebook.protocols.relay import Answered, Covering, Effect, ToClient
@@ -32,113 +48,6 @@ _KEEPS_NAMES = tuple(  # tags of commands after which every name still means wha
     "SELECT INSERT UPDATE DELETE MERGE FETCH MOVE BEGIN START SHOW EXPLAIN DECLARE CLOSE PREPARE DEALLOCATE LISTEN UNLISTEN "
     "NOTIFY SAVEPOINT RELEASE LOCK COPY COMMIT ROLLBACK".split()
 )
-
-
-@dataclass(slots=True)
-class Prepared:
-    """A prepared statement: what it reads as."""
-
-    reading: Reading
-
-
-@dataclass(slots=True)
-class Portal:
-    """A bound statement. ``fresh`` until some seconds have passed: then its next Execute is asked for anew.
-
-    ``bound`` once the server said so; ``columns`` once it described its rows, which it does before any Execute is answered.
-    """
-
-    action: Action
-    permit: Permit
-    prepared: Prepared
-    touches: bool
-    fresh: bool = True
-    bound: bool = False
-    columns: tuple[rows.Column, ...] | None = None
-
-
-@dataclass(slots=True)
-class Running:
-    """One action on its way, and what came back of it so far."""
-
-    action: Action
-    permit: Permit
-    reading: Reading
-    touches: bool
-    at: int = 0
-    cover: rows.RowCover | None = None
-    status: str = ""
-    rows: int = 0
-    size: int = 0
-    masked: Counter[str] = field(default_factory=Counter)
-
-
-@dataclass(slots=True)
-class Simple:
-    """A Query: everything up to its ReadyForQuery."""
-
-    running: Running
-
-
-@dataclass(slots=True)
-class Looking:
-    """A catalog question of the gateway's own."""
-
-    relations: list[Relation]
-    found: list[list[bytes | None]] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Parsed:
-    """A Parse, and what its name stood for before."""
-
-    name: str
-    previous: Prepared | None
-
-
-@dataclass(slots=True)
-class Bound:
-    """A Bind, and what its name stood for before."""
-
-    name: str
-    portal: Portal
-    previous: Portal | None
-
-
-@dataclass(slots=True)
-class Described:
-    """A Describe; ``own`` when the gateway asked, ``portal`` when it is of one."""
-
-    portal: Portal | None
-    own: bool
-
-
-@dataclass(slots=True)
-class Executed:
-    """An Execute."""
-
-    running: Running
-    portal: Portal
-
-
-@dataclass(slots=True)
-class Closed:
-    """A Close."""
-
-
-@dataclass(slots=True)
-class Synced:
-    """A Sync."""
-
-
-@dataclass(slots=True)
-class Failing:
-    """The Execute that must fail, and the refusal that takes the place of its error."""
-
-    refusal: bytes
-
-
-Expected: TypeAlias = Simple | Looking | Parsed | Bound | Described | Executed | Closed | Synced | Failing
 
 
 class Answers:
@@ -169,6 +78,12 @@ class Answers:
     def askable(self) -> bool:
         """Whether a question of the gateway's own can go out now without touching the client's transaction."""
         return not self._queue and not self._unsynced and self.status != b"E"
+
+    @property
+    def copying(self) -> Running | None:
+        """The last action on its way, if it reads or may yet read the client's data."""
+        last = self._queue[-1] if self._queue else None
+        return last.running if isinstance(last, Simple | Executed) and last.running.copying.waits else None
 
     def expect(self, expected: Expected) -> None:
         """Note that the server will answer this next, behind everything noted before. Raises WireError past the limit."""
@@ -237,6 +152,7 @@ class Answers:
         check_pinned(name, value)
         if name == "search_path":
             self.catalog.forget_names()
+            self.catalog.search_path = value
         self._say(b"S", f"{name}\0{cover_text(value, self._detectors)}\0".encode())
 
     def _unasked(self, kind: bytes, body: bytes) -> None:
@@ -294,6 +210,7 @@ class Answers:
             self._say(kind, body)
         elif kind == b"E":
             running.status = f"ERROR {wire.report_fields(body).get('C', '')}"
+            running.copying.failed()
             self._say(kind, rows.cover_report(body, generic=running.touches, detectors=self._detectors))
         else:
             self._result(running, kind, body)
@@ -303,7 +220,7 @@ class Answers:
         if kind == b"D" and running.cover is None and executed.portal.columns is not None:
             running.cover = self._plan(executed.portal.columns, running)
         self._result(running, kind, body)
-        if kind != b"D":
+        if kind != b"D" and kind not in SERVER_KINDS:
             self._queue.popleft()
             self._answered(running)
 
@@ -314,7 +231,10 @@ class Answers:
             covered = running.cover.cover(body)
             running.size += len(covered)
             self._say(kind, covered)
+        elif kind in SERVER_KINDS:
+            self._copy(running, kind, body)
         elif kind == b"C":
+            running.copying.ended()
             tag = body.rstrip(b"\0").decode("utf-8", "replace")
             running.rows += wire.rows_of(tag)
             running.status = tag
@@ -326,6 +246,20 @@ class Answers:
             self._say(kind, body)
         else:
             raise WireError(f"the target sent {kind!r} where rows or the end of a command were due")
+
+    def _copy(self, running: Running, kind: bytes, body: bytes) -> None:
+        statement = statement_at(running)
+        plan = statement.copy if statement is not None else None
+
+        def cover(count: int) -> CopyCover:
+            assert plan is not None and statement is not None and self.covering is not None  # noqa: S101, PT018
+            types, how = copied(count, statement, self.catalog, self.sets(running.permit.masks))
+            return CopyCover(plan, types, how, self.covering.detectors, self.covering.key)
+
+        covered = running.copying.from_server(kind, body, plan, cover)
+        if covered or kind == b"c":
+            running.size += len(covered) if kind == b"d" else 0
+            self._say(kind, covered)
 
     def _done(self, running: Running, tag: str) -> None:
         statement = statement_at(running)
@@ -449,24 +383,13 @@ class Answers:
     def _keep_masked(self, running: Running) -> None:
         if running.cover is not None:
             running.masked.update(running.cover.masked)
+        running.masked.update(running.copying.counted())
 
     def _answered(self, running: Running) -> None:
         self._keep_masked(running)
         running.cover = None
         self._flush()
         self._out.append(Answered(running.action, running.status, running.rows, running.size, dict(running.masked)))
-
-
-def statement_at(running: Running) -> Statement | None:
-    """The statement whose answer is coming; None when there are more answers than statements."""
-    statements = running.reading.statements
-    return statements[running.at] if running.at < len(statements) else None
-
-
-def prepared_by(reading: Reading, at: int) -> Reading:
-    """What EXECUTE of a PREPARE at this place runs: that statement alone, as it was read inside the PREPARE."""
-    statement = reading.statements[at]
-    return Reading(reading.text, (Statement(statement.deeds, statement.outputs, statement.relations, statement.moves),))
 
 
 def _restore(names: dict[str, Portal] | dict[str, Prepared], name: str, previous: Portal | Prepared | None) -> None:

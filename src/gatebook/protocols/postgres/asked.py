@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 from gatebook.masking.detectors import cover_text
 from gatebook.model import Action, Deed, Resource
-from gatebook.protocols.postgres.answers import Portal, Prepared
+from gatebook.protocols.postgres.expected import (
+    Portal,
+    Prepared,
+)
 from gatebook.protocols.postgres.reading import FACTS, VERBS, Reading, Statement
 from gatebook.protocols.postgres.statement import normalise
 
 SHOWN_CHARACTERS = 1_500  # of a text in the log's own line; its digest covers the whole
-_COPY = frozenset({"sql.copy_in", "sql.copy_out"})
 
 
 @dataclass(slots=True)
@@ -73,13 +75,28 @@ class AskedStart:
 Asked: TypeAlias = AskedQuery | AskedParse | AskedBind | AskedExecute | AskedNothing | AskedStart
 
 
+def reading_of(asked: Asked) -> Reading | None:
+    """What the request reads as; None for one that is not sent on as it is."""
+    match asked:
+        case AskedQuery() | AskedParse():
+            return asked.reading
+        case AskedBind():
+            return asked.prepared.reading
+        case AskedExecute():
+            return asked.portal.prepared.reading
+        case AskedNothing() | AskedStart():
+            return None
+        case _:
+            assert_never(asked)
+
+
 def not_carried(asked: Asked) -> str:
     """Why an allowed request is not carried all the same; empty for one that is."""
     if isinstance(asked, AskedNothing):
         return asked.why
-    if any(deed.verb in _COPY for deed in asked.action.deeds):
-        return "COPY between client and server is not carried yet; use SELECT or INSERT"
-    return ""
+    reading = reading_of(asked)
+    plans = [statement.copy for statement in reading.statements if statement.copy is not None] if reading is not None else []
+    return next((plan.refusal for plan in plans if plan.refusal), "")
 
 
 def unknown(text: str, why: str) -> Reading:

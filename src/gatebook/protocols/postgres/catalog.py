@@ -32,6 +32,7 @@ class Known:
     """What the catalog says of one relation.
 
     ``columns`` by attribute number; ``under`` the base columns a view reads; ``opaque`` when it may read anything.
+    ``types`` are OIDs, of a domain that of the type below it, for those columns that COPY writes: generated ones it leaves out.
     """
 
     oid: int
@@ -40,6 +41,7 @@ class Known:
     columns: Mapping[int, str]
     under: tuple[BaseColumn, ...] = ()
     opaque: bool = False
+    types: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -58,6 +60,11 @@ class Known:
             return frozenset(self.columns.values())
         return frozenset(name for name in self.columns.values() if style_of(sets, self.schema, self.tables, name))
 
+    def copied(self, names: Sequence[str]) -> tuple[int, ...]:
+        """The attribute numbers of what COPY writes, in its order: of these columns, or of all; none when that is not known."""
+        numbers = {self.columns[number]: number for number in sorted(self.types) if number in self.columns}
+        return tuple(numbers[name] for name in names or numbers) if numbers.keys() >= set(names) else ()
+
     def _reads_masked_below(self, sets: Collection[MaskSet]) -> bool:
         return bool(sets) and (self.opaque or any(style_of(sets, c.schema, c.tables, c.column) for c in self.under))
 
@@ -72,6 +79,7 @@ class Catalog:
 
     by_name: dict[Relation, Known | None] = field(default_factory=dict)
     by_oid: dict[int, Known] = field(default_factory=dict)
+    search_path: str = ""
 
     def missing(self, relations: Iterable[Relation]) -> list[Relation]:
         """Those that must be asked for, in a stable order."""
@@ -79,7 +87,7 @@ class Catalog:
 
     def learn(self, asked: Sequence[Relation], rows: Iterable[Sequence[bytes | None]]) -> None:
         """Take in the rows of one question. Raises WireError when they are not such rows."""
-        found = answers(rows)
+        found, self.search_path = answers(rows)
         for number, relation in enumerate(asked):
             known = found.get(number)
             self.by_name[relation] = known
@@ -100,6 +108,7 @@ class Catalog:
     def forget_names(self) -> None:
         """A search_path or definition may have changed: names must be asked again, numbers stay what they are."""
         self.by_name.clear()
+        self.search_path = ""
 
 
 def question(relations: Sequence[Relation]) -> str:
@@ -161,15 +170,26 @@ JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) r.rel AND a.
  AND (r.att OPERATOR(pg_catalog.=) 0::pg_catalog.int4 OR a.attnum OPERATOR(pg_catalog.=) r.att)
 WHERE NOT EXISTS (SELECT FROM named m WHERE m.n OPERATOR(pg_catalog.=) r.n AND m.oid OPERATOR(pg_catalog.=) r.rel)
 UNION ALL
+SELECT 't', m.n, CASE WHEN t.typtype OPERATOR(pg_catalog.=) 'd'::pg_catalog."char" THEN t.typbasetype ELSE t.oid END
+  ::pg_catalog.int8, a.attnum, '', '', ''
+FROM named m JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) m.oid
+ AND a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2 AND NOT a.attisdropped
+ AND a.attgenerated OPERATOR(pg_catalog.=) ''::pg_catalog."char"
+JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) a.atttypid
+UNION ALL
 SELECT 'o', n, 0, 0, '', '', '' FROM calls
+UNION ALL
+SELECT 's', 0, 0, 0, '', pg_catalog.current_setting('search_path'), ''
 """
 
 
-def answers(rows: Iterable[Sequence[bytes | None]]) -> dict[int, Known]:
-    """Rows of the question as what is known, by the number of the name that was asked. Raises WireError."""
+def answers(rows: Iterable[Sequence[bytes | None]]) -> tuple[dict[int, Known], str]:
+    """Rows of the question as what is known, by the number of the name asked for, and the search_path. Raises WireError."""
+    search_path = ""
     oids: dict[int, tuple[int, str, tuple[str, ...]]] = {}
     columns: dict[int, dict[int, str]] = {}
     under: dict[int, list[BaseColumn]] = {}
+    types: dict[int, dict[int, int]] = {}
     opaque: set[int] = set()
     for row in rows:
         kind, number, oid, attnum, schema, names, column = _row(row)
@@ -181,12 +201,19 @@ def answers(rows: Iterable[Sequence[bytes | None]]) -> dict[int, Known]:
                 columns[number][attnum] = column
         elif kind == "u":
             under.setdefault(number, []).append(BaseColumn(schema, tables, column))
-        else:
+        elif kind == "t":
+            types.setdefault(number, {})[attnum] = oid
+        elif kind == "o":
             opaque.add(number)
-    return {
-        number: Known(oid, schema, tables, columns[number], tuple(under.get(number, ())), number in opaque)
+        else:
+            search_path = names
+    known = {
+        number: Known(
+            oid, schema, tables, columns[number], tuple(under.get(number, ())), number in opaque, types.get(number, {})
+        )
         for number, (oid, schema, tables) in oids.items()
     }
+    return known, search_path
 
 
 def _row(row: Sequence[bytes | None]) -> tuple[str, int, int, int, str, str, str]:

@@ -2,6 +2,9 @@
 
 The SSL answer is the gateway's own, never the server's. Nothing may follow an SSLRequest before TLS stands (CVE-2021-23222:
 such bytes would be taken as if they had come through TLS).
+
+Two options are the gateway's own and go no further: ``-c gatebook.why=TICKET`` states the session's purpose, and
+``-c gatebook.hold=answer`` has held statements answered at once instead of waiting.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from gatebook.protocols.postgres import wire
 
 # Settings that drivers send at every start and that change only how values are written.
 HARMLESS = frozenset({"datestyle", "timezone", "intervalstyle", "extra_float_digits", "bytea_output", "application_name"})
+PURPOSE_CHARACTERS = 200  # of the ticket or task that gatebook.why names
 _ENCODINGS = frozenset({"utf8", "utf-8", "unicode", "sql_ascii", "auto"})  # what psql sends by itself; the session is UTF8
 
 
@@ -28,6 +32,8 @@ class Knock:
     settings: Mapping[str, str] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
     minor: int = 0
+    purpose: str = ""
+    waits: bool = True
 
 
 def knock(packet: bytes) -> Knock:
@@ -45,7 +51,21 @@ def knock(packet: bytes) -> Knock:
     options = tuple(key for key in given if key.startswith("_pq_."))
     settings = {key: value for key, value in given.items() if key not in options and key != "options"}
     settings |= _options(given.get("options", ""))
-    return Knock(user, target, name, settings.get("application_name", ""), _checked(settings), options, code & 0xFFFF)
+    purpose, hold = settings.pop("gatebook.why", ""), settings.pop("gatebook.hold", "wait")
+    if hold not in ("wait", "answer"):
+        raise WireError(f"gatebook.hold {hold!r}: expected wait, or answer to hear of a held statement at once")
+    application = settings.get("application_name", "")
+    return Knock(
+        user,
+        target,
+        name,
+        application,
+        _checked(settings),
+        options,
+        code & 0xFFFF,
+        purpose[:PURPOSE_CHARACTERS],
+        hold == "wait",
+    )
 
 
 def _checked(settings: dict[str, str]) -> dict[str, str]:

@@ -63,7 +63,8 @@ class Opening:
         if kind != b"p" or self._knock is None:
             raise WireError(f"message {kind!r} where the password was due; send the token as password")
         self.step = "proving"
-        return Prove(wire.password(body), self._knock.target, self._knock.database, self._knock.user)
+        knock = self._knock
+        return Prove(wire.password(body), knock.target, knock.database, knock.user, knock.purpose, knock.waits)
 
     def opened(self, credential: Credential) -> str:
         """The session stands; returns the settings that must be decided before the login, as statements."""

@@ -6,6 +6,7 @@ import json
 
 from gatebook.model import Action, RefusalClass, Verdict
 from gatebook.protocols.postgres import wire
+from gatebook.protocols.relay import Held
 
 INSUFFICIENT_PRIVILEGE = "42501"
 NO_IDENTITY = "no-identity"  # the rule's name when a token proved nothing
@@ -38,6 +39,22 @@ def statement_refused(action: Action, verdict: Verdict, refusal: RefusalClass, d
     )
 
 
+def held(waiting: Held) -> bytes:
+    """The one NOTICE that a held statement gets."""
+    fields = {"approval": waiting.approval, "rule": waiting.rule, "class": "wait", "follow": waiting.link}
+    who = ", ".join(sorted(waiting.approvers))
+    return wire.notice_response(
+        f"held by {waiting.rule}: {waiting.reason}; waiting at most {waiting.seconds} s for {who}",
+        detail=json.dumps(fields, separators=(",", ":")),
+        hint=f"Follow it at {waiting.link}. Cancel (Ctrl-C in psql) withdraws it.",
+    )
+
+
+def withdrawn() -> bytes:
+    """The error of a held statement whose client cancelled it."""
+    return wire.error_response("ERROR", "57014", "canceling statement due to user request: it is withdrawn")
+
+
 def _why_unknown(action: Action) -> str:
     """What could not be read about it, in a few words."""
     return next((str(deed.facts["why_unknown"]) for deed in action.deeds if deed.facts.get("why_unknown")), "")
@@ -50,7 +67,7 @@ def _hint(verdict: Verdict, refusal: RefusalClass) -> str:
         who = ", ".join(sorted(verdict.approvers)) or "an approver"
         return f"This needs the approval of {who}. {verdict.instead}".strip()
     if refusal is RefusalClass.WAIT:
-        return "An approval is pending; send the same statement again once it is given."
+        return verdict.instead or "An approval is pending; send the same statement again once it is given."
     return verdict.instead or "No approval changes this."
 
 

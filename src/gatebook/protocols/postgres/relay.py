@@ -11,6 +11,9 @@ again. Sync, Flush, Close and Describe run nothing and pass.
 A refusal is made real at the server: an Execute of a portal that cannot exist takes the place of what was refused. The server's
 own error 34000 is swallowed, ours is shown instead, and transaction state, skipping to Sync and ReadyForQuery are the server's.
 
+A held request waits with its client's later ones; a cancel withdraws it, an approval sends it on once the names in it are found
+to mean what they meant.
+
 Catalog questions go out on this very connection, only while it is idle; what could not be asked counts as not known, and what
 is not known is covered whole.
 """
@@ -22,8 +25,21 @@ from typing import assert_never
 from gatebook.errors import WireError
 from gatebook.model import Action, Deed, Permit, RefusalClass, Ruling, Session, Verdict
 from gatebook.protocols.postgres import catalog, lineage, refusal, wire
-from gatebook.protocols.postgres.answers import (
-    Answers,
+from gatebook.protocols.postgres.answers import Answers
+from gatebook.protocols.postgres.asked import (
+    Asked,
+    AskedBind,
+    AskedExecute,
+    AskedNothing,
+    AskedParse,
+    AskedQuery,
+    AskedStart,
+    not_carried,
+    reading_of,
+    shown,
+    unknown,
+)
+from gatebook.protocols.postgres.expected import (
     Bound,
     Closed,
     Described,
@@ -36,18 +52,6 @@ from gatebook.protocols.postgres.answers import (
     Running,
     Simple,
     Synced,
-)
-from gatebook.protocols.postgres.asked import (
-    Asked,
-    AskedBind,
-    AskedExecute,
-    AskedNothing,
-    AskedParse,
-    AskedQuery,
-    AskedStart,
-    not_carried,
-    shown,
-    unknown,
 )
 from gatebook.protocols.postgres.opening import Opening
 from gatebook.protocols.postgres.reading import Reading, Relation
@@ -65,6 +69,7 @@ from gatebook.protocols.relay import (
     FromClient,
     FromServer,
     HangUp,
+    Held,
     Interrupt,
     Opened,
     Own,
@@ -74,9 +79,11 @@ from gatebook.protocols.relay import (
     Stale,
     ToClient,
     ToServer,
+    Withdraw,
 )
 
 OWN = frozenset({"login", "catalog", "refusal", "sync", "flush", "close", "describe", "terminate"})
+HELD_BYTES = 65_536  # what a client may send ahead while an action of its is held
 NAMED_THINGS = 10_000  # prepared statements and portals a session may hold
 
 
@@ -98,6 +105,9 @@ class PostgresRelay:
         self._asked: Asked | None = None
         self._again: tuple[bytes, bytes] | None = None
         self._seq = 0
+        self._held = False
+        self._later: tuple[Permit, str] | None = None
+        self._withdrawn: Action | None = None
 
     @property
     def _phase(self) -> str:
@@ -105,10 +115,15 @@ class PostgresRelay:
 
     @property
     def hungry(self) -> bool:
-        """Whether more bytes of the client are of use now."""
-        return self._phase in ("knocking", "password") or (
-            self._phase == "open" and self._asked is None and self._again is None
-        )
+        """Whether more bytes of the client are of use now. While an action is held, a few are: they show that it is there."""
+        return self._free or (self._held and len(self._client) < HELD_BYTES)
+
+    @property
+    def _free(self) -> bool:
+        """Whether the client's next request can be taken."""
+        if self._phase == "open":
+            return self._asked is None and self._again is None and not self._copy_is_due
+        return self._phase in ("knocking", "password")
 
     def feed(self, signal: Signal) -> list[Effect]:
         """Take one signal; see protocols/relay.py."""
@@ -131,16 +146,20 @@ class PostgresRelay:
                 self._from_server()
             case Opened(session, credential, covering):
                 self._opened(session, credential, covering)
-            case Allowed(permit, decision):
+            case Allowed(permit, _, decision):
                 self._allowed(permit, decision)
                 self._from_client()
-            case Refused(_, verdict, refusal_class, decision):
-                self._refused(verdict, refusal_class, decision)
+            case Refused(action, verdict, refusal_class, decision):
+                self._refused(action, verdict, refusal_class, decision)
                 self._from_client()
+            case Held():
+                self._held = True
+                self._out.append(ToClient(refusal.held(signal)))
             case Stale():
                 self._answers.stale()
             case Cancelled():
-                self._interrupt()
+                self._cancelled()
+                self._from_client()
             case Ended(side, why):
                 self._ended(side, why)
             case _:
@@ -149,7 +168,7 @@ class PostgresRelay:
     # The beginning --------------------------------------------------------------------------------------------------
 
     def _from_client(self) -> None:
-        while self.hungry:
+        while self._free:
             if self._phase != "open":
                 effects = self._opening.read(self._client)
                 if effects is None:
@@ -184,7 +203,16 @@ class PostgresRelay:
             self._from_client()
 
     def _resume(self) -> None:
-        if self._again is not None and self._answers.idle:
+        if not self._answers.idle:
+            return
+        if self._later is not None and self._asked is not None:
+            permit, decision = self._later
+            if self._still_meant(self._asked):
+                self._go(permit, decision)
+            else:
+                asked, self._asked, self._later = self._asked, None, None
+                self._refuse_here(asked, "changed-while-held", "what it names has changed since it was decided", decision)
+        elif self._again is not None:
             again, self._again = self._again, None
             self._handle(*again)
 
@@ -192,6 +220,10 @@ class PostgresRelay:
 
     def _handle(self, kind: bytes, body: bytes) -> None:
         if self._answers.skipping and kind not in (b"S", b"X"):
+            return
+        copying = self._answers.copying
+        if copying is not None and kind != b"X":
+            self._copy_data(copying, kind, body)
             return
         match kind:
             case b"Q":
@@ -219,6 +251,17 @@ class PostgresRelay:
                 pass  # COPY data outside COPY: the server drops it too
             case _:
                 raise WireError(f"message type {kind!r} is not of this protocol")
+
+    @property
+    def _copy_is_due(self) -> bool:
+        """Whether the target may be about to take the client's next bytes for the data of a COPY: first it must say so."""
+        copying = self._answers.copying
+        return copying is not None and not copying.copying.taking
+
+    def _copy_data(self, running: Running, kind: bytes, body: bytes) -> None:
+        if running.copying.from_client(kind, again=len(running.reading.statements) > running.at + 1):
+            running.size += len(body) if kind == b"d" else 0
+            self._out.append(ToServer(running.permit, wire.message(kind, body)))
 
     def _own(self, kind: str, data: bytes, *expected: Synced | Closed | Described | Failing | Looking) -> None:
         for one in expected:
@@ -271,6 +314,8 @@ class PostgresRelay:
         running = Running(portal.action, portal.permit, portal.prepared.reading, portal.touches)
         self._answers.expect(Executed(running, portal))
         self._out.append(ToServer(portal.permit, wire.message(b"E", body)))
+        if running.copying.waits:
+            self._out.append(Own("flush", wire.message(b"H")))  # nothing is sent before it says whether it takes data
 
     def _describe(self, body: bytes) -> None:
         kind, name = wire.target_of(body)
@@ -299,10 +344,15 @@ class PostgresRelay:
 
     def _look_up(self, reading: Reading, kind: bytes, body: bytes) -> bool:
         """Ask the catalog about names not known yet, if it can be asked now; the request is handled again afterwards."""
+        if not self._learn(reading):
+            return False
+        self._again = (kind, body)
+        return True
+
+    def _learn(self, reading: Reading) -> bool:
         missing = self._answers.catalog.missing(self._relations(reading))
         if not missing or len(missing) > catalog.QUESTION_RELATIONS or not self._answers.askable:
             return False
-        self._again = (kind, body)
         self._own("catalog", wire.query(catalog.question(missing)), Looking(missing))
         return True
 
@@ -313,26 +363,55 @@ class PostgresRelay:
         self._seq += 1
         always = self._answers.sets(self._answers.covering.always)
         deeds: tuple[Deed, ...] = lineage.completed(reading, self._answers.catalog, always)
-        action = Action(session=self._session.id, seq=self._seq, deeds=deeds, text=text, step=step, parameters=parameters)
+        action = Action(
+            session=self._session.id,
+            seq=self._seq,
+            deeds=deeds,
+            text=text,
+            step=step,
+            parameters=parameters,
+            search_path=self._answers.catalog.search_path,
+        )
         touches = self._answers.touches(reading)
         return action, shown(text, parameters, touches, self._answers.covering.detectors)
 
     def _ask(self, asked: Asked, columns: frozenset[str], line: str) -> None:
         self._asked = asked
-        self._out.append(Ask(asked.action, columns, line))
+        reading = reading_of(asked)
+        self._out.append(Ask(asked.action, columns, line, reading.error if reading else ""))
 
     # Verdicts -------------------------------------------------------------------------------------------------------
 
     def _allowed(self, permit: Permit, decision: str) -> None:
-        asked, self._asked = self._asked, None
-        if asked is None or asked.action is not permit.action:
+        if permit.action is self._withdrawn:
+            return
+        if self._asked is None or self._asked.action is not permit.action:
             raise AssertionError("a permit for an action that was not asked for")
+        held, self._held = self._held, False
+        reading = reading_of(self._asked)
+        if held and reading is not None and self._learn(reading):
+            self._later = permit, decision  # what it names may have changed while people thought
+        else:
+            self._go(permit, decision)
+
+    def _still_meant(self, asked: Asked) -> bool:
+        """Whether the names in it mean what they meant when it was decided."""
+        reading, covering = reading_of(asked), self._answers.covering
+        if reading is None or covering is None:
+            return True
+        always = self._answers.sets(covering.always)
+        return lineage.completed(reading, self._answers.catalog, always) == asked.action.deeds
+
+    def _go(self, permit: Permit, decision: str) -> None:
+        asked, self._asked, self._later = self._asked, None, None
+        if asked is None:
+            raise AssertionError("nothing was asked for")
         if isinstance(asked, AskedStart):
             self._out.append(self._opening.log_in(self._session.id if self._session else ""))
         elif self._answers.skipping:
             self._out.append(Answered(asked.action, "SKIPPED", 0, 0, {}))
         elif why := not_carried(asked):
-            self._refuse_uncarried(asked, why, decision)
+            self._refuse_here(asked, "not-carried", why, decision)
         else:
             self._send(asked, permit)
 
@@ -374,7 +453,10 @@ class PostgresRelay:
     def _touches(self, reading: Reading) -> bool:
         return self._answers.touches(reading)
 
-    def _refused(self, verdict: Verdict, refusal_class: RefusalClass, decision: str) -> None:
+    def _refused(self, action: Action | None, verdict: Verdict, refusal_class: RefusalClass, decision: str) -> None:
+        if action is not None and action is self._withdrawn:
+            return
+        self._held = False
         if self._phase == "proving":
             self._say_last(refusal.session_refused(verdict, decision), f"refused by {verdict.rule}")
             return
@@ -383,16 +465,18 @@ class PostgresRelay:
             raise AssertionError("a refusal of an action that was not asked for")
         if isinstance(asked, AskedStart):
             self._say_last(refusal.session_refused(verdict, decision), f"startup settings refused by {verdict.rule}")
-        elif not self._answers.skipping:
+        else:
             position = asked.reading.position if isinstance(asked, AskedQuery | AskedParse) else 0
             self._make_real(asked, refusal.statement_refused(asked.action, verdict, refusal_class, decision, position))
 
-    def _refuse_uncarried(self, asked: Asked, why: str, decision: str) -> None:
-        self._out.append(Answered(asked.action, "NOT CARRIED", 0, 0, {}))
-        verdict = Verdict(ruling=Ruling.BLOCK, rule="not-carried", reason=why, policy_digest="")
+    def _refuse_here(self, asked: Asked, rule: str, why: str, decision: str) -> None:
+        self._out.append(Answered(asked.action, rule.upper().replace("-", " "), 0, 0, {}))
+        verdict = Verdict(ruling=Ruling.BLOCK, rule=rule, reason=why, policy_digest="")
         self._make_real(asked, refusal.statement_refused(asked.action, verdict, RefusalClass.FIX, decision))
 
     def _make_real(self, asked: Asked, said: bytes) -> None:
+        if self._answers.skipping:
+            return  # an earlier error of the batch is what the client hears
         if isinstance(asked, AskedQuery) or (isinstance(asked, AskedNothing) and asked.whole):
             self._own("refusal", wire.execute(self._secret) + wire.SYNC, Failing(said), Synced())
         else:
@@ -415,6 +499,15 @@ class PostgresRelay:
     def _say_last(self, said: bytes, why: str) -> None:
         self._out.append(ToClient(said))
         self._gone(why)
+
+    def _cancelled(self) -> None:
+        if not self._held or self._asked is None:
+            self._interrupt()
+            return
+        asked, self._asked, self._held = self._asked, None, False
+        self._withdrawn = asked.action
+        self._out.append(Withdraw(asked.action))
+        self._make_real(asked, refusal.withdrawn())
 
     def _interrupt(self) -> None:
         if self._phase == "open" and self._opening.server_key and not self._answers.idle:

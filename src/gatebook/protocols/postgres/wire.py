@@ -332,6 +332,11 @@ def report_fields(body: bytes) -> dict[str, str]:
     return found
 
 
+def notice_response(text: str, *, detail: str = "", hint: str = "") -> bytes:
+    """Build a NoticeResponse in the gateway's own name (SQLSTATE 00000: all is well)."""
+    return b"N" + error_response("NOTICE", "00000", text, detail=detail, hint=hint)[1:]
+
+
 def error_response(severity: str, code: str, text: str, *, detail: str = "", hint: str = "", position: int = 0) -> bytes:
     """Build an ErrorResponse in the gateway's own name."""
     fields = [("S", severity), ("V", severity), ("C", code), ("M", text), ("D", detail), ("H", hint)]

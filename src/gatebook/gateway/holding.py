@@ -1,0 +1,151 @@
+"""Held actions: asked of people, waited for, and sent on at most once.
+
+An action that needs approval becomes a request bound by its digest. The client waits on its own connection; a poll of the
+database, at most a quarter of a second old, wakes whoever was decided, on whichever process the vote came in. A yes is used up
+by one atomic act before anything moves; a requester who is gone, or who cancels, voids the request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from gatebook.access.approvals import Approvals
+from gatebook.access.digests import digest
+from gatebook.access.requests import ENDED, Request, State
+from gatebook.config import Config
+from gatebook.errors import GatebookError
+from gatebook.gateway.book import new_id
+from gatebook.model import Action, Session, Verdict
+from gatebook.protocols.relay import Ask, Held
+
+WAIT_SECONDS = 300  # a held client waits this long, then the answer is no
+VALID_SECONDS = 3_600  # an action answered at once may be approved, and sent again, this long
+
+log = structlog.get_logger("gatebook.holding")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an action would run: what gives its text its meaning besides the text."""
+
+    role: str
+    database: str
+    server: str
+
+
+class Holding:
+    """Requests of this process's sessions. Used from one event loop; the database from its threads."""
+
+    def __init__(self, approvals: Approvals, config: Config, clock: Callable[[], int]) -> None:
+        self._approvals, self._config, self._clock = approvals, config, clock
+        self._waiting: dict[str, asyncio.Future[State]] = {}
+
+    async def find(self, session: Session, ask: Ask, verdict: Verdict, place: Place) -> str | None:
+        """An approval that somebody gave to exactly this, not used yet."""
+        bound = _digest(session, ask.action, verdict, place)
+        return await asyncio.to_thread(self._approvals.approved, bound, session.identity, self._clock())
+
+    async def open(self, session: Session, ask: Ask, verdict: Verdict, place: Place, waits: bool) -> Request:
+        """Ask people. Raises AccessError when this identity has too many requests open."""
+        now, action = self._clock(), ask.action
+        request = Request(
+            id=new_id(now),
+            digest=_digest(session, action, verdict, place),
+            session=session.id,
+            requester=session.identity,
+            target=session.target.name,
+            role=place.role,
+            verb=action.verb,
+            reach=action.reach,
+            resources=tuple(resource.name for resource in action.resources if resource.name),
+            text=ask.shown,
+            rule=verdict.rule,
+            reason=verdict.reason,
+            approvers=verdict.approvers,
+            purpose=session.purpose,
+            policy_digest=verdict.policy_digest,
+            opened_at=now,
+            expires_at=now + (WAIT_SECONDS if waits else VALID_SECONDS) * 1_000_000,
+        )
+        await asyncio.to_thread(self._approvals.open, request)
+        return request
+
+    def held(self, request: Request) -> Held:
+        """What the client is told while it waits."""
+        link = self.link(request)
+        return Held(request.id, request.rule, request.reason, request.approvers, link, WAIT_SECONDS)
+
+    def link(self, request: Request) -> str:
+        """The page of this request."""
+        return f"{self._config.listeners.public_url}/approvals/{request.id}"
+
+    async def decided(self, request: Request) -> State:
+        """Wait until people decided, the time is over or the request was voided."""
+        future = self._waiting.setdefault(request.id, asyncio.get_running_loop().create_future())
+        try:
+            async with asyncio.timeout(WAIT_SECONDS + 2):
+                return await future
+        except TimeoutError:
+            return State.EXPIRED
+        finally:
+            self._waiting.pop(request.id, None)
+
+    async def outcome(self, request: Request) -> str:
+        """Why the answer was not yes, in words: who denied it and why, or that nobody answered."""
+        found = await asyncio.to_thread(self._approvals.find, request.id)
+        denied = [vote for vote in found.votes if not vote.approved]
+        if found.state is State.DENIED and denied:
+            return f"denied by {denied[-1].by}" + (f": {denied[-1].reason}" if denied[-1].reason else "")
+        if found.state is State.VOID:
+            return found.why or "withdrawn"
+        return f"nobody approved it within {WAIT_SECONDS} s"
+
+    async def use(self, request: str, session: Session, action: Action, verdict: Verdict, place: Place) -> bool:
+        """Use up a yes: true once at most, and only for exactly this action."""
+        bound = _digest(session, action, verdict, place)
+        return await asyncio.to_thread(self._approvals.use, request, bound, self._clock())
+
+    async def void(self, request: str, why: str) -> None:
+        """Nobody need decide any more."""
+        try:
+            await asyncio.to_thread(self._approvals.void, request, self._clock(), why)
+        except GatebookError as error:
+            log.error("a request could not be voided; it expires by itself", approval=request, why=str(error))
+        self._settle(request, State.VOID)
+
+    async def poll(self) -> None:
+        """Wake whoever was decided since."""
+        if not self._waiting:
+            return
+        try:
+            states = await asyncio.to_thread(self._approvals.states, list(self._waiting))
+        except GatebookError as error:
+            log.error("approvals cannot be read; what is held stays held", why=str(error))
+            return
+        for request, state in states.items():
+            if state is State.APPROVED or state in ENDED:
+                self._settle(request, state)
+
+    def _settle(self, request: str, state: State) -> None:
+        future = self._waiting.get(request)
+        if future is not None and not future.done():
+            future.set_result(state)
+
+
+def _digest(session: Session, action: Action, verdict: Verdict, place: Place) -> str:
+    return digest(
+        text=f"{action.step}\0{action.text}",
+        parameters=action.parameters,
+        role=place.role,
+        database=place.database,
+        search_path=[action.search_path],
+        target=session.target.name,
+        server=place.server,
+        policy_digest=verdict.policy_digest,
+        requester=session.identity,
+        resources=[f"{deed.verb} {deed.resource.kind} {deed.resource.name}" for deed in action.deeds],
+    )

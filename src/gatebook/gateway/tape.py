@@ -1,0 +1,126 @@
+"""A session's recording as the driver sees it: there, or not configured, or failed and not required.
+
+What the client gets is recorded before it is released. Where a recording is required, one that fails ends the session.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+
+import structlog
+
+from gatebook.config import Config
+from gatebook.errors import RecordingError
+from gatebook.ledger.log import Log
+from gatebook.model import Session, Verdict
+from gatebook.protocols.relay import Answered, Ask
+from gatebook.recording.grec import Segment
+from gatebook.recording.recorder import Recorder, recover
+
+log = structlog.get_logger("gatebook.recording")
+
+
+class Tape:
+    """Owned by one connection. Each call may raise RecordingError, and then nothing may be released."""
+
+    def __init__(self, recorder: Recorder | None, required: bool) -> None:
+        self._recorder, self._required = recorder, required
+
+    def asked(self, ask: Ask, verdict: Verdict, decision: str) -> None:
+        """A request, with what was decided about it."""
+        action = ask.action
+        if self._recorder is not None:
+            with self._lost():
+                self._recorder.request(
+                    action.seq,
+                    ask.shown,
+                    verb=action.verb,
+                    reach=str(action.reach),
+                    ruling=str(verdict.ruling),
+                    rule=verdict.rule,
+                    reason=verdict.reason,
+                    decision=decision,
+                    step=action.step,
+                )
+
+    def said(self, data: bytes) -> None:
+        """Bytes that the client is about to get."""
+        if self._recorder is not None:
+            with self._lost():
+                self._recorder.response(data)
+
+    def answered(self, answer: Answered) -> None:
+        """How a request ended."""
+        if self._recorder is not None:
+            with self._lost():
+                self._recorder.answer(answer.action.seq, answer.status, answer.rows, dict(answer.masked))
+
+    def tick(self) -> None:
+        """Some time has passed."""
+        if self._recorder is not None:
+            with self._lost():
+                self._recorder.tick()
+
+    async def close(self, why: str) -> int:
+        """The session is over; returns how many segments the ledger has of it."""
+        recorder, self._recorder = self._recorder, None
+        if recorder is None:
+            return 0
+        try:
+            return await asyncio.to_thread(recorder.close, why)
+        except RecordingError as error:
+            log.error("a recording is not whole; the next start mends it", why=str(error))
+            return 0
+
+    @contextlib.contextmanager
+    def _lost(self) -> Iterator[None]:
+        try:
+            yield
+        except RecordingError as error:
+            self._recorder = None
+            log.error("a recording failed", why=str(error))
+            if self._required:
+                raise
+
+
+class Tapes:
+    """Begins recordings as the configuration says."""
+
+    def __init__(self, config: Config, ledger: Log, origin: str) -> None:
+        self._settings, self._ledger, self._origin = config.recording, ledger, origin
+
+    def mend(self) -> None:
+        """Put what a crash left into the ledger. Raises RecordingError; before any session opens."""
+        if self._settings is not None:
+            recover(self._settings.folder, self._recovered)
+
+    async def begin(self, session: Session) -> Tape:
+        """A new recording. Raises RecordingError where one is required."""
+        settings = self._settings
+        if settings is None:
+            return Tape(None, required=False)
+        try:
+            recorder = await asyncio.to_thread(
+                Recorder.open, session.id, settings.folder, settings.recipients, self._origin, self._finished
+            )
+            recorder.about(
+                subject=session.identity.subject,
+                kind=str(session.identity.kind),
+                target=session.target.name,
+                protocol=session.target.protocol,
+                purpose=session.purpose,
+            )
+        except RecordingError as error:
+            if settings.required:
+                raise
+            log.error("a session is not recorded", session=session.id, why=str(error))
+            return Tape(None, required=False)
+        return Tape(recorder, settings.required)
+
+    def _finished(self, segment: Segment) -> None:
+        self._ledger.append_now(segment.entry(), durable=True)
+
+    def _recovered(self, segment: Segment) -> None:
+        self._ledger.append_now(segment.entry(recovered=True), durable=True)
