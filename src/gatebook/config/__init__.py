@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from gatebook.config import document, faults
 from gatebook.config.shape import (
     Config,
+    GrantsConfig,
     Identities,
     KindRule,
     LedgerConfig,
@@ -42,6 +43,7 @@ from gatebook.errors import ConfigError
 __all__ = [
     "Address",
     "Config",
+    "GrantsConfig",
     "Identities",
     "KindRule",
     "LedgerConfig",

@@ -36,7 +36,7 @@ from gatebook.config.values import (
 from gatebook.errors import ConfigError
 from gatebook.masking.detectors import NAMES
 from gatebook.masking.rules import ColumnPattern, MaskSet, Style
-from gatebook.model import Kind, Target
+from gatebook.model import Kind, Reach, Target
 
 # Listeners ---------------------------------------------------------------------------------------------------------------
 
@@ -283,6 +283,25 @@ class Recording(Part):
     required: bool = Field(default=True, description="true, or false to let sessions go on that cannot be recorded")
 
 
+def _approver(value: str) -> str:
+    kind, _, name = value.partition(":")
+    if kind not in ("group", "subject") or not name.strip():
+        raise expected("group:NAME or subject:NAME")
+    return value
+
+
+class GrantsConfig(Part):
+    """What access people may ask for, for a time, and who decides about it."""
+
+    approvers: Annotated[Items[Annotated[Text, AfterValidator(_approver)]], Some] = Field(
+        description="a list of group:NAME or subject:NAME, at least one"
+    )
+    quorum: int = Field(default=1, ge=1, le=10, description="how many people must say yes")
+    furthest: Annotated[Reach, Field(strict=False)] = Field(default=Reach.ADMIN, description="read, write, admin or unknown")
+    longest_seconds: int = Field(default=28_800, ge=60, le=2_592_000, description="seconds a grant may last")
+    answer_seconds: int = Field(default=3_600, ge=60, le=604_800, description="seconds a request waits for its answer")
+
+
 class Limits(Part):
     """Everything that waits or grows has an end."""
 
@@ -303,6 +322,7 @@ class Config(Part):
     masking: Masking = Field(default_factory=Masking, description="sets, detectors")
     ledger: LedgerConfig = Field(description="folder, durability")
     recording: Recording | None = Field(default=None, description="folder, recipients, required")
+    grants: GrantsConfig | None = Field(default=None, description="approvers, quorum, furthest, longest and answer seconds")
     limits: Limits = Field(default_factory=Limits, description="login_seconds, sessions")
 
     _file: Path = PrivateAttr(Path())
