@@ -5,25 +5,12 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-import pyrage
 import pytest
+from tests.recording.tapes import ORIGIN, RECIPIENT, SID, Clock, begin
 
 from gatebook.errors import LedgerError, RecordingError
 from gatebook.recording.grec import Segment
 from gatebook.recording.recorder import Recorder, recover
-
-SID = "0199a000-0000-7000-8000-000000000001"
-ORIGIN = "demo/log/1/1"
-AUDITOR = pyrage.x25519.Identity.generate()
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000_000_000_000_000
-
-    def __call__(self) -> int:
-        self.now += 1
-        return self.now
 
 
 @pytest.fixture
@@ -38,7 +25,7 @@ def finished() -> list[Segment]:
 
 @pytest.fixture
 def recorder(tmp_path: Path, clock: Clock, finished: list[Segment]) -> Recorder:
-    return Recorder.open(SID, tmp_path, [str(AUDITOR.to_public())], ORIGIN, finished.append, clock)
+    return begin(tmp_path, finished, clock=clock)
 
 
 def names(folder: Path) -> list[str]:
@@ -103,7 +90,7 @@ def test_a_ledger_that_fails_fails_the_recording(tmp_path: Path) -> None:
     def refuse(segment: Segment) -> None:
         raise LedgerError("the disk is gone")
 
-    recorder = Recorder.open(SID, tmp_path, [str(AUDITOR.to_public())], ORIGIN, refuse)
+    recorder = Recorder.open(SID, tmp_path, [RECIPIENT], ORIGIN, refuse)
     recorder.response(bytes(2_000_000))
     with pytest.raises(RecordingError, match="the disk is gone"):
         recorder.close()
@@ -118,7 +105,7 @@ def test_a_segment_that_the_ledger_refused_is_told_again(tmp_path: Path, finishe
         told.append(segment)
         raise LedgerError("not now")
 
-    recorder = Recorder.open(SID, tmp_path, [str(AUDITOR.to_public())], ORIGIN, refuse)
+    recorder = Recorder.open(SID, tmp_path, [RECIPIENT], ORIGIN, refuse)
     with pytest.raises(RecordingError):
         recorder.close()
     assert recover(tmp_path, finished.append) == told == finished
@@ -134,11 +121,11 @@ def test_a_recording_that_nobody_could_read_is_not_begun(tmp_path: Path, recipie
 @pytest.mark.parametrize("sid", ["../elsewhere", "", f"{SID}/..", f"{SID}\n", SID.replace("a", "A")])
 def test_only_a_sessions_id_names_a_folder(tmp_path: Path, sid: str) -> None:
     with pytest.raises(RecordingError, match="not the id"):
-        Recorder.open(sid, tmp_path / "in", [str(AUDITOR.to_public())], ORIGIN, lambda segment: None)
+        Recorder.open(sid, tmp_path / "in", [RECIPIENT], ORIGIN, lambda segment: None)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_recording_is_begun_once(tmp_path: Path, recorder: Recorder) -> None:
     with pytest.raises(RecordingError, match="cannot be begun"):
-        Recorder.open(SID, tmp_path, [str(AUDITOR.to_public())], ORIGIN, lambda segment: None)
+        Recorder.open(SID, tmp_path, [RECIPIENT], ORIGIN, lambda segment: None)
     recorder.close()

@@ -159,20 +159,19 @@ class Recorder:
         """
         now = self._clock()
         with self._lock:
-            try:
-                if not self._closed:
+            if not self._closed:
+                with contextlib.suppress(RecordingError):  # raised below, once the segments before it are settled
                     self._check()
                     self._append(b"x", _json({"why": why}), now)
                     self._cut(last=True)
-            finally:
-                self._give_back()
+                self._closed = True
+                self._release()
         while self._waiting:
             self._settle()
         self._check_failed()
         return self._n + 1
 
-    def _give_back(self) -> None:
-        self._closed = True
+    def _release(self) -> None:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
@@ -188,6 +187,7 @@ class Recorder:
 
     def _check_failed(self) -> None:
         if self._failed:
+            self._release()
             raise RecordingError(self._failed)
 
     def _settle(self) -> None:
@@ -206,6 +206,7 @@ class Recorder:
             self._failed = f"the recording cannot be written: {_why(error)}"
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file, self._size)
+            self._release()
             raise RecordingError(self._failed) from error
         self._t0 = self._t0 or now
         self._events += 1
@@ -234,6 +235,7 @@ class Recorder:
                 self._begin()
         except OSError as error:
             self._failed = f"the recording cannot be written: {_why(error)}"
+            self._release()
             raise RecordingError(self._failed) from error
         os.close(done)
         if last:
@@ -247,7 +249,7 @@ class Recorder:
 
     def _finish(self, n: int, last: bool, t1: int) -> None:
         spool = _spool(self._folder, n)
-        events, t0 = _read_back(spool, n, self._box)
+        events, t0 = _read_back(spool, n, grec.box(self._key, grec.SPOOL))
         facts = {"origin": self._origin, "sid": self._sid, "n": n, "last": last}
         line = grec.first_line(grec.SEGMENT, **facts, events=len(events) // 2, t0=t0, t1=t1)
         packed = zstandard.ZstdCompressor(level=LEVEL).compress(b"".join(events))
