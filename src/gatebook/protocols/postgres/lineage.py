@@ -14,7 +14,7 @@ from gatebook.masking.rules import MaskSet
 from gatebook.model import Deed, Reach, Resource
 from gatebook.protocols.postgres.catalog import Catalog, Known
 from gatebook.protocols.postgres.reading import Output, Reading, Statement
-from gatebook.protocols.postgres.rows import Column, Cover
+from gatebook.protocols.postgres.rows import UNTYPED, Column, Cover
 
 OPEN = Cover(style=None, whole=False)
 WHOLE = Cover(style=None, whole=True)
@@ -31,6 +31,21 @@ def covers(columns: Sequence[Column], statement: Statement | None, catalog: Cata
         _of_table(column, catalog, sets) if column.table_oid else _of_expression(number, len(columns), statement, catalog, sets)
         for number, column in enumerate(columns)
     ]
+
+
+def copied(count: int, statement: Statement, catalog: Catalog, sets: Collection[MaskSet]) -> tuple[list[int], list[Cover]]:
+    """Type and cover of each column of a COPY … TO STDOUT with ``count`` columns; its answer names none of them."""
+    plan = statement.copy
+    known = catalog.by_name.get(plan.relation) if plan is not None and plan.relation is not None else None
+    numbers = known.copied(plan.columns) if plan is not None and known is not None else ()
+    if known is not None and len(numbers) == count:
+        styles = [known.style(sets, number) for number in numbers]
+        return [known.types[number] for number in numbers], [Cover(style, whole=False) if style else OPEN for style in styles]
+    if not sets:
+        return [UNTYPED] * count, [OPEN] * count
+    if plan is None or plan.relation is not None:
+        return [UNTYPED] * count, [WHOLE] * count
+    return [UNTYPED] * count, [_of_expression(number, count, statement, catalog, sets) for number in range(count)]
 
 
 def _of_table(column: Column, catalog: Catalog, sets: Collection[MaskSet]) -> Cover:

@@ -89,6 +89,26 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class CopyPlan:
+    """How the rows of a COPY between client and server are written.
+
+    They are those of ``relation``, all its columns where ``columns`` is empty, or of a query where it is None. The rest are the
+    options as the server takes them; of a COPY … FROM STDIN only the format counts. ``refusal`` says why it is not carried.
+    """
+
+    inward: bool
+    relation: Relation | None
+    columns: tuple[str, ...] = ()
+    format: str = "text"
+    delimiter: bytes = b"\t"
+    null: bytes = rb"\N"
+    header: bool = False
+    quote: bytes = b'"'
+    escape: bytes = b'"'
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Statement:
     """One statement of a text.
 
@@ -97,7 +117,8 @@ class Statement:
     its CTEs and those it makes. ``moves`` are the column names whose values may flow somewhere other than the answer (INSERT …
     SELECT, CREATE TABLE AS, UPDATE … SET a = b, arguments of functions that do something, a rename), with "*" for any.
     ``prepares`` and ``executes`` name the prepared statement that PREPARE makes or EXECUTE runs; a PREPARE has the deeds,
-    outputs and moves of what it prepares. ``forgets`` is what DEALLOCATE or DISCARD drops ("*" for all).
+    outputs and moves of what it prepares. ``forgets`` is what DEALLOCATE or DISCARD drops ("*" for all). ``copy`` is set for
+    COPY between client and server.
     """
 
     deeds: tuple[Deed, ...]
@@ -107,6 +128,7 @@ class Statement:
     prepares: str | None = None
     executes: str | None = None
     forgets: str | None = None
+    copy: CopyPlan | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,18 +27,16 @@ from gatebook.masking.detectors import Scan, scan
 from gatebook.masking.rules import Style
 from gatebook.masking.styles import COVERED, cover_value
 from gatebook.masking.table import Detector
+from gatebook.protocols.postgres.binary_forms import elements, readable, whole_number
 
 _U16 = Struct("!H")
 _I32 = Struct("!i")
 _COLUMN = Struct("!IhIhiH")
-_ARRAY = Struct("!iiI")
-_BOUNDS = Struct("!ii")
-_NUMERIC = Struct("!HhHH")
 NULL = -1
-DIMENSIONS = 6  # of an array, at most (MAXDIM)
 
 # Types by OID (pg_type.dat). From DYNAMIC on they are made by CREATE TYPE and CREATE EXTENSION: enums, citext, composites …
 DYNAMIC = 16384
+UNTYPED = 0  # of COPY's columns nobody may know the type
 JSON, JSONB, XML, BYTEA, CHAR, INT8, NUMERIC = 114, 3802, 142, 17, 18, 20, 1700
 TEXTS = frozenset((25, 1043, 1042, 19, CHAR, 705, 1790, 2275))  # text varchar bpchar name char unknown refcursor cstring
 # bool, int2, int4, floats, OIDs and names of objects, money, bits, addresses of networks, dates and times, uuid, geometry,
@@ -51,6 +49,7 @@ ARRAYS = {143: 142, 199: 114, 651: 650, 719: 718, 775: 774, 791: 790, 1000: 16, 
           1007: 23, 1009: 25, 1010: 27, 1011: 28, 1012: 29, 1014: 1042, 1015: 1043, 1016: 20, 1017: 600, 1021: 700,
           1022: 701, 1028: 26, 1040: 829, 1041: 869, 1115: 1114, 1182: 1082, 1183: 1083, 1185: 1184, 1187: 1186, 1231: 1700,
           1263: 2275, 1270: 1266, 1561: 1560, 1563: 1562, 2201: 1790, 2951: 2950, 3221: 3220, 3807: 3802}  # fmt: skip
+ELEMENTS = frozenset(ARRAYS.values())
 _RECORDS = frozenset((2249, 2287))
 _LEXEMES = frozenset((3614, 3615, 3643, 3645))  # tsvector, tsquery: their text form quotes like an array's
 
@@ -138,6 +137,10 @@ class RowCover:
         if suspects or hidden:
             return self._rewritten(body, self._suspected, suspects)
         return self._rewritten(body, self._always, ()) if self._walks else body
+
+    def clean(self, line: bytes) -> bool:
+        """Whether cells that stand in these bytes just as they are need nothing."""
+        return not (self._walks or b"\\" in line or (self._scans and self._scan.suspects(line)))
 
     def _rewritten(self, body: bytes, treatments: list[Treatment | None], suspects: tuple[Detector, ...]) -> bytes:
         pieces: list[bytes] = []
@@ -229,7 +232,7 @@ class _Cells:
             return (number if "card" in self._names else None), None
         if oid in ARRAYS:
             return self._array_of(ARRAYS[oid])
-        return self._unread, None
+        return self._untyped if oid == UNTYPED else self._unread, None
 
     def _text(self, cell: bytes, suspects: tuple[Detector, ...]) -> bytes:
         covered = self._scan.cover(cell, suspects, self._masked)
@@ -274,7 +277,7 @@ class _Cells:
         return self._unless_card(cell, b"%d" % int.from_bytes(cell, signed=True))
 
     def _numeric(self, cell: bytes, suspects: tuple[Detector, ...]) -> bytes | None:
-        digits = _whole_number(cell)
+        digits = whole_number(cell)
         return self._unread(cell, suspects) if digits is None else self._unless_card(cell, digits)
 
     def _unless_card(self, cell: bytes, digits: bytes) -> bytes | None:
@@ -287,6 +290,21 @@ class _Cells:
         self._count("unread")
         return None
 
+    def _untyped(self, cell: bytes, suspects: tuple[Detector, ...]) -> bytes | None:
+        """By what the bytes look like: readable ones are text, and what could be a number or an array is treated as one."""
+        if readable(cell):
+            return self._json(cell, suspects) if cell[:1] in (b"{", b"[", b'"') else self._text(cell, suspects)
+        digits, element = whole_number(cell), int.from_bytes(cell[8:12])
+        if len(cell) == 8 or digits is not None:
+            return self._int8(cell, suspects) if digits is None else self._unless_card(cell, digits)
+        if element in ELEMENTS and elements(cell, element) is not None:
+            always, suspected = self._array_of(element)
+            treatment = always or suspected
+            return treatment(cell, suspects) if treatment else cell
+        if cell[:1] == b"\x01" and readable(cell[1:]):
+            return self._jsonb(cell, suspects)
+        return cell if len(cell) < 8 or len(cell) == 16 else self._unread(cell, suspects)
+
     def _array_of(self, element: int) -> tuple[Treatment | None, Treatment | None]:
         if element in RIGID:
             return None, None
@@ -295,7 +313,7 @@ class _Cells:
 
     def _array(self, element: int, treatment: Treatment) -> Treatment:
         def treat(cell: bytes, suspects: tuple[Detector, ...]) -> bytes | None:
-            split = _elements(cell, element)
+            split = elements(cell, element)
             if split is None:
                 return self._unread(cell, suspects)
             head, values = split
@@ -371,46 +389,6 @@ def _still_json(before: bytes, covered: bytes) -> bytes:
         quoted = _quoted(covered)
         return quoted if _is_json(quoted) else covered
     return covered
-
-
-# Binary forms -------------------------------------------------------------------------------------------------------------
-
-
-def _whole_number(cell: bytes) -> bytes | None:
-    """The digits of a binary numeric if it is a whole number, not negative; b"" if it is another; None if it is damaged."""
-    if len(cell) < _NUMERIC.size:
-        return None
-    count, weight, sign, _ = _NUMERIC.unpack_from(cell)
-    if len(cell) != _NUMERIC.size + 2 * count:
-        return None
-    groups = [_U16.unpack_from(cell, place)[0] for place in range(_NUMERIC.size, len(cell), 2)]
-    if sign or not 3 <= weight <= 4 or any(groups[weight + 1 :]):  # 13 to 19 digits are 4 or 5 groups of 4
-        return b""
-    groups = (groups + [0] * 5)[: weight + 1]
-    return b"".join(b"%04d" % group for group in groups).lstrip(b"0")
-
-
-def _elements(cell: bytes, element: int) -> tuple[bytes, list[bytes | None]] | None:
-    """The head of a binary array and its elements; None if it is damaged or holds another type."""
-    if len(cell) < _ARRAY.size:
-        return None
-    dimensions, gaps, oid = _ARRAY.unpack_from(cell)
-    end = _ARRAY.size + _BOUNDS.size * dimensions
-    if oid != element or not 0 <= dimensions <= DIMENSIONS or gaps not in (0, 1) or end > len(cell):
-        return None
-    count = min(dimensions, 1)
-    for place in range(_ARRAY.size, end, _BOUNDS.size):
-        count *= max(_BOUNDS.unpack_from(cell, place)[0], 0)
-    values: list[bytes | None] = []
-    at = end
-    while at + 4 <= len(cell) and len(values) < count:
-        (length,) = _I32.unpack_from(cell, at)
-        at += 4
-        if not NULL <= length <= len(cell) - at:
-            return None
-        values.append(None if length == NULL else cell[at : at + length])
-        at += max(length, 0)
-    return (cell[:end], values) if at == len(cell) and len(values) == count else None
 
 
 # Reports ------------------------------------------------------------------------------------------------------------------

@@ -123,6 +123,7 @@ def read_node(node: Node, count: int, prepared: Mapping[str, Reading]) -> Statem
         prepares=walk.prepares,
         executes=walk.executes,
         forgets=walk.forgets,
+        copy=walk.copy,
     )
 
 

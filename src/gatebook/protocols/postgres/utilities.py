@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gatebook.model import Resource
-from gatebook.protocols.postgres import settings
+from gatebook.protocols.postgres import copy_options, settings
 from gatebook.protocols.postgres.outputs import ANY, Flow, Rows, Scope, final, united
 from gatebook.protocols.postgres.queries import Queries
-from gatebook.protocols.postgres.reading import Output, Reading, Relation, Statement
+from gatebook.protocols.postgres.reading import CopyPlan, Output, Reading, Relation, Statement
 from gatebook.protocols.postgres.walk import TARGET, Node, field_names, literal, named
 
 Outputs = tuple[Output, ...] | None
@@ -96,6 +96,7 @@ class Utilities(Queries):
         self.prepares: str | None = None
         self.executes: str | None = None
         self.forgets: str | None = None
+        self.copy: CopyPlan | None = None
 
     def statement(self, kind: str, body: Node) -> Outputs:
         """Walk a statement of any kind; what it answers with, None when that is not known."""
@@ -313,7 +314,9 @@ class Utilities(Queries):
         else:
             outputs = self._copied(body, verb, inward)
         self.flow(body.get("whereClause", []), Scope())
-        if self.copies_to != "client":
+        if self.copies_to == "client":
+            self.copy = copy_options.plan(body)
+        else:
             self.move(united(outputs))
         return NOTHING if inward else outputs
 

@@ -1,0 +1,135 @@
+"""What the server owes an answer to: one value for each message that was sent, in the order they were sent."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from gatebook.model import Action, Permit
+from gatebook.protocols.postgres import rows
+from gatebook.protocols.postgres.copying import Copying, copies_in
+from gatebook.protocols.postgres.reading import Reading, Relation, Statement
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A prepared statement: what it reads as."""
+
+    reading: Reading
+
+
+@dataclass(slots=True)
+class Portal:
+    """A bound statement. ``fresh`` until some seconds have passed: then its next Execute is asked for anew.
+
+    ``bound`` once the server said so; ``columns`` once it described its rows, which it does before any Execute is answered.
+    """
+
+    action: Action
+    permit: Permit
+    prepared: Prepared
+    touches: bool
+    fresh: bool = True
+    bound: bool = False
+    columns: tuple[rows.Column, ...] | None = None
+
+
+@dataclass(slots=True)
+class Running:
+    """One action on its way, and what came back of it so far."""
+
+    action: Action
+    permit: Permit
+    reading: Reading
+    touches: bool
+    at: int = 0
+    cover: rows.RowCover | None = None
+    status: str = ""
+    rows: int = 0
+    size: int = 0
+    masked: Counter[str] = field(default_factory=Counter)
+    copying: Copying = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.copying = copies_in(statement.copy for statement in self.reading.statements)
+
+
+@dataclass(slots=True)
+class Simple:
+    """A Query: everything up to its ReadyForQuery."""
+
+    running: Running
+
+
+@dataclass(slots=True)
+class Looking:
+    """A catalog question of the gateway's own."""
+
+    relations: list[Relation]
+    found: list[list[bytes | None]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Parsed:
+    """A Parse, and what its name stood for before."""
+
+    name: str
+    previous: Prepared | None
+
+
+@dataclass(slots=True)
+class Bound:
+    """A Bind, and what its name stood for before."""
+
+    name: str
+    portal: Portal
+    previous: Portal | None
+
+
+@dataclass(slots=True)
+class Described:
+    """A Describe; ``own`` when the gateway asked, ``portal`` when it is of one."""
+
+    portal: Portal | None
+    own: bool
+
+
+@dataclass(slots=True)
+class Executed:
+    """An Execute."""
+
+    running: Running
+    portal: Portal
+
+
+@dataclass(slots=True)
+class Closed:
+    """A Close."""
+
+
+@dataclass(slots=True)
+class Synced:
+    """A Sync."""
+
+
+@dataclass(slots=True)
+class Failing:
+    """The Execute that must fail, and the refusal that takes the place of its error."""
+
+    refusal: bytes
+
+
+Expected: TypeAlias = Simple | Looking | Parsed | Bound | Described | Executed | Closed | Synced | Failing
+
+
+def statement_at(running: Running) -> Statement | None:
+    """The statement whose answer is coming; None when there are more answers than statements."""
+    statements = running.reading.statements
+    return statements[running.at] if running.at < len(statements) else None
+
+
+def prepared_by(reading: Reading, at: int) -> Reading:
+    """What EXECUTE of a PREPARE at this place runs: that statement alone, as it was read inside the PREPARE."""
+    statement = reading.statements[at]
+    return Reading(reading.text, (Statement(statement.deeds, statement.outputs, statement.relations, statement.moves),))
