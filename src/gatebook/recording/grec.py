@@ -32,6 +32,7 @@ KEY_FILE = "key.age"
 KEY_BYTES = 32
 TAG_BYTES = 16
 HEAD = Struct(">IcQ")
+LATEST = 2**53 - 1  # µs: beyond it no number is exact in every reader of the ledger
 LONGEST_LINE = 1024  # of a file's first line
 SESSION = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 

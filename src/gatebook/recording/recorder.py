@@ -258,7 +258,7 @@ class Recorder:
         _write(place.with_suffix(".tmp"), data)
         os.rename(place.with_suffix(".tmp"), place)
         _sync_folder(self._folder)
-        self._finished(_segment(data, last=last))
+        self._finished(_segment(data))
         spool.unlink()
 
 
@@ -284,63 +284,80 @@ def _recover_session(place: Path, finished: Finished) -> list[Segment]:
     found = []
     for n in numbers:
         spool, done = _spool(place, n), segment_path(place, n)
-        if done.exists():
-            data = done.read_bytes()
-            segment = _segment(data, last=bool(grec.read_first_line(data)[1].get("last")))
-        else:
-            segment = _cut_spool(spool, n, last=n == numbers[-1])
+        segment = _finished_before(done) or _cut_spool(spool, n, last=n == numbers[-1])
         finished(segment)
         found.append(segment)
-        if done.exists():
-            spool.unlink()
-        else:
+        if segment.cut:
             os.rename(spool, done)
+        else:
+            spool.unlink()
         _sync_folder(place)
     return found
 
 
+def _finished_before(done: Path) -> Segment | None:
+    """The segment that was made of a spool before the crash; one that is damaged is set aside."""
+    if not done.exists():
+        return None
+    try:
+        return _segment(done.read_bytes())
+    except RecordingError:
+        os.rename(done, done.with_suffix(".damaged"))
+        return None
+
+
 def _cut_spool(spool: Path, n: int, *, last: bool) -> Segment:
-    """What a spool is worth without its key: its whole events, the rest cut off."""
+    """What a spool is worth without its key: its whole events, the rest cut off. One that is not ours stays as it is."""
     data = spool.read_bytes()
-    _, facts, line = grec.read_first_line(data)
-    if (facts["sid"], facts["n"]) != (spool.parent.name, n):
-        raise RecordingError(f"{spool}: belongs to {facts['sid']}, number {facts['n']}")
-    end, times = len(line), []
-    for head, body, stop in grec.frames(data, end):
-        if len(body) < grec.TAG_BYTES:
-            break
-        times.append(grec.event_of(head, b"").time)
-        end = stop
+    times: list[int] = []
+    with contextlib.suppress(RecordingError):
+        form, facts, line = grec.read_first_line(data)
+        if (form, facts["sid"], facts["n"]) == (grec.SPOOL, spool.parent.name, n):
+            data = data[: _whole(data, len(line), times)]
     with spool.open("r+b") as file:
-        file.truncate(end)
+        file.truncate(len(data))
         os.fsync(file.fileno())
-    whole = data[:end]
     return Segment(
-        sid=facts["sid"],
+        sid=spool.parent.name,
         n=n,
         last=last,
         cut=True,
         events=len(times),
-        bytes=end,
-        sha256=hashlib.sha256(whole).hexdigest(),
-        t0=times[0] if times else 0,
-        t1=times[-1] if times else 0,
-    )
-
-
-def _segment(data: bytes, *, last: bool) -> Segment:
-    facts = grec.read_first_line(data)[1]
-    return Segment(
-        sid=facts["sid"],
-        n=facts["n"],
-        last=last,
-        cut=False,
-        events=facts["events"],
         bytes=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
-        t0=facts["t0"],
-        t1=facts["t1"],
+        t0=min(times, default=0),
+        t1=max(times, default=0),
     )
+
+
+def _whole(data: bytes, end: int, times: list[int]) -> int:
+    """Where the whole events end; ``times`` gets the time of each that could be one."""
+    for head, body, stop in grec.frames(data, end):
+        time = grec.event_of(head, b"").time
+        if len(body) < grec.TAG_BYTES or time > grec.LATEST:
+            break
+        times.append(time)
+        end = stop
+    return end
+
+
+def _segment(data: bytes) -> Segment:
+    """A finished segment's facts. Raises RecordingError."""
+    _, facts, _ = grec.read_first_line(data)
+    try:
+        return Segment(
+            sid=facts["sid"],
+            n=facts["n"],
+            last=bool(facts["last"]),
+            cut=False,
+            events=int(facts["events"]),
+            bytes=len(data),
+            sha256=hashlib.sha256(data).hexdigest(),
+            t0=int(facts["t0"]),
+            t1=int(facts["t1"]),
+        )
+    except (KeyError, TypeError, ValueError):
+        raise RecordingError("not a finished segment") from None
 
 
 def _read_back(spool: Path, n: int, box: AESGCM) -> tuple[list[bytes], int]:
