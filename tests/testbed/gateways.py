@@ -207,6 +207,13 @@ class LiveGateway:
         trust = ssl.create_default_context(cafile=str(self.world.authority.path))
         return httpx.get(f"https://127.0.0.1:{self.api_port}{path}", headers=headers, verify=trust, trust_env=False)
 
+    def send(self, method: str, path: str, token: str, body: dict[str, Any]) -> httpx.Response:
+        """The API, with something to say."""
+        headers = {"Authorization": f"Bearer {token}"}
+        trust = ssl.create_default_context(cafile=str(self.world.authority.path))
+        url = f"https://127.0.0.1:{self.api_port}{path}"
+        return httpx.request(method, url, headers=headers, json=body, verify=trust, trust_env=False)
+
     def gatebook(self, *arguments: str) -> Answer:
         """The `gatebook` command with this gateway's configuration."""
         settings = {**clean_environment(), "GATEBOOK_CONFIG": str(self.config)}

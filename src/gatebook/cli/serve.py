@@ -39,6 +39,8 @@ async def _api(parts: Parts) -> None:
         parts.tokens,
         ledger_ok=lambda: parts.ledger.failed is None,
         may_open=parts.desk.may_open,
+        approvals=parts.approvals,
+        grants=parts.grants,
     )
     await serve_api(parts.config, app)
 

@@ -88,7 +88,7 @@ async def _run(config: Config, judge: Judge, database: Engine, ledger: Log, api:
     book = Book(ledger, commitments, rows, all_durable=config.ledger.durability == "all")
     kept = access.Book(lambda entry: ledger.append_now(entry, durable=True), commitments.commit)
     approvals = Approvals(database, clock, kept)
-    grants = Grants(database, clock, kept, approvals, Terms())
+    grants = Grants(database, clock, kept, approvals, _terms(config))
     granted, tapes = Granted(grants, clock), Tapes(config, ledger, f"{config.deployment}/log/1/1")
     await asyncio.to_thread(tapes.mend)
     await granted.look()
@@ -112,6 +112,19 @@ async def _run(config: Config, judge: Judge, database: Engine, ledger: Log, api:
         await gateway.stop()
         for task in looking_after:
             task.cancel()
+
+
+def _terms(config: Config) -> Terms:
+    wanted = config.grants
+    if wanted is None:
+        return Terms()
+    return Terms(
+        approvers=frozenset(wanted.approvers),
+        quorum=wanted.quorum,
+        furthest=wanted.furthest,
+        longest_seconds=wanted.longest_seconds,
+        answer_seconds=wanted.answer_seconds,
+    )
 
 
 async def _serve_api(serving: Awaitable[None]) -> None:

@@ -1,0 +1,161 @@
+"""Held statements on live clients: they wait, a person decides, exactly that runs, once; or it does not run at all."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from psycopg import errors
+from tests.testbed.gateways import LiveGateway
+
+from gatebook.cli.demo.processes import wait_until
+
+pytestmark = pytest.mark.real
+
+
+class Waiting:
+    """A statement that runs on a connection of its own, in a thread: what came of it, and the notices on the way."""
+
+    def __init__(self, gateway: LiveGateway, statement: str, parameters: tuple[Any, ...] | None = None, **more: Any) -> None:
+        self.connection = gateway.connect(autocommit=True, options="", **more)
+        self.notices: list[str] = []
+        self.connection.add_notice_handler(lambda said: self.notices.append(f"{said.message_primary} {said.message_detail}"))
+        self.error: psycopg.Error | None = None
+        self._thread = threading.Thread(target=self._run, args=(statement, parameters), daemon=True)
+        self._thread.start()
+
+    def _run(self, statement: str, parameters: tuple[Any, ...] | None) -> None:
+        try:
+            self.connection.execute(statement, parameters)
+        except psycopg.Error as error:
+            self.error = error
+
+    @property
+    def over(self) -> bool:
+        return not self._thread.is_alive()
+
+    def ended(self) -> psycopg.Error | None:
+        self._thread.join(10)
+        assert self.over, "the statement still waits"
+        return self.error
+
+
+def dana(gateway: LiveGateway) -> str:
+    return gateway.mint(sub="dana", kind="person", groups=["dba"])
+
+
+def pending(gateway: LiveGateway) -> list[dict[str, Any]]:
+    return list(gateway.api("/api/v1/approvals?state=open", dana(gateway)).json()["approvals"])
+
+
+def the_one(gateway: LiveGateway) -> dict[str, Any]:
+    assert wait_until(lambda: len(pending(gateway)) == 1, 5)
+    return pending(gateway)[0]
+
+
+def vote(gateway: LiveGateway, approval: str, verdict: str, token: str, reason: str = "looked at it") -> httpx.Response:
+    body = {"verdict": verdict, "reason": reason}
+    return gateway.send("POST", f"/api/v1/approvals/{approval}/vote", token, body)
+
+
+@pytest.fixture
+def quiet(new_gateway: Any) -> Iterator[LiveGateway]:
+    """A gateway of one's own, with nothing pending."""
+    yield new_gateway()
+
+
+def columns(gateway: LiveGateway, name: str) -> str:
+    query = f"SELECT count(*) FROM information_schema.columns WHERE table_name = 'notes' AND column_name = '{name}'"
+    return gateway.world.plain.sql(query, "shop")
+
+
+def test_a_held_statement_waits_gets_one_notice_and_runs_once_a_person_says_yes(quiet: LiveGateway) -> None:
+    waiting = Waiting(quiet, "ALTER TABLE notes ADD COLUMN held_one text")
+    found = the_one(quiet)
+    assert not waiting.over
+    assert columns(quiet, "held_one") == "0"
+    assert vote(quiet, found["id"], "approve", dana(quiet)).status_code == 200
+    assert waiting.ended() is None
+    assert len(waiting.notices) == 1
+    assert found["id"] in waiting.notices[0]
+    assert columns(quiet, "held_one") == "1"
+    waiting.connection.close()
+
+
+def test_a_denied_statement_does_not_run_and_the_client_hears_by_whom_and_why(quiet: LiveGateway) -> None:
+    waiting = Waiting(quiet, "ALTER TABLE notes ADD COLUMN held_two text")
+    assert vote(quiet, the_one(quiet)["id"], "deny", dana(quiet), "not on a Friday").status_code == 200
+    error = waiting.ended()
+    assert isinstance(error, errors.InsufficientPrivilege)
+    assert "not on a Friday" in (error.diag.message_primary or "")
+    assert columns(quiet, "held_two") == "0"
+    assert waiting.connection.execute("SELECT 1").fetchone() == (1,)
+    waiting.connection.close()
+
+
+def test_the_requester_cannot_approve_its_own_whatever_groups_it_is_in(quiet: LiveGateway) -> None:
+    waiting = Waiting(quiet, "ALTER TABLE notes ADD COLUMN held_three text")
+    found = the_one(quiet)
+    for token in (quiet.mint(groups=["agents", "dba"]), quiet.mint(kind="person", groups=["dba"])):
+        assert vote(quiet, found["id"], "approve", token).status_code == 403
+    outsider = quiet.mint(sub="olaf", kind="person", groups=["sales"])
+    assert vote(quiet, found["id"], "approve", outsider).status_code in (403, 404)
+    assert not waiting.over
+    waiting.connection.cancel()
+    assert isinstance(waiting.ended(), errors.QueryCanceled)
+    assert wait_until(lambda: pending(quiet) == [], 3)
+    assert vote(quiet, found["id"], "approve", dana(quiet)).status_code in (404, 409)
+    assert columns(quiet, "held_three") == "0"
+    waiting.connection.close()
+
+
+def test_a_requester_who_is_gone_voids_the_request(quiet: LiveGateway) -> None:
+    waiting = Waiting(quiet, "ALTER TABLE notes ADD COLUMN held_four text")
+    found = the_one(quiet)
+    waiting.connection.pgconn.finish()
+    assert wait_until(lambda: pending(quiet) == [], 5)
+    assert vote(quiet, found["id"], "approve", dana(quiet)).status_code in (404, 409)
+    assert columns(quiet, "held_four") == "0"
+    waiting.connection.close()
+
+
+def test_an_approval_given_while_nobody_waits_passes_the_same_statement_once(quiet: LiveGateway) -> None:
+    statement = "ALTER TABLE notes ADD COLUMN held_five text"
+    with quiet.connect(autocommit=True) as connection:
+        with pytest.raises(errors.InsufficientPrivilege) as caught:
+            connection.execute(statement)
+        assert '"class":"wait"' in (caught.value.diag.message_detail or "")
+        found = the_one(quiet)
+        assert vote(quiet, found["id"], "approve", dana(quiet)).status_code == 200
+        with pytest.raises(errors.InsufficientPrivilege):
+            connection.execute(statement + " ")
+        connection.execute(statement)
+        assert columns(quiet, "held_five") == "1"
+        with pytest.raises(errors.InsufficientPrivilege):
+            connection.execute(statement)
+
+
+def test_a_yes_to_these_parameters_is_no_yes_to_others(quiet: LiveGateway) -> None:
+    with quiet.connect(autocommit=True) as connection:
+        query = "SELECT set_config('session_replication_role', %s::text, false)"
+        with pytest.raises(errors.InsufficientPrivilege):
+            connection.execute(query, ("origin",))
+        assert vote(quiet, the_one(quiet)["id"], "approve", dana(quiet)).status_code == 200
+        with pytest.raises(errors.InsufficientPrivilege):
+            connection.execute(query, ("replica",))
+
+
+def test_a_text_that_is_at_fault_is_refused_at_once_and_nobody_is_asked(quiet: LiveGateway) -> None:
+    begun = time.monotonic()
+    waiting = Waiting(quiet, "SELEC 1")
+    error = waiting.ended()
+    assert isinstance(error, errors.InsufficientPrivilege)
+    assert time.monotonic() - begun < 5
+    assert '"class":"fix"' in (error.diag.message_detail or "")
+    assert pending(quiet) == []
+    waiting.connection.close()
