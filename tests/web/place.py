@@ -12,9 +12,13 @@ import httpx
 import yaml
 from sqlalchemy import Engine
 from starlette.applications import Starlette
+from tests.access.party import Pages
 from tests.identity.issuer import AUDIENCE, ISSUER, NOW, Clock, Issuer
 
 from gatebook import config as configuration
+from gatebook.access.approvals import Approvals
+from gatebook.access.book import Book
+from gatebook.access.grants import Grants, Terms
 from gatebook.db import engine, migrate
 from gatebook.identity.oidc import Verifier
 from gatebook.identity.prove import Prover
@@ -73,11 +77,18 @@ class Place:
     now: int = NOW
     ledger_ok: bool = True
     may_open: Callable[[Identity, str], bool] = lambda _identity, name: name == "shop"
+    pages: Pages = field(default_factory=Pages)
+    approvals: Approvals = field(init=False)
+    grants: Grants = field(init=False)
     app: Starlette = field(init=False)
 
     def __post_init__(self) -> None:
         verifier = Verifier(self.config.identity.providers, transport=self.issuer.transport, monotonic=self.steady)
         prover = Prover(self.source, verifier, self.tokens)
+        book = Book(self.pages.keep, lambda subject, _value: f"c({subject})")
+        terms = Terms(approvers=frozenset({"group:dba"}), longest_seconds=7_200)
+        self.approvals = Approvals(self.source, lambda: self.now, book)
+        self.grants = Grants(self.source, lambda: self.now, book, self.approvals, terms)
         self.app = make_app(
             self.config,
             self.source,
@@ -86,6 +97,8 @@ class Place:
             ledger_ok=lambda: self.ledger_ok,
             may_open=self._may_open_now,
             door=Door(prover, clock=lambda: self.now, monotonic=self.steady),
+            approvals=self.approvals,
+            grants=self.grants,
         )
 
     def _may_open_now(self, identity: Identity, name: str) -> bool:

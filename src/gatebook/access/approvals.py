@@ -233,9 +233,13 @@ class Approvals:
             return False
         return bool(standing.seats(request.approvers, request.requester.issuer, voter, voter.groups))
 
+    def own(self, found: Asked, viewer: Identity) -> bool:
+        """Whether this viewer is the requester, or stands behind them."""
+        return standing.own(standing.chain(found.request.requester), viewer)
+
     def may_see(self, found: Asked, viewer: Identity) -> bool:
         """Those who may decide see a request, and those who stand behind it."""
-        return self.may_vote(found, viewer) or standing.own(standing.chain(found.request.requester), viewer)
+        return self.may_vote(found, viewer) or self.own(found, viewer)
 
 
 def _check_request(request: Request) -> None:

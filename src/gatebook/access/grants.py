@@ -58,6 +58,10 @@ class Grants:
     def __init__(self, engine: Engine, clock: Callable[[], int], book: Book, approvals: Approvals, terms: Terms) -> None:
         self._engine, self._clock, self._book, self._approvals, self._terms = engine, clock, book, approvals, terms
 
+    def now(self) -> int:
+        """The time in µs, as this deployment's clock has it."""
+        return self._clock()
+
     def request(self, identity: Identity, wish: Wish, *, id: str, now: int, policy_digest: str = "") -> Request:
         """Let a wish wait for its approvers; ``id`` is a new UUIDv7."""
         terms = self._terms

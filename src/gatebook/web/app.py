@@ -6,13 +6,17 @@ GET  /api/v1/about     version, identity providers, where tokens are exchanged
 POST /api/v1/token     a provider's token for a gateway token (exchange.py)
 GET  /api/v1/whoami    who the bearer token proves
 GET  /api/v1/targets   the targets this identity may open, and where
+GET  /api/v1/events    what changed, as server-sent events (events.py)
+
+and those of approvals.py and grants.py
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import urlsplit
 
 from sqlalchemy import Engine, text
@@ -23,18 +27,33 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ExceptionHandler
 
 from gatebook import __version__
+from gatebook.access.approvals import Approvals
+from gatebook.access.grants import Grants
 from gatebook.config import Config
+from gatebook.errors import AccessError, LedgerError
 from gatebook.identity.prove import Prover
 from gatebook.identity.tokens import GatewayTokens
 from gatebook.model import Identity
 from gatebook.web.access import Door
+from gatebook.web.answers import on_access_error, on_ledger_error
+from gatebook.web.approvals import approval_routes
+from gatebook.web.events import Events
 from gatebook.web.exchange import exchange
+from gatebook.web.grants import grant_routes
 from gatebook.web.guard import Guard, on_fault
 from gatebook.web.problems import Problem, on_http_exception, on_problem
 
 MayOpen = Callable[[Identity, str], bool]
+HANDLERS: Mapping[Any, ExceptionHandler] = {
+    Problem: on_problem,
+    HTTPException: on_http_exception,
+    AccessError: on_access_error,
+    LedgerError: on_ledger_error,
+    Exception: on_fault,
+}
 
 
 def make_app(
@@ -46,9 +65,19 @@ def make_app(
     ledger_ok: Callable[[], bool],
     may_open: MayOpen,
     door: Door | None = None,
+    approvals: Approvals | None = None,
+    grants: Grants | None = None,
 ) -> Starlette:
-    """The API's app. ``may_open`` says whether an identity may open the target of that name; ``door`` is for other clocks."""
-    api = _Api(config, engine, door or Door(prover), tokens, ledger_ok, may_open)
+    """The API's app. ``may_open`` says whether an identity may open the target of that name; ``door`` is for other clocks.
+
+    Without ``approvals`` and ``grants`` it has no routes to them.
+    """
+    door = door or Door(prover)
+    api = _Api(config, engine, door, tokens, ledger_ok, may_open)
+    more = [Route("/api/v1/events", Events(engine, door.bearer, door.now).stream)]
+    if approvals is not None:
+        more += approval_routes(approvals, door.bearer)
+        more += grant_routes(grants, approvals, door.bearer) if grants is not None else []
     return Starlette(
         routes=[
             Route("/healthz", api.healthz),
@@ -57,9 +86,10 @@ def make_app(
             Route("/api/v1/token", api.token, methods=["POST"]),
             Route("/api/v1/whoami", api.whoami),
             Route("/api/v1/targets", api.targets),
+            *more,
         ],
         middleware=[Middleware(Guard)],
-        exception_handlers={Problem: on_problem, HTTPException: on_http_exception, Exception: on_fault},
+        exception_handlers=HANDLERS,
     )
 
 
