@@ -60,7 +60,7 @@ def test_a_person_picks_a_name_and_the_client_gets_an_id_token_for_it(browser: F
     assert (said["iss"], said["aud"], said["sub"], said["nonce"]) == (ISSUER, ["gatebook-web"], "dana", "n")
     assert (said["kind"], said["groups"]) == ("person", ["dba"])
     access = jwt.decode(answer["access_token"], keys, algorithms=["ES256"]).claims
-    assert (access["sub"], access["aud"], access["gty"]) == ("dana", "gatebook", "authorization_code")
+    assert (access["sub"], access["aud"], access["flow"]) == ("dana", "gatebook", "authorization_code")
 
 
 def test_a_code_is_used_once(browser: FlaskClient) -> None:
@@ -131,7 +131,7 @@ def test_a_program_waits_until_a_person_signed_in_elsewhere(browser: FlaskClient
     answer = browser.post("/token", data=ask).get_json()
     keys = KeySet.import_key_set(browser.get("/jwks").get_json())
     said = jwt.decode(answer["access_token"], keys, algorithms=["ES256"]).claims
-    assert (said["sub"], said["gty"]) == ("dana", "device_code")
+    assert (said["sub"], said["flow"]) == ("dana", "device_code")
     assert browser.post("/token", data=ask).get_json()["error"] == "invalid_request"
 
 

@@ -14,7 +14,9 @@ import uvloop
 from gatebook.cli.common import load_config
 from gatebook.config import Config
 from gatebook.gateway.running import Parts, run
+from gatebook.web.access import now_microseconds
 from gatebook.web.app import make_app
+from gatebook.web.pages.site import page_routes
 from gatebook.web.server import serve_api
 
 
@@ -41,6 +43,7 @@ async def _api(parts: Parts) -> None:
         may_open=parts.desk.may_open,
         approvals=parts.approvals,
         grants=parts.grants,
+        pages=page_routes(parts.config, parts.engine, parts.approvals, now_microseconds),
     )
     await serve_api(parts.config, app)
 

@@ -14,7 +14,7 @@ and those of approvals.py and grants.py
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
@@ -67,10 +67,11 @@ def make_app(
     door: Door | None = None,
     approvals: Approvals | None = None,
     grants: Grants | None = None,
+    pages: Sequence[Route] = (),
 ) -> Starlette:
     """The API's app. ``may_open`` says whether an identity may open the target of that name; ``door`` is for other clocks.
 
-    Without ``approvals`` and ``grants`` it has no routes to them.
+    Without ``approvals`` and ``grants`` it has no routes to them; ``pages`` are the web app's (pages/site.py).
     """
     door = door or Door(prover)
     api = _Api(config, engine, door, tokens, ledger_ok, may_open)
@@ -87,6 +88,7 @@ def make_app(
             Route("/api/v1/whoami", api.whoami),
             Route("/api/v1/targets", api.targets),
             *more,
+            *pages,
         ],
         middleware=[Middleware(Guard)],
         exception_handlers=HANDLERS,

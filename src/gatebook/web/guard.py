@@ -87,7 +87,7 @@ def _with_headers(scope: Scope, send: Send) -> Send:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             for name, value in HEADERS.items():
-                headers[name] = value
+                headers.setdefault(name, value)
             if scope["scheme"] == "https":
                 headers["Strict-Transport-Security"] = TRANSPORT
         await send(message)

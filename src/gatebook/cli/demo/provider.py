@@ -123,10 +123,10 @@ class Tokens(JWTBearerTokenGenerator):  # type: ignore[misc]  # Authlib ships no
         return self._keys
 
     def get_extra_claims(self, client: Client, grant_type: str, user: Person | None, scope: str) -> dict[str, str | list[str]]:
-        """The claims that person or client was registered with; ``gty`` says how a person's token came about."""
+        """The claims that person or client was registered with; ``flow`` says how a person's token came about."""
         if user is None:
             return dict(client.registration.claims)
-        return {**user.claims, "gty": "device_code" if grant_type == DEVICE else grant_type}
+        return {**user.claims, "flow": "device_code" if grant_type == DEVICE else grant_type}
 
     def get_audiences(self, client: Client, user: object, scope: str) -> str:
         """The audience asked for, if the client may have it, else its first."""

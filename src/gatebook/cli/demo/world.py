@@ -21,6 +21,7 @@ from gatebook.cli.demo.clients import Answer, Psql, run
 from gatebook.cli.demo.parts import EmbeddedPostgres, wheel_programs
 from gatebook.cli.demo.processes import PartError, Roster, Running, answers, free_port, wait_until, write_private
 from gatebook.cli.demo.provider import Registration, register
+from gatebook.cli.demo.signin import Person
 
 MARK = ".gatebook-demo"  # only a folder with this file in it is ever emptied
 READY_SECONDS = 30.0
@@ -36,6 +37,12 @@ AGENT_CLAIMS: Mapping[str, str | list[str]] = {
     "model_version": "2026-09",
 }
 FOREIGN_AUDIENCE = "payroll"
+WEB, PROGRAM = "gatebook-web", "gatebook-cli"
+PEOPLE = (
+    Person(APPROVER, "Dana, dba", {"kind": "person", "groups": ["dba"]}),
+    Person("erin", "Erin, dba", {"kind": "person", "groups": ["dba"]}),
+    Person("frank", "Frank, support", {"kind": "person", "groups": ["support"]}),
+)
 
 
 def prepare_folder(folder: Path) -> None:
@@ -79,7 +86,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.roster = Roster(self.folder / "run.json")
-        self.secrets = {name: secrets.token_urlsafe(24) for name in (AGENT, FOREIGN, APPROVER, "shop_owner", ROLE)}
+        self.secrets = {name: secrets.token_urlsafe(24) for name in (AGENT, FOREIGN, APPROVER, WEB, "shop_owner", ROLE)}
 
     @property
     def issuer(self) -> str:
@@ -123,14 +130,16 @@ class World:
         self.database.sql(shop, variables=passwords)
 
     def start_provider(self) -> None:
-        """The identity provider with an agent, a person, and an agent of somebody else's service."""
+        """The identity provider with an agent, an agent of somebody else's service, people, and how they sign in."""
         state = self.folder / "provider"
         clients = [
             Registration(AGENT, self.secrets[AGENT], AGENT_CLAIMS),
             Registration(FOREIGN, self.secrets[FOREIGN], AGENT_CLAIMS, (FOREIGN_AUDIENCE,)),
-            Registration(APPROVER, self.secrets[APPROVER], {"kind": "person", "groups": ["dba"]}),
+            Registration(APPROVER, self.secrets[APPROVER], PEOPLE[0].claims),
+            Registration(WEB, self.secrets[WEB], {}, redirect_uris=(f"{self.url}/sign-in/return",)),
+            Registration(PROGRAM, "", {}),
         ]
-        register(state, clients)
+        register(state, clients, PEOPLE)
         argv = [sys.executable, "-m", "gatebook.cli.demo.provider", "--port", str(self.provider_port), "--state", str(state)]
         running = self._start("provider", argv)
         self._wait("provider", running, lambda: answers(self.provider_port))
@@ -140,10 +149,11 @@ class World:
         authority = Authority(self.folder / "tls")
         authority.certificate("gateway")
         self._write_policies()
-        secret = self.folder / "secrets" / ROLE
-        secret.parent.mkdir(mode=0o700)
-        write_private(secret, self.secrets[ROLE])
-        self.config.write_text(yaml.safe_dump(self._configuration(secret), sort_keys=False))
+        folder = self.folder / "secrets"
+        folder.mkdir(mode=0o700)
+        for name in (ROLE, WEB):
+            write_private(folder / name, self.secrets[name])
+        self.config.write_text(yaml.safe_dump(self._configuration(folder), sort_keys=False))
         self.gateway = self._start("gateway", [*gatebook_command(), "serve", "--config", str(self.config)])
         self._wait("gateway", self.gateway, self._gateway_answers)
 
@@ -169,7 +179,7 @@ class World:
             if source.name.endswith(".cedar"):
                 (folder / source.name).write_text(source.read_text())
 
-    def _configuration(self, secret: Path) -> dict[str, object]:
+    def _configuration(self, secrets_folder: Path) -> dict[str, object]:
         tls = {"cert": "tls/gateway.crt", "key": "tls/gateway.key"}
         return {
             "deployment": "demo",
@@ -188,10 +198,13 @@ class World:
                         "audience": "gatebook",
                         "groups_claim": "groups",
                         "kind": {"claim": "kind"},
-                        "attributes": ["agent", "model", "model_version"],
+                        "attributes": ["agent", "model", "model_version", "flow"],
+                        "client_id": WEB,
+                        "client_secret": f"file:{secrets_folder / WEB}",
                     }
                 ],
             },
+            "pages": {"operators": ["dba"]},
             "targets": [
                 {
                     "name": "shop",
@@ -199,7 +212,7 @@ class World:
                     "address": f"127.0.0.1:{self.database.port}",
                     "database": DATABASE,
                     "tls": {"mode": "disable"},
-                    "roles": {ROLE: {"password": f"file:{secret}"}},
+                    "roles": {ROLE: {"password": f"file:{secrets_folder / ROLE}"}},
                     "default_role": ROLE,
                     "labels": {"env": "production"},
                     "masks": ["pii"],
