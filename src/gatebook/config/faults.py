@@ -56,9 +56,12 @@ def _shown(value: Any) -> str:
 
 
 def _may_be_secret(path: Path, value: Any) -> bool:
-    """Roles hold references to passwords; an ``@`` is where a URL has its password before it; other keys may be misspelt."""
+    """Roles hold references to passwords; an ``@`` is where a URL has its password before it; other keys may be misspelt.
+
+    Who puts an identity where its public key belongs must not find it in a log.
+    """
     inside = {str(part).lower() for part in path}
-    return "roles" in inside or "password" in inside or (isinstance(value, str) and "@" in value)
+    return bool(inside & {"roles", "password", "recipients"}) or (isinstance(value, str) and "@" in value)
 
 
 def _expected(error: ErrorDetails, path: Path) -> str:
