@@ -24,12 +24,14 @@ from gatebook.cli.demo.parts import PostgresServer, wheel_programs
 from gatebook.cli.demo.processes import answers, free_port, wait_until
 from gatebook.cli.demo.world import clean_environment, gatebook_command
 from gatebook.ledger.verifier import Report, render, verify
+from gatebook.recording.reading import new_identity
 
 READY_SECONDS = 30.0
 VAULT = 'forbid (principal, action == Action::"session.open", resource == Target::"vault");\n'
 
 
 HEARS_AT_ONCE = "-c gatebook.hold=answer"  # of what is held: tests do not wait for people unless they are about waiting
+AUDITOR, RECIPIENT = new_identity()  # who reads the recordings of all gateways
 
 
 @dataclass(slots=True)
@@ -137,6 +139,7 @@ class LiveGateway:
             "policy": {"folder": "policies"},
             "masking": {"sets": {"pii": {"columns": columns, "style": "partial"}}, "detectors": "all"},
             "ledger": {"folder": "ledger", "durability": "writes"},
+            "recording": {"folder": "recordings", "recipients": [RECIPIENT]},
             **({"limits": dict(self.limits)} if self.limits else {}),
         }
 
@@ -218,6 +221,12 @@ class LiveGateway:
         """The `gatebook` command with this gateway's configuration."""
         settings = {**clean_environment(), "GATEBOOK_CONFIG": str(self.config)}
         return run([*gatebook_command(), *arguments], settings)
+
+    def replay(self, name: str, session: str, *options: str) -> Answer:
+        """`gatebook sessions replay` or `tail` by the auditor."""
+        identity = self.home / "auditor.txt"
+        identity.write_text(AUDITOR)
+        return self.gatebook("sessions", name, session, "--identity", str(identity), *options)
 
     def sessions(self, *options: str) -> list[dict[str, Any]]:
         answer = self.gatebook("sessions", "ls", "--json", *options)
