@@ -66,19 +66,23 @@ def call(
     verify: ssl.SSLContext,
     *,
     form: Mapping[str, str] | None = None,
+    body: Mapping[str, Any] | None = None,
     bearer: str | None = None,
     basic: tuple[str, str] | None = None,
 ) -> tuple[int, dict[str, Any]]:
-    """Status and JSON object of the answer; raises RefusedError when there is none."""
+    """Status and JSON object of the answer to a ``form``, a JSON ``body`` or neither; raises RefusedError when none comes."""
     headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
     if bearer is not None:
         headers["Authorization"] = f"Bearer {bearer}"
+    content = None
+    if body is not None:
+        headers["Content-Type"], content = "application/json", json.dumps(body).encode("ascii")
     local = urlsplit(url).hostname in LOOPBACK
     auth = httpx.BasicAuth(*basic) if basic else None
     try:
         with (
             httpx.Client(verify=verify, timeout=SECONDS, trust_env=not local) as client,
-            client.stream(method, url, data=form, headers=headers, auth=auth) as answer,
+            client.stream(method, url, data=form, content=content, headers=headers, auth=auth) as answer,
         ):
             return answer.status_code, _object(answer, url)
     except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -76,10 +76,11 @@ def print_table(
     for heading in drops:
         if sum(widths[each] + GAP for each in kept) - GAP > columns:
             kept.remove(heading)
+    room = max(least, columns - sum(widths[each] + GAP for each in kept if each != wraps))
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     for heading in kept:
-        gives_way = heading == wraps
-        table.add_column(heading, no_wrap=True, overflow="ellipsis", ratio=1 if gives_way else None, min_width=widths[heading])
+        most = room if heading == wraps else None
+        table.add_column(heading, no_wrap=True, overflow="ellipsis", min_width=widths[heading], max_width=most)
     for row in shown:
         table.add_row(*(Text(row[each]) for each in kept))
     Console(width=columns, highlight=False).print(table)

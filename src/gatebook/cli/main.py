@@ -41,6 +41,8 @@ COMMANDS = {
     "config": Entry("Run", "gatebook.cli.config", "app", "Check gatebook.yaml."),
     "token": Entry("Identity", "gatebook.cli.token", "token", "Get a short-lived gateway token: the password of clients."),
     "connect": Entry("Identity", "gatebook.cli.connect", "connect", "Run psql on a target with your identity in place."),
+    "approvals": Entry("Access", "gatebook.cli.approvals", "app", "List, read, approve and deny what waits for a person."),
+    "grants": Entry("Access", "gatebook.cli.grants", "app", "Ask for access for a time, list it, end it."),
     "sessions": Entry("Sessions", "gatebook.cli.sessions", "app", "List, read and end sessions."),
     "policy": Entry("Policy", "gatebook.cli.policy", "app", "Check, test and explain the rules."),
     "ledger": Entry("Ledger", "gatebook.cli.ledger", "app", "Verify the book."),
