@@ -70,7 +70,7 @@ def knock(packet: bytes) -> Knock:
 
 def _checked(settings: dict[str, str]) -> dict[str, str]:
     encoding = next((value for key, value in settings.items() if key.lower() == "client_encoding"), "UTF8")
-    if encoding.lower() not in _ENCODINGS:
+    if encoding.lower().strip("'") not in _ENCODINGS:  # asyncpg sends it in quotes
         raise WireError(f"client_encoding {encoding!r} is not carried; set PGCLIENTENCODING=UTF8")
     return {key: value for key, value in settings.items() if key.lower() != "client_encoding"}
 
