@@ -46,6 +46,8 @@ COMMANDS = {
     "sessions": Entry("Sessions", "gatebook.cli.sessions", "app", "List, read and end sessions."),
     "policy": Entry("Policy", "gatebook.cli.policy", "app", "Check, test and explain the rules."),
     "ledger": Entry("Ledger", "gatebook.cli.ledger", "app", "Verify the book."),
+    "evidence": Entry("Ledger", "gatebook.cli.evidence", "app", "Make the auditor's package, and check one."),
+    "controls": Entry("Ledger", "gatebook.cli.controls", "controls", "List criteria, controls and their tests."),
 }
 
 
