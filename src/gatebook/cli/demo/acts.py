@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from gatebook.cli.demo.book import Auditor, altered_book, verified_book
@@ -24,7 +23,6 @@ NOTES = "SELECT id, body FROM notes ORDER BY id;"
 UPDATE = "UPDATE orders SET status = 'shipped' WHERE id = 4;"
 COUNT = "SELECT count(*) FROM customers;"
 DELETE = "DELETE FROM customers;"
-ALTER = "ALTER TABLE customers DROP COLUMN ssn;"
 RULE = "no-delete-without-where"
 
 
@@ -99,10 +97,10 @@ def play_postgres(story: Story) -> None:
         _read_notes(story, psql)
         _update(story, psql)
         _be_refused(story, psql)
-        _be_held(story, psql)
 
 
-def _ask(story: Story, psql: Psql, statement: str) -> str:
+def ask(story: Story, psql: Psql, statement: str) -> str:
+    """Show a statement as it is typed, and what psql says to it."""
     story.stage.command(statement, "shop=>")
     answer = psql.ask(statement)
     story.stage.output(answer)
@@ -111,11 +109,11 @@ def _ask(story: Story, psql: Psql, statement: str) -> str:
 
 def _read_customers(story: Story, psql: Psql) -> None:
     names = story.world.database.sql("SELECT name FROM customers", "shop").split("\n")
-    answer = _ask(story, psql, CUSTOMERS)
+    answer = ask(story, psql, CUSTOMERS)
     story.stage.check(f"all {len(names)} customers are there", all(name in answer for name in names), answer)
     _check_covered(story, "cards, SSNs and e-mail addresses are covered", answer)
     story.stage.say("Another name, a function or the whole row does not uncover them: masks follow the column, not its title.")
-    answer = _ask(story, psql, RENAMED)
+    answer = ask(story, psql, RENAMED)
     story.stage.check("one row came", "(1 row)" in answer, answer)
     _check_covered(story, "and still nothing shows", answer)
 
@@ -129,7 +127,7 @@ def _read_notes(story: Story, psql: Psql) -> None:
     story.stage.say(
         "Free text has no column to name. Detectors look for what has a form: cards by their checksum, addresses, keys."
     )
-    answer = _ask(story, psql, NOTES)
+    answer = ask(story, psql, NOTES)
     found = ("accounts@hollis-lamps.example", "4111 1111 1111 1111", "AKIAIOSFODNN7EXAMPLE")
     shows = [value for value in found if value in answer]
     story.stage.check("the address, the card and the key in the notes are covered", not shows, answer)
@@ -139,7 +137,7 @@ def _read_notes(story: Story, psql: Psql) -> None:
 
 def _update(story: Story, psql: Psql) -> None:
     story.stage.say("It has work to do, and may: a change of rows that says which ones.")
-    answer = _ask(story, psql, UPDATE)
+    answer = ask(story, psql, UPDATE)
     story.stage.check("one order is changed", answer == "UPDATE 1", answer)
     status = story.world.database.sql("SELECT status FROM orders WHERE id = 4", "shop")
     story.stage.check("the database says so too, asked directly", status == "shipped", status)
@@ -149,28 +147,19 @@ def _be_refused(story: Story, psql: Psql) -> None:
     stage, world = story.stage, story.world
     stage.act("It tries to delete every customer")
     before, process = story.count_of_customers(), psql.pid
-    answer = _ask(story, psql, DELETE)
+    answer = ask(story, psql, DELETE)
     stage.check("the statement is blocked: SQLSTATE 42501", "42501" in answer and "DELETE 8" not in answer, answer)
     stage.check(f"psql names the rule, {RULE}", RULE in answer, answer)
     stage.check("and the reason", "without a WHERE would empty the table" in answer, answer)
     stage.check("and, for programs, the same as JSON in DETAIL", _detail(answer).get("rule") == RULE, answer)
     stage.say("The session goes on: the same psql, the next statement.")
-    answer = _ask(story, psql, COUNT)
+    answer = ask(story, psql, COUNT)
     stage.check(f"{before} customers, as before", before in answer and "(1 row)" in answer, answer)
     stage.check("in the same psql process", psql.alive and psql.pid == process, f"process {process} has ended")
     after = story.count_of_customers()
     stage.check("asked directly, the database has as many", after == before, after)
     seen = "DELETE FROM customers" in world.database.server_log()
     stage.check("and its own log of statements never saw the DELETE", not seen, "the database's log holds the statement")
-
-
-def _be_held(story: Story, psql: Psql) -> None:
-    story.stage.say("Changing the shape of a table is not for an agent to decide alone.")
-    answer = _ask(story, psql, ALTER)
-    story.stage.check("blocked until group dba approves it", "42501" in answer and "group dba" in answer, answer)
-    column = "SELECT count(*) FROM information_schema.columns WHERE table_name = 'customers' AND column_name = 'ssn'"
-    there = story.world.database.sql(column, "shop")
-    story.stage.check("the column is still there", there == "1", there)
 
 
 def _detail(answer: str) -> dict[str, Any]:
@@ -209,8 +198,3 @@ def play_book(story: Story) -> None:
     verified_book(story.stage, story.world, story.auditor)
     story.stage.act("One byte of the book is changed")
     altered_book(story.stage, story.world, story.auditor)
-
-
-MAIN: tuple[Act, ...] = (play_token, play_postgres, play_foreign_token)
-MORE: Mapping[str, Act] = MappingProxyType({})
-CLOSING: tuple[Act, ...] = (play_book,)

@@ -64,6 +64,7 @@ class Psql:
         )
         os.close(side)
         self._asked = 0
+        self._rest = b""
 
     def __enter__(self) -> Psql:
         return self
@@ -83,17 +84,32 @@ class Psql:
 
     def ask(self, text: str) -> str:
         """Type a line and wait for all that psql says to it. A psql that has ended says what it said last."""
+        self.start(text)
+        return self.finish()
+
+    def start(self, text: str) -> None:
+        """Type a line, and do not wait."""
         self._asked += 1
-        end = f"--answered-{self.pid}-{self._asked}--"
         stdin = self._process.stdin
         assert stdin is not None  # noqa: S101  # a pipe was asked for
         with suppress(BrokenPipeError):  # it has ended; what it said last is still to be read
-            stdin.write(f"{text}\n\\echo {end}\n".encode())
+            stdin.write(f"{text}\n\\echo {self._end}\n".encode())
             stdin.flush()
-        return self._until(end.encode()).strip("\n")
+
+    def until(self, word: str) -> str:
+        """What psql says up to and with the line that holds this word, while it goes on."""
+        return self._until(word.encode()) + word + self._until(b"\n")
+
+    def finish(self) -> str:
+        """All the rest that psql says to what was started."""
+        return self._until(self._end.encode()).strip("\n")
+
+    @property
+    def _end(self) -> str:
+        return f"--answered-{self.pid}-{self._asked}--"
 
     def _until(self, end: bytes) -> str:
-        got = b""
+        got, self._rest = self._rest, b""
         deadline = time.monotonic() + ANSWER_SECONDS
         while end not in got:
             ready, _, _ = select.select([self._screen], [], [], max(0.0, deadline - time.monotonic()))
@@ -108,7 +124,8 @@ class Psql:
             if not chunk:
                 break
             got += chunk
-        return got.partition(end)[0].decode(errors="replace")
+        said, _, self._rest = got.partition(end)
+        return said.decode(errors="replace")
 
     def close(self) -> int:
         """End the session as ``\\q`` does; the exit status."""

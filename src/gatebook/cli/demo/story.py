@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from gatebook.cli.demo import acts, world
+from gatebook.cli.demo import acts, programme, world
 from gatebook.cli.demo.book import Auditor
 from gatebook.cli.demo.clients import shown
 from gatebook.cli.demo.processes import PartError
@@ -33,9 +33,9 @@ def end(console: Console, folder: Path) -> int:
 
 def play(console: Console, folder: Path, more: Sequence[str], *, keep: bool) -> int:
     """Play the story in ``folder``; the exit status: 0 only when every step did what it says."""
-    unknown = [name for name in more if name not in acts.MORE]
+    unknown = [name for name in more if name not in programme.MORE]
     if unknown:
-        known = f"there are: {', '.join(acts.MORE)}" if acts.MORE else "there are none besides the story itself"
+        known = f"there are: {', '.join(programme.MORE)}" if programme.MORE else "there are none besides the story itself"
         return _fault(console, f"--acts: no act is called {', '.join(unknown)}; {known}", 2)
     try:
         with _signals_raise():
@@ -57,7 +57,7 @@ def _play(stage: Stage, folder: Path, more: Sequence[str], keep: bool) -> int:
     try:
         _start_parts(stage, place)
         story = acts.Story(stage, place, Auditor.arrive(place))
-        for act in (*acts.MAIN, *(acts.MORE[name] for name in more), *acts.CLOSING):
+        for act in (*programme.MAIN, *(programme.MORE[name] for name in more), *programme.CLOSING):
             act(story)
         _close(story)
         if keep:

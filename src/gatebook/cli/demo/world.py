@@ -22,13 +22,15 @@ from gatebook.cli.demo.parts import EmbeddedPostgres, wheel_programs
 from gatebook.cli.demo.processes import PartError, Roster, Running, answers, free_port, wait_until, write_private
 from gatebook.cli.demo.provider import Registration, register
 from gatebook.cli.demo.signin import Person
+from gatebook.recording.reading import new_identity
 
 MARK = ".gatebook-demo"  # only a folder with this file in it is ever emptied
 READY_SECONDS = 30.0
 LOG_TAIL = 30
 DATABASE = "shop"
 ROLE = "shop_app"
-AGENT, FOREIGN, APPROVER = "shop-agent", "payroll-agent", "dana"
+AGENT, FOREIGN, APPROVER, JOB = "shop-agent", "payroll-agent", "dana", "nightly-report"
+JOB_CLAIMS: Mapping[str, str | list[str]] = {"kind": "ci", "groups": ["jobs"]}
 AGENT_CLAIMS: Mapping[str, str | list[str]] = {
     "kind": "agent",
     "groups": ["agents"],
@@ -86,7 +88,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.roster = Roster(self.folder / "run.json")
-        self.secrets = {name: secrets.token_urlsafe(24) for name in (AGENT, FOREIGN, APPROVER, WEB, "shop_owner", ROLE)}
+        self.secrets = {name: secrets.token_urlsafe(24) for name in (AGENT, FOREIGN, APPROVER, JOB, WEB, "shop_owner", ROLE)}
 
     @property
     def issuer(self) -> str:
@@ -107,6 +109,16 @@ class World:
     def ledger(self) -> Path:
         """The folder of the book."""
         return self.folder / "ledger"
+
+    @property
+    def auditor_identity(self) -> Path:
+        """The auditor's half of the key that recordings are encrypted to."""
+        return self.folder / "auditor" / "identity.txt"
+
+    @property
+    def evidence(self) -> Path:
+        """The evidence package."""
+        return self.folder / "evidence.zip"
 
     @property
     def ca(self) -> Path:
@@ -136,6 +148,7 @@ class World:
             Registration(AGENT, self.secrets[AGENT], AGENT_CLAIMS),
             Registration(FOREIGN, self.secrets[FOREIGN], AGENT_CLAIMS, (FOREIGN_AUDIENCE,)),
             Registration(APPROVER, self.secrets[APPROVER], PEOPLE[0].claims),
+            Registration(JOB, self.secrets[JOB], JOB_CLAIMS),
             Registration(WEB, self.secrets[WEB], {}, redirect_uris=(f"{self.url}/sign-in/return",)),
             Registration(PROGRAM, "", {}),
         ]
@@ -224,7 +237,16 @@ class World:
                 "detectors": "all",
             },
             "ledger": {"folder": "ledger", "durability": "writes"},
+            "grants": {"approvers": ["group:dba"]},
+            "recording": {"folder": "recordings", "recipients": [self._make_auditor()]},
         }
+
+    def _make_auditor(self) -> str:
+        """The auditor's key for recordings: the gateway gets the public half alone."""
+        identity, recipient = new_identity()
+        self.auditor_identity.parent.mkdir(mode=0o700, exist_ok=True)
+        write_private(self.auditor_identity, identity + "\n")
+        return recipient
 
     # Talking ------------------------------------------------------------------------------------------------------------
 
