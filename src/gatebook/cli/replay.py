@@ -79,7 +79,8 @@ def replay(config: Config, session: str, *, live: bool, identity: Path, as_json:
     if recording.faults:
         raise RecordingError("\n".join(f"this recording is not whole: {fault}" for fault in recording.faults))
     where = "so far, as the ledger has it" if live else "whole, as the ledger has it"
-    print(f"The recording is {where}: {len(recording.known)} segments.", file=sys.stderr)
+    count = len(recording.known)
+    print(f"The recording is {where}: {count} segment{'' if count == 1 else 's'}.", file=sys.stderr)
 
 
 def tail(config: Config, session: str, *, is_live: Callable[[], bool], identity: Path, as_json: bool, from_start: bool) -> None:
