@@ -22,6 +22,8 @@ from gatebook.access.approvals import State
 from gatebook.cli import approvals, grants
 from gatebook.cli.grants import seconds
 
+pytestmark = pytest.mark.real
+
 AGENT = identity(subject="agent-7", issuer=ISSUER, expires_at=NOW + 600 * SECOND)
 ONE = request().id
 

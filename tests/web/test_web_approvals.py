@@ -228,7 +228,7 @@ async def test_a_grant_is_asked_for_given_used_and_taken_back(place: Place) -> N
         {"reach": "root"},
         {"reach": "unknown"},
         {"seconds": 7_201},
-        {"seconds": 59},
+        {"seconds": 4},
         {"seconds": True},
         {"seconds": 1e9},
         {"reason": "  "},

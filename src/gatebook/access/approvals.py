@@ -119,7 +119,8 @@ class Approvals:
                 return False
             found = _known(connection, approval)
             now = max(now, store.latest(connection))
-            if not store.move(connection, approval, before=ALIVE, after=State.VOID, at=now, why=shortened(why)):
+            alive = (State.OPEN,) if found.request.kind == GRANT else ALIVE
+            if not store.move(connection, approval, before=alive, after=State.VOID, at=now, why=shortened(why)):
                 return False
             self._book.ended(found.request, State.VOID, why)
             return True

@@ -95,7 +95,7 @@ def find_approved(connection: Connection, digest: str, requester: Identity, now:
     found = connection.execute(
         text(
             "SELECT id FROM approvals WHERE issuer = :issuer AND subject = :subject AND state = 'approved' AND digest = :digest"
-            " AND expires_at > :now ORDER BY expires_at, id LIMIT 1"
+            " AND kind <> 'grant' AND expires_at > :now ORDER BY expires_at, id LIMIT 1"
         ),
         {"issuer": requester.issuer, "subject": requester.subject, "digest": digest, "now": now},
     )
@@ -110,9 +110,12 @@ def states_of(connection: Connection, approvals: Collection[str]) -> dict[str, S
 
 
 def overdue(connection: Connection, now: int) -> list[str]:
-    """Requests whose time is over and that still look alive."""
+    """Requests whose time is over and that still look alive; an approved grant lives by its own row."""
     found = connection.execute(
-        text("SELECT id FROM approvals WHERE state IN ('open', 'approved') AND expires_at <= :now ORDER BY expires_at"),
+        text(
+            "SELECT id FROM approvals WHERE (state = 'open' OR (state = 'approved' AND kind <> 'grant')) AND expires_at <= :now"
+            " ORDER BY expires_at"
+        ),
         {"now": now},
     )
     return [row.id for row in found]
