@@ -10,7 +10,7 @@ import pytest
 from tests.access.party import AGENT, DANA, ERIK, OLGA, SECOND, Party, known_as, party, request
 from tests.make import MINUTE, NOW, identity
 
-from gatebook.access.approvals import PENDING_MAX, State
+from gatebook.access.approvals import KEPT_MICROSECONDS, PENDING_MAX, State
 from gatebook.db import writing
 from gatebook.errors import AccessError, LedgerError
 from gatebook.identity.store import record_seen
@@ -311,6 +311,36 @@ def test_a_request_comes_back_as_it_was_made(place: Party) -> None:
     assert not place.approvals.may_vote(found, OLGA)
     assert not place.approvals.may_see(found, replace(OLGA, subject="sven"))
     assert place.approvals.may_vote(found, DANA)
+
+
+def test_rows_of_what_ended_long_ago_are_dropped_and_what_is_alive_stays(place: Party) -> None:
+    place.ask()
+    place.approvals.vote(ONE, DANA, False, "no", NOW)
+    place.ask(2, expires_at=NOW + 10 * KEPT_MICROSECONDS)
+    place.ask(3, opened_at=NOW + KEPT_MICROSECONDS, expires_at=NOW + KEPT_MICROSECONDS + 1)
+    assert len(place.approvals.list()) == 3
+    place.ask(4, opened_at=NOW + KEPT_MICROSECONDS + 2, expires_at=NOW + KEPT_MICROSECONDS + 3)
+    assert [one.request.id[-1] for one in place.approvals.list()] == ["4", "3", "2"]
+
+
+def test_a_text_that_is_not_unicode_is_written_out(place: Party) -> None:
+    place.ask(text="SELECT '\udcff'")
+    assert place.approvals.find(ONE).request.text == "SELECT '\\udcff'"
+
+
+@pytest.mark.parametrize("column", ["requester", "resources", "approvers", "reach", "state"])
+def test_a_row_that_cannot_be_read_is_a_no(place: Party, column: str) -> None:
+    place.ask()
+    with writing(place.source) as connection:
+        connection.exec_driver_sql(f"UPDATE approvals SET {column} = '[1'")
+    for act in (
+        lambda: place.approvals.vote(ONE, DANA, True, "", NOW),
+        lambda: place.approvals.use(ONE, DIGEST, NOW),
+        lambda: place.approvals.find(ONE),
+    ):
+        with pytest.raises(AccessError) as caught:
+            act()
+        assert caught.value.fault == "away"
 
 
 def test_the_newest_requests_come_first_by_state_and_kind(place: Party) -> None:

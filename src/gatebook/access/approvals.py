@@ -35,16 +35,17 @@ __all__ = ["PENDING_MAX", "Approvals", "Asked", "Request", "State", "database", 
 
 PENDING_MAX = 20  # per identity: approvers must be able to read what they are asked
 LISTED = 200
+KEPT_MICROSECONDS = 90 * 86_400 * 1_000_000  # rows of what ended; the ledger keeps it for good
 ALIVE = (State.OPEN, State.APPROVED)
 NOT_KNOWN = "there is no such approval"
 
 
 @contextmanager
 def database() -> Iterator[None]:
-    """A database that does not answer is a no."""
+    """A database that does not answer is a no, and so is one whose rows cannot be read."""
     try:
         yield
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, ValueError, KeyError, TypeError) as error:
         what = "approvals and grants cannot be read or kept, so the answer is no: tell whoever runs the gateway"
         raise AccessError(what, "away") from error
 
@@ -84,7 +85,9 @@ class Approvals:
             name = self._book.name(one.issuer, one.subject)
             with writing(self._engine) as connection:
                 store.lock_requests(connection, one.issuer, one.subject)
-                request = _not_before(request, store.latest(connection))
+                request = _writable(_not_before(request, store.latest(connection)))
+                store.forget_votes(connection, request.opened_at - KEPT_MICROSECONDS)
+                store.forget_approvals(connection, request.opened_at - KEPT_MICROSECONDS)
                 if store.count_open(connection, one.issuer, one.subject, request.opened_at) >= PENDING_MAX:
                     raise AccessError(f"{PENDING_MAX} requests of yours wait already: wait until some are decided", "limit")
                 self._book.requested(request, name)
@@ -254,6 +257,11 @@ def _not_before(request: Request, latest: int) -> Request:
     """The request at a time that does not go back; it lasts as long as it was to last."""
     late = max(0, latest - request.opened_at)
     return replace(request, opened_at=request.opened_at + late, expires_at=request.expires_at + late)
+
+
+def _writable(request: Request) -> Request:
+    """The request with a text that a database takes: what is not Unicode is written out."""
+    return replace(request, text=request.text.encode(errors="backslashreplace").decode())
 
 
 def _known(connection: Connection, approval: str) -> Asked:

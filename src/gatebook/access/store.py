@@ -21,6 +21,10 @@ _GRANT = """SELECT id, approval, issuer, subject, kind, targets, reach, not_befo
 FROM grants"""
 
 
+_OLD = """SELECT id FROM approvals WHERE state IN ('denied', 'expired', 'void', 'used') AND changed_at < :before
+  AND NOT EXISTS (SELECT id FROM grants WHERE grants.approval = approvals.id)"""
+
+
 def latest(connection: Connection) -> int:
     """When anything of this last changed: no later act may count as earlier."""
     query = (
@@ -153,6 +157,16 @@ def spend(connection: Connection, approval: str, digest: str, now: int) -> bool:
         {"id": approval, "digest": digest, "now": now},
     )
     return done.rowcount == 1
+
+
+def forget_votes(connection: Connection, before: int) -> int:
+    """Drop the votes on what ``forget_approvals`` will drop; how many."""
+    return connection.execute(text(f"DELETE FROM approval_votes WHERE approval IN ({_OLD})"), {"before": before}).rowcount  # noqa: S608 (constants)
+
+
+def forget_approvals(connection: Connection, before: int) -> int:
+    """Drop requests that ended before ``before`` and gave no grant; how many."""
+    return connection.execute(text(f"DELETE FROM approvals WHERE id IN ({_OLD})"), {"before": before}).rowcount  # noqa: S608 (constants)
 
 
 # Votes -------------------------------------------------------------------------------------------------------------------
