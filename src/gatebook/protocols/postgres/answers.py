@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import assert_never
+from typing import Any, assert_never
 
 from gatebook.errors import WireError
 from gatebook.masking.detectors import cover_text
 from gatebook.masking.rules import MaskSet
+from gatebook.model import Permit
 from gatebook.protocols.postgres import rows, wire
 from gatebook.protocols.postgres.catalog import Catalog
 from gatebook.protocols.postgres.copying import SERVER_KINDS, CopyCover
@@ -37,7 +38,7 @@ from gatebook.protocols.postgres.expected import (
     prepared_by,
     statement_at,
 )
-from gatebook.protocols.postgres.lineage import answer_columns, copied, covers, touches_masked
+from gatebook.protocols.postgres.lineage import WHOLE, answer_columns, copied, covers, nowhere, touches_masked, unsettling
 from gatebook.protocols.postgres.opening import check_pinned
 from gatebook.protocols.postgres.reading import Reading, Relation, Statement
 from gatebook.protocols.relay import Answered, Covering, Effect, ToClient
@@ -64,8 +65,9 @@ class Answers:
         self._queue: deque[Expected] = deque()
         self._out: list[Effect] = []
         self._said: list[bytes] = []
-        self._settings_changed = False
-        self._unsynced = False
+        self._settings_changed = False  # in this session; what a transaction's end may put back
+        self._touched = False  # something that reads masked columns was sent in this transaction
+        self.unsynced = False
 
     # What the relay does ---------------------------------------------------------------------------------------------
 
@@ -77,7 +79,7 @@ class Answers:
     @property
     def askable(self) -> bool:
         """Whether a question of the gateway's own can go out now without touching the client's transaction."""
-        return not self._queue and not self._unsynced and self.status != b"E"
+        return not self._queue and not self.unsynced and self.status != b"E"
 
     @property
     def copying(self) -> Running | None:
@@ -90,7 +92,24 @@ class Answers:
         if len(self._queue) >= EXPECTED_MESSAGES:
             raise WireError(f"{len(self._queue)} requests are unanswered; read the answers before sending more")
         self._queue.append(expected)
-        self._unsynced = not isinstance(expected, Synced | Simple | Looking)
+        self.unsynced = not isinstance(expected, Synced | Simple | Looking)
+
+    def sent(self, reading: Reading, touches: bool) -> None:
+        """Note what a text that is about to be sent may change for whatever comes after it, before its answer is here.
+
+        Until the server has answered, names that a setting or the end of a transaction may give another meaning are not known,
+        and a portal whose name SQL may take over (CLOSE, DECLARE, DISCARD) is not executed any more.
+        """
+        self._touched = self._touched or touches
+        if unsettling(reading, self._settings_changed):
+            self.catalog.forget_names()
+        if any(word in reading.text.upper() for word in ("CLOSE", "DECLARE", "DISCARD")):
+            for portal in self.portals.values():
+                portal.taken = True
+
+    def settled(self, reading: Reading) -> Reading:
+        """The reading with names counted as unknown where an earlier statement of the same text may change what they mean."""
+        return nowhere(reading) if len(reading.statements) > 1 and unsettling(reading, self._settings_changed) else reading
 
     def stale(self) -> None:
         """Time has passed: the catalog must be asked again, and permits not used yet must be asked for again."""
@@ -144,8 +163,8 @@ class Answers:
 
     def _report(self, body: bytes) -> bytes:
         head = self._queue[0] if self._queue else None
-        touches = head.running.touches if isinstance(head, Simple | Executed) else any(p.touches for p in self.portals.values())
-        return rows.cover_report(body, generic=touches, detectors=self._detectors)
+        touches = isinstance(head, Simple | Executed) and head.running.touches
+        return rows.cover_report(body, generic=touches or self._touched, detectors=self._detectors)
 
     def _parameter(self, body: bytes) -> None:
         name, value = wire.parameter_status(body)
@@ -177,7 +196,7 @@ class Answers:
                 self._expect_kind(kind, b"1", body)
             case Bound():
                 self._expect_kind(kind, b"2", body)
-                head.portal.bound = True
+                head.made.bound = True
             case Closed():
                 self._expect_kind(kind, b"3", body)
             case Synced():
@@ -196,6 +215,8 @@ class Answers:
 
     def _ready(self, body: bytes) -> None:
         self.status = body
+        if body == b"I" and not self._queue:
+            self._touched = False
         if body == b"I":  # the transaction is over; portals of a Bind still on its way belong to the next
             self.portals = {name: portal for name, portal in self.portals.items() if not portal.bound}
 
@@ -211,14 +232,14 @@ class Answers:
         elif kind == b"E":
             running.status = f"ERROR {wire.report_fields(body).get('C', '')}"
             running.copying.failed()
-            self._say(kind, rows.cover_report(body, generic=running.touches, detectors=self._detectors))
+            self._say(kind, self._report(body))
         else:
             self._result(running, kind, body)
 
     def _executed(self, executed: Executed, kind: bytes, body: bytes) -> None:
         running = executed.running
-        if kind == b"D" and running.cover is None and executed.portal.columns is not None:
-            running.cover = self._plan(executed.portal.columns, running)
+        if kind == b"D" and running.cover is None:
+            running.cover = self._portal_plan(executed.portal, running)
         self._result(running, kind, body)
         if kind != b"D" and kind not in SERVER_KINDS:
             self._queue.popleft()
@@ -280,10 +301,10 @@ class Answers:
 
     def _names(self, statement: Statement | None, tag: str) -> None:
         setting = statement is None or any(deed.facts.get("setting") for deed in statement.deeds)
-        ended = tag in ("COMMIT", "ROLLBACK")
-        if setting or not tag.startswith(_KEEPS_NAMES) or (ended and self._settings_changed):
+        self._settings_changed = self._settings_changed or setting
+        ended = tag in ("COMMIT", "ROLLBACK") and self._settings_changed
+        if setting or ended or not tag.startswith(_KEEPS_NAMES):
             self.catalog.forget_names()
-            self._settings_changed = not ended
 
     def _deallocate(self, name: str) -> None:
         if name == "*":
@@ -307,7 +328,11 @@ class Answers:
 
     def _described(self, described: Described, kind: bytes, body: bytes) -> None:
         if kind == b"T" and described.portal is not None:
-            described.portal.columns = rows.parse_row_description(body)
+            portal = described.portal
+            portal.columns = rows.parse_row_description(body)
+            if described.own:  # by what names mean now, whatever they mean when it is executed
+                portal.covers = self._covers(portal.columns, portal.prepared.reading.statements, 0, portal.permit)
+                portal.masks = portal.permit.masks
         elif kind == b"n" and described.portal is not None:
             described.portal.columns = ()
         elif kind not in (b"T", b"n", b"t"):
@@ -324,14 +349,10 @@ class Answers:
         if isinstance(head, Failing) and fields.get("C") == "34000":
             self._said.append(head.refusal)
         else:
-            self._say(b"E", self._report_of(head, body))
+            self._say(b"E", self._report(body))
         if isinstance(head, Executed):
             head.running.status = f"ERROR {fields.get('C', '')}"
         self._drop()
-
-    def _report_of(self, head: Expected, body: bytes) -> bytes:
-        touches = head.running.touches if isinstance(head, Executed) else any(p.touches for p in self.portals.values())
-        return rows.cover_report(body, generic=touches, detectors=self._detectors)
 
     def _drop(self) -> None:
         """Do as the server does: forget everything up to the next Sync, in reverse, so that names get their old meaning."""
@@ -343,11 +364,22 @@ class Answers:
                 expected.running.status = expected.running.status or "SKIPPED"
                 self._answered(expected.running)
         for expected in reversed(dropped):
-            if isinstance(expected, Parsed):
-                _restore(self.prepared, expected.name, expected.previous)
-            elif isinstance(expected, Bound):
-                _restore(self.portals, expected.name, expected.previous)
+            if isinstance(expected, Parsed | Bound):
+                self._restore(expected)
         self.skipping = not self._queue
+
+    def _restore(self, dropped: Parsed | Bound) -> None:
+        """Give a name its old meaning, unless a later message on its way has given it another: then that one's old meaning."""
+        later: Any = next((one for one in self._queue if _is_next(dropped, one)), None)
+        if later is not None:
+            later.previous = dropped.previous
+            return
+        names: dict[str, Any] = self.prepared if isinstance(dropped, Parsed) else self.portals
+        if names.get(dropped.name) is dropped.made:
+            if dropped.previous is None:
+                names.pop(dropped.name, None)
+            else:
+                names[dropped.name] = dropped.previous
 
     # Covering -------------------------------------------------------------------------------------------------------
 
@@ -366,18 +398,29 @@ class Answers:
         return touches_masked(reading, self.catalog, self.sets(self.covering.sets if self.covering else ()))
 
     def readable(self, statement: Statement) -> Statement:
-        """FETCH and its like name no relation: they read what the cursors declared so far read."""
+        """FETCH and its like name no relation: the numbers worth knowing are those of what the cursors declared so far read."""
         if statement.outputs is None and not statement.relations and not statement.executes:
             return Statement(statement.deeds, None, frozenset(self.cursors))
         return statement
 
     def _plan(self, columns: tuple[rows.Column, ...], running: Running) -> rows.RowCover:
+        return self._cover(columns, self._covers(columns, running.reading.statements, running.at, running.permit))
+
+    def _portal_plan(self, portal: Portal, running: Running) -> rows.RowCover | None:
+        if portal.columns is None or portal.covers is None:
+            return None
+        same = portal.masks == running.permit.masks
+        return self._cover(portal.columns, portal.covers if same else [WHOLE] * len(portal.columns))
+
+    def _covers(
+        self, columns: tuple[rows.Column, ...], statements: tuple[Statement, ...], at: int, permit: Permit
+    ) -> list[rows.Cover]:
+        statement = statements[at] if at < len(statements) else None
+        return covers(columns, statement, self.catalog, self.sets(permit.masks))
+
+    def _cover(self, columns: tuple[rows.Column, ...], plan: list[rows.Cover]) -> rows.RowCover:
         if self.covering is None:
             raise WireError("the target sent rows before the session was open")
-        statement = statement_at(running)
-        if statement is not None:
-            statement = self.readable(statement)
-        plan = covers(columns, statement, self.catalog, self.sets(running.permit.masks))
         return rows.RowCover(columns, plan, self.covering.detectors, self.covering.key)
 
     def _keep_masked(self, running: Running) -> None:
@@ -392,8 +435,6 @@ class Answers:
         self._out.append(Answered(running.action, running.status, running.rows, running.size, dict(running.masked)))
 
 
-def _restore(names: dict[str, Portal] | dict[str, Prepared], name: str, previous: Portal | Prepared | None) -> None:
-    if previous is None:
-        names.pop(name, None)
-    else:
-        names[name] = previous  # type: ignore[assignment]
+def _is_next(dropped: Parsed | Bound, one: Expected) -> bool:
+    """Whether this message took the name over from the dropped one."""
+    return isinstance(one, Parsed | Bound) and one.previous is dropped.made

@@ -83,7 +83,7 @@ class Catalog:
 
     def missing(self, relations: Iterable[Relation]) -> list[Relation]:
         """Those that must be asked for, in a stable order."""
-        return sorted((r for r in relations if r not in self.by_name), key=str)
+        return sorted((r for r in relations if r.name and r not in self.by_name), key=str)
 
     def learn(self, asked: Sequence[Relation], rows: Iterable[Sequence[bytes | None]]) -> None:
         """Take in the rows of one question. Raises WireError when they are not such rows."""

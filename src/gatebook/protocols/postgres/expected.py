@@ -23,7 +23,8 @@ class Prepared:
 class Portal:
     """A bound statement. ``fresh`` until some seconds have passed: then its next Execute is asked for anew.
 
-    ``bound`` once the server said so; ``columns`` once it described its rows, which it does before any Execute is answered.
+    ``bound`` once the server said so; ``columns`` once it described its rows, which it does before any Execute is answered, and
+    ``covers`` by what names meant then, under ``masks``. ``taken`` once SQL may have given its name to a cursor.
     """
 
     action: Action
@@ -33,6 +34,9 @@ class Portal:
     fresh: bool = True
     bound: bool = False
     columns: tuple[rows.Column, ...] | None = None
+    covers: list[rows.Cover] | None = None
+    masks: frozenset[str] = frozenset()
+    taken: bool = False
 
 
 @dataclass(slots=True)
@@ -75,6 +79,7 @@ class Parsed:
     """A Parse, and what its name stood for before."""
 
     name: str
+    made: Prepared
     previous: Prepared | None
 
 
@@ -83,7 +88,7 @@ class Bound:
     """A Bind, and what its name stood for before."""
 
     name: str
-    portal: Portal
+    made: Portal
     previous: Portal | None
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from gatebook.masking.rules import MaskSet
 from gatebook.model import Deed, Reach, Resource
 from gatebook.protocols.postgres.catalog import Catalog, Known
-from gatebook.protocols.postgres.reading import Output, Reading, Statement
+from gatebook.protocols.postgres.reading import Output, Reading, Relation, Statement
 from gatebook.protocols.postgres.rows import UNTYPED, Column, Cover
 
 OPEN = Cover(style=None, whole=False)
@@ -99,6 +99,31 @@ def _unreadable(statement: Statement) -> bool:
 
 def _masked(known: Collection[Known], sets: Collection[MaskSet]) -> frozenset[str]:
     return frozenset(name for one in known for name in one.masked(sets))
+
+
+NOWHERE = Relation(None, "")  # resolves to nothing: a statement that names it is one whose names are not known
+
+
+def unsettling(reading: Reading, settings_changed: bool) -> bool:
+    """Whether this text may give names another meaning: by a setting, or by an end of a transaction that puts one back."""
+    deeds = reading.deeds
+    if any(deed.facts.get("setting") for deed in deeds):
+        return True
+    return settings_changed and any(deed.verb == "sql.session" for deed in deeds)
+
+
+def nowhere(reading: Reading) -> Reading:
+    """The same text with every name in it unknown."""
+    statements = (replace(one, relations=one.relations | {NOWHERE}) if one.relations else one for one in reading.statements)
+    return replace(reading, statements=tuple(statements))
+
+
+def unsure_of_names(reading: Reading) -> Reading:
+    """A text that runs a statement by its name: by the time it runs, the name may stand for another."""
+    if not any(one.executes for one in reading.statements):
+        return reading
+    unsure = (replace(one, outputs=None, relations=one.relations | {NOWHERE}) for one in reading.statements)
+    return replace(reading, statements=tuple(unsure))
 
 
 def answer_columns(reading: Reading, catalog: Catalog) -> frozenset[str]:

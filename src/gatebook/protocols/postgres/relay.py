@@ -106,6 +106,7 @@ class PostgresRelay:
         self._again: tuple[bytes, bytes] | None = None
         self._seq = 0
         self._held = False
+        self._unsynced = False
         self._later: tuple[Permit, str] | None = None
         self._withdrawn: Action | None = None
 
@@ -221,6 +222,7 @@ class PostgresRelay:
     def _handle(self, kind: bytes, body: bytes) -> None:
         if self._answers.skipping and kind not in (b"S", b"X"):
             return
+        self._unsynced = kind != b"S" and (self._unsynced or kind != b"Q")
         copying = self._answers.copying
         if copying is not None and kind != b"X":
             self._copy_data(copying, kind, body)
@@ -271,8 +273,10 @@ class PostgresRelay:
     def _query(self, body: bytes) -> None:
         if not self._answers.idle:
             self._again = (b"Q", body)
+            if self._answers.unsynced:  # the server keeps what it owes until it is told
+                self._out.append(Own("flush", wire.message(b"H")))
             return
-        reading = self._read(wire.query_text(body))
+        reading = self._answers.settled(self._read(wire.query_text(body)))
         if self._look_up(reading, b"Q", body):
             return
         action, line = self._action(reading, "run", reading.text)
@@ -280,7 +284,7 @@ class PostgresRelay:
 
     def _parse(self, body: bytes) -> None:
         parse = wire.parse(body)
-        reading = self._read(parse.text)
+        reading = lineage.unsure_of_names(self._read(parse.text))
         if self._look_up(reading, b"P", body):
             return
         action, line = self._action(reading, "prepare", reading.text)
@@ -292,7 +296,7 @@ class PostgresRelay:
         if prepared is None:
             prepared = Prepared(unknown(f'EXECUTE "{bind.statement}"', f"no prepared statement {bind.statement!r} is known"))
         if any(statement.executes for statement in prepared.reading.statements):  # what that name stands for now
-            prepared = Prepared(self._read(prepared.reading.text))
+            prepared = Prepared(lineage.unsure_of_names(self._read(prepared.reading.text)))
         if self._look_up(prepared.reading, b"B", body):
             return
         action, line = self._action(prepared.reading, "run", prepared.reading.text, bind.values)
@@ -301,8 +305,9 @@ class PostgresRelay:
     def _execute(self, body: bytes) -> None:
         name = wire.execute_portal(body)
         portal = self._answers.portals.get(name)
-        if portal is None:
-            self._uncarried(f'EXECUTE PORTAL "{name}"', f"portal {name!r} is not one that this session bound; use FETCH", False)
+        if portal is None or portal.taken:
+            why = "is not one that this session bound" if portal is None else "may be a cursor of that name by now"
+            self._uncarried(f'EXECUTE PORTAL "{name}"', f"portal {name!r} {why}; bind it again, or use FETCH", False)
         elif portal.fresh:
             portal.fresh = False
             self._run(portal, body)
@@ -311,6 +316,7 @@ class PostgresRelay:
             self._ask(AskedExecute(action, portal, body), self._answers.columns(portal.prepared.reading), line)
 
     def _run(self, portal: Portal, body: bytes) -> None:
+        self._answers.sent(portal.prepared.reading, portal.touches)
         running = Running(portal.action, portal.permit, portal.prepared.reading, portal.touches)
         self._answers.expect(Executed(running, portal))
         self._out.append(ToServer(portal.permit, wire.message(b"E", body)))
@@ -418,13 +424,16 @@ class PostgresRelay:
     def _send(self, asked: Asked, permit: Permit) -> None:
         match asked:
             case AskedQuery(action, reading, body):
-                self._answers.expect(Simple(Running(action, permit, reading, self._answers.touches(reading))))
+                touches = self._answers.touches(reading)
+                self._answers.sent(reading, touches)
+                self._answers.expect(Simple(Running(action, permit, reading, touches)))
                 self._out.append(ToServer(permit, wire.message(b"Q", body)))
             case AskedParse(_, reading, name, body):
                 self._name_statement(name, reading)
                 self._out.append(ToServer(permit, wire.message(b"P", body)))
             case AskedBind(action, prepared, name, body):
                 portal = Portal(action, permit, prepared, self._answers.touches(prepared.reading))
+                self._answers.sent(prepared.reading, portal.touches)
                 self._name_portal(name, portal)
                 self._out.append(ToServer(permit, wire.message(b"B", body)))
                 self._own("describe", wire.describe("P", name), Described(portal, own=True))
@@ -440,8 +449,9 @@ class PostgresRelay:
         names = self._answers.prepared
         if len(names) >= NAMED_THINGS and name not in names:
             raise WireError(f"{len(names)} prepared statements are open; close some")
-        self._answers.expect(Parsed(name, names.get(name)))
-        names[name] = Prepared(reading)
+        made = Prepared(reading)
+        self._answers.expect(Parsed(name, made, names.get(name)))
+        names[name] = made
 
     def _name_portal(self, name: str, portal: Portal) -> None:
         names = self._answers.portals
@@ -449,9 +459,6 @@ class PostgresRelay:
             raise WireError(f"{len(names)} portals are open; close some")
         self._answers.expect(Bound(name, portal, names.get(name)))
         names[name] = portal
-
-    def _touches(self, reading: Reading) -> bool:
-        return self._answers.touches(reading)
 
     def _refused(self, action: Action | None, verdict: Verdict, refusal_class: RefusalClass, decision: str) -> None:
         if action is not None and action is self._withdrawn:

@@ -1,0 +1,148 @@
+"""Names that stand for something else by the time they are used: prepared statements, portals, cursors, search_path."""
+
+from tests.protocols.postgres.stage import (
+    Stage,
+    bind,
+    complete,
+    description,
+    error,
+    kinds,
+    parse,
+    ready,
+    row,
+    sent,
+    shown,
+    shown_error,
+)
+
+from gatebook.protocols.postgres import wire
+from gatebook.protocols.relay import ToServer
+
+EXECUTE = wire.execute("")
+PARSED, BOUND, NO_ROWS = wire.message(b"1"), wire.message(b"2"), wire.message(b"n")
+EXPRESSION = description(("?column?", 0, 0))
+
+
+def run(stage: Stage, text: str, tag: str, status: bytes = b"I") -> None:
+    stage.client(wire.query(text))
+    stage.allow()
+    stage.server(complete(tag) + ready(status))
+
+
+def test_execute_in_a_batch_that_prepares_the_name_anew_is_covered_whole():
+    stage = Stage().open()
+    run(stage, "PREPARE p AS SELECT 'a' || 'b'", "PREPARE")
+    for text in ("DEALLOCATE p", "PREPARE p AS SELECT ssn || '' FROM customers", "EXECUTE p"):
+        stage.client(parse("", text) + bind("", "") + EXECUTE)
+        stage.allow()
+        stage.allow()
+    stage.client(wire.SYNC)
+    nothing = PARSED + BOUND + NO_ROWS
+    effects = stage.server(
+        nothing + complete("DEALLOCATE") + nothing + complete("PREPARE") + PARSED + BOUND + EXPRESSION + row(b"odd-secret")
+    )
+    assert kinds(shown(effects)) == "12C12C12D"
+    assert b"odd-secret" not in shown(effects)
+
+
+def test_a_portal_whose_name_a_cursor_may_have_taken_is_not_executed():
+    stage = Stage().open()
+    run(stage, "BEGIN", "BEGIN", b"T")
+    stage.client(parse("", "SELECT 'a' || 'b' FROM orders") + bind("c", "") + wire.SYNC)
+    stage.allow()
+    stage.allow()
+    stage.server(PARSED + BOUND + EXPRESSION + ready(b"T"))
+    stage.client(wire.query("CLOSE c; DECLARE c CURSOR FOR SELECT ssn || '' FROM customers"))
+    stage.allow()
+    stage.server(complete("CLOSE CURSOR") + complete("DECLARE CURSOR") + ready(b"T"))
+    stage.effects.clear()
+    stage.client(wire.execute("c"))
+    stage.allow()
+    assert not any(isinstance(effect, ToServer) for effect in stage.effects)
+
+
+def test_what_fetch_brings_is_covered_whole_where_no_table_is_named():
+    stage = Stage().open()
+    run(stage, "BEGIN", "BEGIN", b"T")
+    run(stage, "DECLARE d CURSOR FOR SELECT 1 FROM orders", "DECLARE CURSOR", b"T")
+    stage.client(wire.query("FETCH c"))
+    stage.allow()
+    effects = stage.server(EXPRESSION + row(b"odd-secret") + complete("FETCH 1") + ready(b"T"))
+    assert b"odd-secret" not in shown(effects)
+
+
+def test_errors_later_in_a_transaction_that_read_masked_columns_quote_nothing():
+    stage = Stage().open()
+    run(stage, "BEGIN", "BEGIN", b"T")
+    run(stage, "DECLARE c CURSOR WITH HOLD FOR SELECT ssn::int FROM customers", "DECLARE CURSOR", b"T")
+    stage.client(wire.query("COMMIT"))
+    stage.allow()
+    effects = stage.server(error("22P02", 'invalid input syntax for type integer: "odd-secret"') + ready())
+    assert b"odd-secret" not in shown(effects)
+    stage.client(wire.query("SELECT 1/0"))
+    stage.allow()
+    effects = stage.server(error("22012", "division by zero") + ready())
+    assert shown_error(effects)["M"] == "division by zero"
+
+
+def test_a_dropped_parse_does_not_give_a_later_one_its_old_meaning():
+    stage = Stage().open()
+    stage.client(parse("", "SELECT 'a' || 'b'") + wire.SYNC)
+    stage.allow()
+    stage.server(PARSED + ready())
+    stage.client(parse("", "SELECT nope") + wire.SYNC + parse("", "SELECT ssn || '' FROM customers") + wire.SYNC)
+    stage.allow()
+    stage.allow()
+    stage.server(error("42703", "no such column") + ready() + PARSED + ready())
+    stage.client(bind("", ""))
+    assert stage.asked.action.text == "SELECT ssn || '' FROM customers"
+
+
+def test_a_name_is_not_known_between_a_setting_and_its_answer():
+    stage = Stage().open()
+    stage.client(wire.query("SELECT id FROM orders"))
+    stage.allow()
+    stage.server(description(("id", 200, 1)) + complete("SELECT 0") + ready())
+    stage.client(parse("", "SET search_path = archive") + bind("", "") + EXECUTE)
+    stage.allow()
+    stage.allow()
+    stage.client(parse("", "SELECT total || '' FROM orders") + bind("", "") + EXECUTE)
+    stage.allow()
+    stage.allow()
+    stage.client(wire.SYNC)
+    first = PARSED + BOUND + NO_ROWS + complete("SET")
+    effects = stage.server(first + PARSED + BOUND + EXPRESSION + row(b"odd-secret") + complete("SELECT 1") + ready())
+    assert b"odd-secret" not in shown(effects)
+
+
+def test_a_text_that_sets_and_then_names_is_covered_whole_and_moves_nothing():
+    stage = Stage().open()
+    stage.client(wire.query("SET search_path = archive; INSERT INTO orders SELECT id FROM customers"))
+    assert any(deed.facts["moves_masked"] for deed in stage.asked.action.deeds)
+
+
+def test_a_rollback_to_a_savepoint_makes_names_unknown_as_long_as_a_setting_may_come_back():
+    stage = Stage().open()
+    run(stage, "BEGIN", "BEGIN", b"T")
+    run(stage, "SET LOCAL search_path = archive", "SET", b"T")
+    run(stage, "SAVEPOINT a", "SAVEPOINT", b"T")
+    run(stage, "ROLLBACK TO a", "ROLLBACK", b"T")
+    stage.client(wire.query("SELECT id FROM orders"))
+    stage.allow()
+    stage.server(description(("id", 200, 1)) + complete("SELECT 0") + ready(b"T"))
+    run(stage, "COMMIT", "COMMIT")
+    assert not stage.relay._answers.catalog.by_name
+
+
+def test_a_portal_is_covered_by_what_names_meant_when_it_was_bound():
+    stage = Stage().open()
+    run(stage, "BEGIN", "BEGIN", b"T")
+    stage.client(parse("", "SELECT ssn || '' FROM customers") + bind("p", "") + EXECUTE.replace(b"\0", b"p\0", 0))
+    stage.allow()
+    stage.allow()
+    stage.client(wire.SYNC)
+    stage.server(PARSED + BOUND + EXPRESSION)
+    assert sent(stage.effects)
+    portal = stage.relay._answers.portals["p"]
+    assert portal.covers is not None
+    assert portal.covers[0].whole
