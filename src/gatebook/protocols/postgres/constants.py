@@ -86,3 +86,30 @@ def _compared(body: Node) -> object:
     if one is None or other is None or type(one) is not type(other) or operator not in ("=", "<>"):
         return UNKNOWN
     return (one == other) is (operator == "=")
+
+
+def setting_of_a_row(body: Node) -> str | None:
+    """The setting in SELECT set_config(name, 'a', false) FROM pg_settings WHERE name = 'b', word for word, as pg_dump sends it.
+
+    Nothing else is taken for it: in any other place the call may come before the condition, or mean another name.
+    """
+    tables, items, where = body.get("fromClause", []), body.get("targetList", []), body.get("whereClause", {})
+    if len(tables) != 1 or len(items) != 1 or body.keys() - {"fromClause", "targetList", "whereClause", "limitOption", "op"}:
+        return None
+    table, call = tables[0].get("RangeVar", {}), items[0]["ResTarget"].get("val", {}).get("FuncCall", {})
+    arguments, condition = call.get("args", [{}]), where.get("A_Expr", {})
+    plain = (
+        table.get("relname") == "pg_settings" and table.get("schemaname", "pg_catalog") == "pg_catalog" and "alias" not in table
+    )
+    if not plain or not _is_name(arguments[0]) or not all("A_Const" in argument for argument in arguments[1:]):
+        return None
+    if condition.get("kind") != "AEXPR_OP" or len(condition.get("name", [])) != 1:
+        return None
+    operator, column, value = sides(condition)
+    wanted = value_of(value) if operator == "=" and _is_name(column) and isinstance(value, dict) else None
+    return wanted if isinstance(wanted, str) else None
+
+
+def _is_name(node: Any) -> bool:
+    fields = node.get("ColumnRef", {}).get("fields", []) if isinstance(node, dict) else []
+    return [field.get("String", {}).get("sval") for field in fields] == ["name"]

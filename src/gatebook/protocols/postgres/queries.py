@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gatebook.protocols.postgres import catalog_relations, conditions, functions
+from gatebook.protocols.postgres import catalog_relations, conditions, constants, functions
 from gatebook.protocols.postgres.outputs import (
     ANY,
     PENDING,
@@ -106,7 +106,9 @@ class Queries(Walk):
             rows = self._values(body["valuesLists"], inner)
         else:
             self._from(body.get("fromClause", ()), inner)
+            self.setting_meant = constants.setting_of_a_row(body)
             rows = self._items(body.get("targetList", ()), inner)
+            self.setting_meant = None
         for part in _CLAUSES:
             if part in body:
                 self.flow(body[part], inner)
@@ -317,12 +319,12 @@ class Queries(Walk):
         self.flow(clause.get("whereClause", []), inner)
 
     def _assign(self, items: Any, body: Node, scope: Scope, *, alone: bool) -> None:
-        """SET: what flows into a column moves, save a column's own value where no other relation is in sight."""
+        """SET: what flows into a column moves, save the column's own value, untouched: reshaped it may look like nothing masked."""
         for item in items:
             target = item["ResTarget"]
             self.columns.add(target["name"])
             flow = self.flow([target["val"], target.get("indirection", [])], scope)
-            if not (alone and flow.certain and flow.columns <= {target["name"]}):
+            if not (alone and _is_itself(target, body)):
                 self.move(flow)
 
     def _update(self, body: Node, scope: Scope | None) -> Rows:
@@ -424,6 +426,15 @@ _CLAUSES = (
     "limitCount",
 )
 _CHANGES = frozenset({"CMD_UPDATE", "CMD_DELETE"})
+
+
+def _is_itself(target: Node, body: Node) -> bool:
+    """Whether SET gives a column its own value, or that of the row which ON CONFLICT met."""
+    if "ColumnRef" not in target["val"] or "indirection" in target:
+        return False
+    *qualifier, name = field_names(target["val"]["ColumnRef"]["fields"])
+    own = alias_of(body["relation"])[0] or body["relation"]["relname"]
+    return name == target["name"] and (qualifier in ([own], ["excluded"]) or (not qualifier and name not in (own, "excluded")))
 
 
 def _is_bounded(source: Node) -> bool:

@@ -54,6 +54,7 @@ class Walk:
         self.moves: set[str] = set()
         self.why = ""
         self.setting = ""
+        self.setting_meant: str | None = None  # by a set_config whose name is a column's
         self.copies_to = ""
         self.spent = 0
 
@@ -190,7 +191,7 @@ class Walk:
 
     def _set_config(self, body: Node) -> None:
         arguments = body.get("args", [])
-        name = literal(arguments[0]) if len(arguments) == 3 and "func_variadic" not in body else None
+        name = literal(arguments[0]) or self.setting_meant if len(arguments) == 3 and "func_variadic" not in body else None
         if name is None or any("NamedArgExpr" in argument for argument in arguments):
             self.unknown("calls set_config for a setting that the text does not name")
             return
