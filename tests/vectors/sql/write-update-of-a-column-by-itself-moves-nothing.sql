@@ -1,4 +1,4 @@
 expect: sql.update write
 moves: -
 
-UPDATE accounts SET balance = balance + 5 WHERE id = 1
+UPDATE accounts a SET balance = balance, owner = a.owner WHERE id = 1
