@@ -192,6 +192,19 @@ def test_a_period_after_the_machine_was_shared_is_covered(tmp_path):
     assert result_of(later, "CC6.1", "identity")["result"] == "operated"
 
 
+def test_a_list_is_complete_even_where_an_id_comes_twice(tmp_path):
+    again = [opening("s"), act("s", 1), answer("s", 1), closing("s")]
+    files = controls_after(tmp_path, *again, *again, request("p", "s"), request("p", "s"), grant("g"), grant("g"))
+    for name in ("access", "approvals", "grants"):
+        assert len(table(files, f"populations/{name}")) == 2, name
+    assert [row["what"] for row in table(files, "exceptions")].count("an id used twice") == 3
+
+
+def test_what_belongs_to_nothing_is_an_exception(tmp_path):
+    files = controls_after(tmp_path, opening("s"), answer("s", 5), vote("p", PERSON), entry("grant.use", grant="g"))
+    assert [row["what"] for row in table(files, "exceptions")].count("belongs to nothing") == 3
+
+
 def test_entries_of_the_strangest_fields_make_a_package_all_the_same(tmp_path):
     strange = [
         entry("approval.request", approval="", digest="", approvers=[{"a": [1]}], expires=2**53 - 1, actor="x", session=[1]),

@@ -206,6 +206,12 @@ def test_files_that_do_not_belong_are_found_listed_or_not(files, tmp_path):
         assert any(fault.file.startswith(name.rpartition("/")[0]) for fault in listed.faults)
 
 
+def test_a_name_that_is_both_file_and_folder_is_found(files, tmp_path):
+    name = f"{LOG}/checkpoint/more"
+    report = damaged(written(tmp_path / "e.zip", signed({**files, name: b"x"})))
+    assert (name, "a name that is both a file and a folder") in {(fault.file, fault.what) for fault in report.faults}
+
+
 def test_each_file_that_is_taken_away_is_missed(files, tmp_path):
     for name in files:
         left = {other: data for other, data in files.items() if other != name}

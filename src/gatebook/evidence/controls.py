@@ -68,7 +68,7 @@ def _acts(facts: Facts, period: Period) -> list[Act]:
 
 
 def _identified(facts: Facts, period: Period) -> Outcome:
-    opened = [session.opened for session in facts.sessions.values() if session.opened.time in period]
+    opened = [session.opened for session in facts.sessions if session.opened.time in period]
     return Outcome(len(opened), tuple(one for one in opened if not _proven(one)))
 
 
@@ -104,13 +104,13 @@ def _answered(facts: Facts, period: Period) -> Outcome:
 
 
 def _numbered(facts: Facts, period: Period) -> Outcome:
-    opened = {session.opened.text("sid") for session in facts.sessions.values()}
+    opened = {session.opened.text("sid") for session in facts.sessions}
     acts = _acts(facts, period)
     return Outcome(len(acts), tuple(act.asked for act in acts if act.asked.text("sid") not in opened))
 
 
 def _independent(facts: Facts, period: Period) -> Outcome:
-    decided = [one for one in facts.approvals.values() if one.request.time in period and one.decided is not None]
+    decided = [one for one in facts.approvals if one.request.time in period and one.decided is not None]
     odd = (one for one in decided if one.verdict == "approved" and facts.independence(one) != "yes")
     return Outcome(len(decided), tuple(one.request for one in odd))
 
@@ -123,7 +123,7 @@ def _fitting(facts: Facts, period: Period) -> Outcome:
 
 
 def _approved_once(facts: Facts, asked: Record, uses: Mapping[str, int]) -> bool:
-    approval = facts.approvals.get(asked.text("approval"))
+    approval = facts.approval.get(asked.text("approval"))
     if approval is None or approval.decided is None or approval.verdict != "approved":
         return False
     alone = uses[asked.text("approval")] == 1 or approval.request.text("kind") == "script"
@@ -131,7 +131,7 @@ def _approved_once(facts: Facts, asked: Record, uses: Mapping[str, int]) -> bool
 
 
 def _ended(facts: Facts, period: Period) -> Outcome:
-    grants = [grant for grant in facts.grants.values() if grant.created.time in period]
+    grants = [grant for grant in facts.grants if grant.created.time in period]
     return Outcome(len(grants), tuple(one.created for one in grants if one.used_late or one.created.number("ttl") <= 0))
 
 

@@ -59,8 +59,9 @@ def exceptions(facts: Facts, period: Period, texts: Collection[str]) -> Table:
     """Everything that deviates; ``texts`` are the digests of rules of which the package has the text."""
     query = (
         "entries of the period: starts after a crash, sessions a crash ended, kind exception, actions let through without an "
-        "answer, refusals counted but not listed, approvals by who asked, grants used after their end, configurations "
-        "without a second person; minutes without the gateway; rules in force without their text here; what holds for it all"
+        "answer, what belongs to nothing or has an id that was used, refusals counted but "
+        "not listed, approvals by who asked, grants used after their end, configurations without a second person; "
+        "minutes without the gateway; rules in force without their text here; what holds for it all"
     )
     table = Table("exceptions", "Exceptions", query, (*PLACE, "what", "session", "action", "detail"))
     found = [one for one in _of_entries(facts) if one[0].time in period]
@@ -87,7 +88,7 @@ def _of_entries(facts: Facts) -> Iterator[tuple[Record, str, str]]:
     for one in facts.boots:
         if one.text("restart") == "crash":
             yield one, "crash", f"{one.text('left_open')} sessions were open, {one.text('torn_bytes')} bytes of a cut write"
-    for session in facts.sessions.values():
+    for session in facts.sessions:
         if session.closed and session.closed.text("reason") == CRASHED:
             yield session.closed, "session ended by a crash", f"opened in entry {session.opened.index}"
     for one in facts.exceptions:
@@ -99,14 +100,18 @@ def _of_entries(facts: Facts) -> Iterator[tuple[Record, str, str]]:
     for one in facts.refused:
         if one.number("unlisted"):
             yield one, "refusals not listed", f"{one.number('unlisted')} refusals at the door before this one were only counted"
+    for one in facts.strays:
+        yield one, "belongs to nothing", f"{one.kind} of what the log never began, or that was over"
+    for one in facts.twice:
+        yield one, "an id used twice", one.kind
     yield from _of_people(facts)
 
 
 def _of_people(facts: Facts) -> Iterator[tuple[Record, str, str]]:
-    for approval in facts.approvals.values():
+    for approval in facts.approvals:
         if facts.independence(approval) == "no":
             yield approval.request, "approved by who asked", approval.request.text("approval")
-    for grant in facts.grants.values():
+    for grant in facts.grants:
         for use in grant.used_late:
             yield use, "grant used after its end", grant.created.text("grant")
     before = ""

@@ -104,12 +104,17 @@ class Grant:
 
 @dataclass(slots=True)
 class Facts:
-    """All that one pass over a log gives."""
+    """All that one pass over a log gives. Lists are complete even where a log uses an id twice."""
 
-    sessions: dict[str, Session] = field(default_factory=dict)
+    sessions: list[Session] = field(default_factory=list)
     acts: list[Act] = field(default_factory=list)
-    approvals: dict[str, Approval] = field(default_factory=dict)
-    grants: dict[str, Grant] = field(default_factory=dict)
+    approvals: list[Approval] = field(default_factory=list)
+    grants: list[Grant] = field(default_factory=list)
+    strays: list[Record] = field(default_factory=list)  # answers, votes and uses of what was never begun
+    twice: list[Record] = field(default_factory=list)  # beginnings under an id that was used before
+    session: dict[str, Session] = field(default_factory=dict)
+    approval: dict[str, Approval] = field(default_factory=dict)
+    grant: dict[str, Grant] = field(default_factory=dict)
     refused: list[Record] = field(default_factory=list)
     boots: list[Record] = field(default_factory=list)
     closes: list[Record] = field(default_factory=list)
@@ -155,11 +160,13 @@ class Facts:
 
     def _session(self, kind: str, record: Record) -> None:
         sid = record.text("sid")
-        session = self.sessions.get(sid)
+        session = self.session.get(sid)
         if kind == "session.refuse":
             self.refused.append(record)
         elif kind == "session.open":
-            self.sessions[sid] = Session(record)
+            self.twice += [record] if session else []
+            self.session[sid] = Session(record)
+            self.sessions.append(self.session[sid])
         elif kind == "session.close":
             self._over(sid)
             if session:
@@ -168,6 +175,8 @@ class Facts:
             act = self._running.pop((sid, record.text("action")), None)
             if act:
                 act.answer = record
+            else:
+                self.strays.append(record)
         else:
             act, key = Act(record), (sid, record.text("action"))
             if key in self._running:
@@ -180,11 +189,13 @@ class Facts:
 
     def _approval(self, kind: str, record: Record) -> None:
         name = record.text("approval")
-        found = self.approvals.get(name)
+        found = self.approval.get(name)
         if kind == "approval.request":
-            self.approvals.setdefault(name, Approval(record))
+            self.twice += [record] if found else []
+            self.approvals.append(Approval(record))
+            self.approval.setdefault(name, self.approvals[-1])
         elif found is None:
-            return
+            self.strays.append(record)
         elif kind == "approval.vote":
             found.votes.append(record)
         else:
@@ -192,11 +203,13 @@ class Facts:
 
     def _grant(self, kind: str, record: Record) -> None:
         name = record.text("grant")
-        found = self.grants.get(name)
+        found = self.grant.get(name)
         if kind == "grant.create":
-            self.grants.setdefault(name, Grant(record))
+            self.twice += [record] if found else []
+            self.grants.append(Grant(record))
+            self.grant.setdefault(name, self.grants[-1])
         elif found is None:
-            return
+            self.strays.append(record)
         elif kind == "grant.use":
             found.uses.append(record)
         elif kind == "grant.expire":
@@ -208,7 +221,7 @@ class Facts:
 
     def person_of(self, sid: str) -> set[str]:
         """Commitments to those in whose name a session runs."""
-        session = self.sessions.get(sid)
+        session = self.session.get(sid)
         return people(session.opened) if session else set()
 
     def requester(self, approval: Approval) -> set[str]:
@@ -260,7 +273,7 @@ def _access(facts: Facts, period: Period) -> Table:
     )
     query = "each entry session.open in the period; actions and refused count its entries action; closed_… is its session.close"
     table = Table("populations/access", "Sessions that were opened", query, (*PLACE, *columns.split()))
-    for session in facts.sessions.values():
+    for session in facts.sessions:
         one, closed = session.opened, session.closed
         if one.time not in period:
             continue
@@ -319,7 +332,7 @@ def _refusals(facts: Facts, period: Period) -> Table:
 def _add_actions(table: Table, facts: Facts, acts: list[Act]) -> None:
     for act in acts:
         one, answer = act.asked, act.answer
-        session = facts.sessions.get(one.text("sid"))
+        session = facts.session.get(one.text("sid"))
         who = session.opened if session else one
         names = ("step", "verb", "objects", "reach", "ruling", "rule", "reason", "masks")
         answered = ("status", "rows", "bytes", "ms", "masked")
@@ -346,7 +359,7 @@ def _approvals(facts: Facts, period: Period) -> Table:
         "whether each approving voter is another than who asked"
     )
     table = Table("populations/approvals", "Requests for approval", query, (*PLACE, *columns.split()))
-    for approval in facts.approvals.values():
+    for approval in facts.approvals:
         one, decided = approval.request, approval.decided
         if one.time not in period:
             continue
@@ -382,7 +395,7 @@ def _grants(facts: Facts, period: Period) -> Table:
         "each entry grant.create in the period, with its entries grant.use, grant.expire and grant.revoke, whenever they came"
     )
     table = Table("populations/grants", "Grants", query, (*PLACE, *columns.split()))
-    for grant in facts.grants.values():
+    for grant in facts.grants:
         one = grant.created
         if one.time not in period:
             continue

@@ -25,15 +25,15 @@ STYLE = """
 font:15px/1.5 system-ui,sans-serif}
 h1{font-size:1.7rem;margin:0 0 .25rem}h2{font-size:1.15rem;margin:2.25rem 0 .5rem;border-bottom:1px solid var(--line)}
 p{margin:.4rem 0}.dim{color:var(--dim)}.mono,td.mono{font:12.5px/1.45 ui-monospace,monospace;overflow-wrap:anywhere}
-.wide{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:13.5px}
-th,td{text-align:left;vertical-align:top;padding:.35rem .6rem .35rem 0;border-bottom:1px solid var(--line);
-overflow-wrap:anywhere}th{color:var(--dim);font-weight:600}td.number{text-align:right;white-space:nowrap}
+.wide{overflow-x:auto}table{border-collapse:collapse;width:100%;min-width:56rem;font-size:13.5px}
+th,td{text-align:left;vertical-align:top;padding:.35rem .8rem .35rem 0;border-bottom:1px solid var(--line);
+overflow-wrap:break-word}th{color:var(--dim);font-weight:600}.number{text-align:right;white-space:nowrap}td.mono{min-width:9rem}
 .note{border-left:4px solid var(--warn);background:var(--soft);padding:.6rem .9rem;margin:1rem 0}
 .operated{color:var(--good)}.deviations{color:var(--bad)}.not-covered,.no-occurrence{color:var(--warn)}
 .result{font-weight:600;white-space:nowrap}dl{display:grid;grid-template-columns:max-content 1fr;gap:.2rem 1rem}
 dt{color:var(--dim)}dd{margin:0;overflow-wrap:anywhere}
 @media print{:root{--ink:#000;--dim:#333;--line:#999;--back:#fff;--soft:#fff;--good:#000;--bad:#000;--warn:#000}
-body{max-width:none;padding:0;font-size:10.5pt}.wide{overflow:visible}table{font-size:8.5pt}tr{break-inside:avoid}
+body{max-width:none;padding:0;font-size:10.5pt}.wide{overflow:visible}table{font-size:8.5pt;min-width:0}tr{break-inside:avoid}
 thead{display:table-header-group}h2{break-after:avoid}@page{margin:16mm}}
 """
 SHOWN = {
@@ -47,7 +47,7 @@ SHOWN = {
     "coverage": ("first_minute", "last_minute", "minutes", "state", "cosigned"),
 }
 MONO = frozenset({"text", "version", "session", "digest", "objects"})
-NUMBERS = frozenset({"index", "minutes", "seconds", "uses", "used_late", "left_open"})
+NUMBERS = frozenset({"cases", "rows", "index", "minutes", "seconds", "uses", "used_late", "left_open"})
 
 
 def render(
@@ -107,7 +107,7 @@ def _controls(results: Sequence[Result]) -> str:
     body = "".join(map(_control, rows))
     head = _head(("Criterion", "Control", "Test", "Cases", "Result"))
     left = f'<p class="dim">Not covered, since a gateway’s book says nothing about them: {_text(", ".join(none))}.</p>'
-    return f'<div class="wide"><table>{head}<tbody>{body}</tbody></table></div>{left}'
+    return f'<div class="wide" tabindex="0"><table>{head}<tbody>{body}</tbody></table></div>{left}'
 
 
 def _control(one: Result) -> str:
@@ -122,7 +122,11 @@ def _control(one: Result) -> str:
 
 
 def _head(names: Sequence[str]) -> str:
-    return "<thead><tr>" + "".join(f'<th scope="col">{_text(name.replace("_", " "))}</th>' for name in names) + "</tr></thead>"
+    return "<thead><tr>" + "".join(map(_heading, names)) + "</tr></thead>"
+
+
+def _heading(name: str) -> str:
+    return f'<th scope="col"{_class(name.lower())}>{_text(name.replace("_", " "))}</th>'
 
 
 def _counts(tables: Mapping[str, Table]) -> str:
@@ -130,7 +134,7 @@ def _counts(tables: Mapping[str, Table]) -> str:
         f'<tr><td>{_text(one.title)}</td><td class="number">{len(one.rows):,}</td><td class="mono">{_text(one.file)}</td></tr>'
         for one in tables.values()
     )
-    return f'<div class="wide"><table>{_head(("List", "Rows", "File"))}<tbody>{rows}</tbody></table></div>'
+    return f'<div class="wide" tabindex="0"><table>{_head(("List", "Rows", "File"))}<tbody>{rows}</tbody></table></div>'
 
 
 def _listed(table: Table, columns: Sequence[str]) -> str:
@@ -139,7 +143,9 @@ def _listed(table: Table, columns: Sequence[str]) -> str:
     rows = "".join(_row(row, columns) for row in table.dicts()[:MOST])
     left = len(table.rows) - MOST
     more = f'<p class="dim">{left:,} more in {_text(table.file)}.</p>' if left > 0 else ""
-    return _section(table.title, f'<div class="wide"><table>{_head(columns)}<tbody>{rows}</tbody></table></div>{more}')
+    return _section(
+        table.title, f'<div class="wide" tabindex="0"><table>{_head(columns)}<tbody>{rows}</tbody></table></div>{more}'
+    )
 
 
 def _row(row: Mapping[str, str], columns: Sequence[str]) -> str:

@@ -198,12 +198,7 @@ class Verification:
         prefix = package.log_folder(about) + "/"
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place) / "log"
-            folder.mkdir()
-            for name in self._archive:
-                if name.startswith(prefix):
-                    path = folder / name.removeprefix(prefix)
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_bytes(self._archive.read(name))
+            self._unpack(folder, prefix)
             key = self._demands.log_key if self._demands.log_key is not None else about.vkey
             found = verifier.verify(folder, key, self._demands.head)
         for name in sorted(self._damaged):
@@ -217,6 +212,18 @@ class Verification:
         self.report.more_faults += found.more_faults
         self.report.notes += [note for note in found.notes if "write-ahead log" not in note]
         self._newest(about, prefix + "checkpoint")
+
+    def _unpack(self, folder: Path, prefix: str) -> None:
+        """The log's files in a folder of their own; the archive gave them names that lead nowhere else."""
+        folder.mkdir()
+        for name in self._archive:
+            if name.startswith(prefix):
+                path = folder / name.removeprefix(prefix)
+                try:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    path.write_bytes(self._archive.read(name))
+                except (FileExistsError, NotADirectoryError, IsADirectoryError):
+                    self.report.fault("a name that is both a file and a folder", file=name)
 
     def _follows(self, fault: Fault, prefix: str) -> bool:
         """Whether a tile is blamed that the signed manifest shows whole, while a bundle is not: the bundle was changed."""
