@@ -1,3 +1,3 @@
-expect: sql.lock write
+expect: sql.server admin
 
 COMMIT PREPARED 'x'

@@ -82,8 +82,8 @@ _INNER = QUERIES | VERB_OF_KIND.keys()  # statements inside others, which note t
 _WHERE_VERBS = frozenset({"sql.update", "sql.delete", "sql.merge"})
 _TRANSACTIONS = {
     **dict.fromkeys(("BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "ROLLBACK_TO"), "sql.session"),
-    # a prepared transaction keeps its locks after the session is gone, and ends what another session began
-    **dict.fromkeys(("PREPARE", "COMMIT_PREPARED", "ROLLBACK_PREPARED"), "sql.lock"),
+    # a prepared transaction outlives its session: whoever names it ends what another began
+    **dict.fromkeys(("PREPARE", "COMMIT_PREPARED", "ROLLBACK_PREPARED"), "sql.server"),
 }
 
 

@@ -1,0 +1,3 @@
+expect: sql.server admin
+
+ROLLBACK PREPARED 'x'
