@@ -11,6 +11,8 @@ from playwright.sync_api import Page, expect
 from tests.browser.stage import NARROW, WIDE, Stage
 from tests.web.pages.site import add_session, asked, identity, uuid
 
+from gatebook.db import writing
+from gatebook.gateway import store
 from gatebook.model import Attribute, Kind, Reach
 
 pytestmark = pytest.mark.real
@@ -33,7 +35,10 @@ def fill(stage: Stage) -> dict[str, str]:
     }
     requester = identity("shop-agent", groups=frozenset({"agents"}), attributes=agent, on_behalf_of="olga")
     session = add_session(stage.source, 900, "shop-agent", "SELECT name, email FROM customers", "DELETE FROM customers")
-    add_session(stage.source, 901, "dana", "SELECT 1")
+    past = add_session(stage.source, 901, "ci-job", "SELECT 1")
+    with writing(stage.source) as connection:
+        at, reason = stage.now(), "ended by person:dana: the job hangs"
+        store.close_session(connection, session=past, at=at, reason=reason, counts=(1, 1), sizes=(900, 120_000))
     migration = (
         "ALTER TABLE orders\n  ADD COLUMN gift boolean NOT NULL DEFAULT false,\n"
         "  ADD COLUMN gift_note text;\nCREATE INDEX orders_gift ON orders (gift);"
@@ -49,6 +54,7 @@ def fill(stage: Stage) -> dict[str, str]:
     stage.approvals.vote(done.id, people, False, "not during the day", stage.now())
     stage.approvals.vote(uuid(1), people, True, "reviewed with the shop team", stage.now())
     paths = {"approvals": "/approvals", "approval": f"/approvals/{uuid(1)}", "grant": f"/approvals/{uuid(2)}"}
+    paths["past"] = f"/sessions/{past}"
     return paths | {"denied": f"/approvals/{done.id}", "sessions": "/sessions", "session": f"/sessions/{session}"}
 
 

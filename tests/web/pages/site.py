@@ -23,6 +23,7 @@ from gatebook.access.approvals import Approvals, Request
 from gatebook.access.book import Book
 from gatebook.config import Config
 from gatebook.db import engine, migrate, writing
+from gatebook.errors import LedgerError
 from gatebook.gateway import store
 from gatebook.model import Action, Attribute, Deed, Entry, Identity, Kind, Reach, Resource, Ruling, Session, Target, Verdict
 from gatebook.web.guard import Guard
@@ -88,6 +89,7 @@ class Site:
     described: dict[str, Any] = field(default_factory=dict)
     token: str | None = None  # instead of a good ID token
     status: int = 200
+    book_lost: bool = False
     asked: dict[str, str] = field(default_factory=dict)  # what the browser brought to the provider
     forms: list[dict[str, str]] = field(default_factory=list)
     authorizations: list[str] = field(default_factory=list)
@@ -95,11 +97,16 @@ class Site:
     app: Starlette = field(init=False)
 
     def __post_init__(self) -> None:
-        book = Book(keep=self.entries.append, commit=lambda who, value: hashlib.sha256(f"{who} {value}".encode()).hexdigest())
+        book = Book(keep=self._keep, commit=lambda who, value: hashlib.sha256(f"{who} {value}".encode()).hexdigest())
         self.approvals = Approvals(self.source, lambda: self.now, book)
         transport = httpx.MockTransport(self._provider)
         routes = page_routes(self.config, self.source, self.approvals, lambda: self.now, transport=transport, monotonic=Clock())
         self.app = Starlette(routes=routes, middleware=[Middleware(Guard)])
+
+    def _keep(self, entry: Entry) -> None:
+        if self.book_lost:
+            raise LedgerError("the disk is full")
+        self.entries.append(entry)
 
     def browser(self) -> httpx.AsyncClient:
         """A browser on this machine that keeps cookies and follows no redirect by itself."""

@@ -157,6 +157,6 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("exact", "name", "size", "moment", "iso", "lasted", "volume"):
+    for name in ("exact", "name", "peek", "size", "moment", "iso", "lasted", "volume"):
         made.filters[f"as_{name}"] = getattr(shown, name)
     return made

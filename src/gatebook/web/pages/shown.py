@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 
 BLANKS = 33  # spaces side by side that are shown as such; more become a label
 LINE_BREAKS = 4
+PEEK_LINES, PEEK_CHARACTERS = 5, 400
 MICROSECONDS = 1_000_000
 
 # Printable by Unicode's categories, yet nothing is seen of them.
@@ -58,6 +59,13 @@ def _piece(match: re.Match[str]) -> Markup:
 
 def _label(text: str, title: str) -> Markup:
     return Markup('<span class="mark" title="{}">{}</span>').format(title or text, text)
+
+
+def peek(text: str) -> Markup:
+    """The beginning of a text, and how much more there is: ``PEEK_LINES`` lines, ``PEEK_CHARACTERS`` characters."""
+    begun = "\n".join(text[:PEEK_CHARACTERS].split("\n")[:PEEK_LINES])
+    left = len(text) - len(begun)
+    return exact(begun) + (Markup(" {}").format(_label(f"{left:,} more characters", "")) if left else Markup())
 
 
 def size(text: str) -> str:
