@@ -106,7 +106,6 @@ class PostgresRelay:
         self._again: tuple[bytes, bytes] | None = None
         self._seq = 0
         self._held = False
-        self._unsynced = False
         self._later: tuple[Permit, str] | None = None
         self._withdrawn: Action | None = None
 
@@ -222,7 +221,6 @@ class PostgresRelay:
     def _handle(self, kind: bytes, body: bytes) -> None:
         if self._answers.skipping and kind not in (b"S", b"X"):
             return
-        self._unsynced = kind != b"S" and (self._unsynced or kind != b"Q")
         copying = self._answers.copying
         if copying is not None and kind != b"X":
             self._copy_data(copying, kind, body)
