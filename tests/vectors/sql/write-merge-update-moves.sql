@@ -1,5 +1,5 @@
 expect: sql.merge sql.select sql.update write
 where: yes
-moves: ssn
+moves: id ssn
 
 MERGE INTO notes n USING customers c ON n.id = c.id WHEN MATCHED THEN UPDATE SET body = c.ssn

@@ -1,4 +1,4 @@
 expect: sql.select sql.update write
-moves: ssn
+moves: id ssn
 
 UPDATE customers SET ssn = (SELECT ssn FROM customers WHERE id = 2) WHERE id = 1 RETURNING ssn

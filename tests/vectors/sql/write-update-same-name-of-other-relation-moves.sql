@@ -1,4 +1,4 @@
 expect: sql.select sql.update write
-moves: email
+moves: id email
 
 UPDATE notes SET email = customers.email FROM customers WHERE notes.id = customers.id

@@ -6,6 +6,7 @@ any other. A name of a CTE hides a relation only where the CTE is in scope, as t
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 from gatebook.protocols.postgres import catalog_relations, conditions, constants, functions
@@ -40,10 +41,11 @@ class Queries(Walk):
         self._check_fields(kind, body)
         match kind:
             case "SelectStmt":
-                rows = self._select(body, scope)
                 clause = _leftmost(body).get("intoClause")
                 if clause is None:
-                    return rows
+                    return self._select(body, scope)
+                with self.moving():
+                    rows = self._select(body, scope)
                 self.into(clause, rows)
                 return Rows()
             case "InsertStmt":
@@ -84,7 +86,10 @@ class Queries(Walk):
 
     def _cte(self, item: Node, scope: Scope) -> Rows | Source:
         kind, query = next(iter(item["ctequery"].items()))
-        rows = settled(self.query(kind, query, Scope(scope)), PENDING + item["ctename"])
+        mark = PENDING + item["ctename"]
+        rows = settled(self.query(kind, query, Scope(scope)), mark)
+        if mark in self.met:
+            self.met = (self.met | united(rows.outputs).columns) - {mark}
         names = field_names(item.get("aliascolnames", []))
         if "search_clause" in item or "cycle_clause" in item:  # adds columns that hold whole rows
             return computed(united([*rows.outputs]))
@@ -102,6 +107,7 @@ class Queries(Walk):
         if "larg" in body:
             rows = set_operation(*(self._arm(body[side], inner) for side in ("larg", "rarg")))
             inner.sources[""] = derived(rows, ())
+            self.meet(united(rows.outputs))  # rows of one side may decide which of the other come
         elif "valuesLists" in body:
             rows = self._values(body["valuesLists"], inner)
         else:
@@ -235,6 +241,7 @@ class Queries(Walk):
         self._from_item(body["rarg"], inside)
         inside.merged = inside.merged or "usingClause" in body or bool(body.get("isNatural"))
         self.columns.update(field_names(body.get("usingClause", [])))
+        self.met.update([ANY] if body.get("isNatural") else field_names(body.get("usingClause", [])))
         if body.get("isNatural"):
             self.columns.add(ANY)
         if "quals" in body:
@@ -289,12 +296,13 @@ class Queries(Walk):
 
     def _insert(self, body: Node, scope: Scope | None) -> Rows:
         inner = Scope(scope)
-        self._with(body, inner)
-        self._named_columns(body.get("cols", ()), inner)
         source = body.get("selectStmt")
-        if source is not None:
-            kind, query = next(iter(source.items()))
-            self.move(united(self.query(kind, query, inner).outputs))
+        with self.moving():
+            self._with(body, inner)
+            if source is not None:
+                kind, query = next(iter(source.items()))
+                self.move(united(self.query(kind, query, inner).outputs))
+        self._named_columns(body.get("cols", ()), inner)
         self._target(body, "sql.insert", inner)
         if "onConflictClause" in body:
             self._on_conflict(body, body["onConflictClause"], inner, source is None or _is_bounded(source))
@@ -319,36 +327,45 @@ class Queries(Walk):
         self.flow(clause.get("whereClause", []), inner)
 
     def _assign(self, items: Any, body: Node, scope: Scope, *, alone: bool) -> None:
-        """SET: what flows into a column moves, save the column's own value, untouched: reshaped it may look like nothing masked."""
+        """SET: what flows into a column moves, save the column's own value as it is: reshaped it may look like nothing masked."""
         for item in items:
             target = item["ResTarget"]
             self.columns.add(target["name"])
-            flow = self.flow([target["val"], target.get("indirection", [])], scope)
-            if not (alone and _is_itself(target, body)):
-                self.move(flow)
+            if alone and _is_itself(target, body):
+                self.flow(target["val"], scope)
+                continue
+            with self.moving():
+                self.move(self.flow([target["val"], target.get("indirection", [])], scope))
 
     def _update(self, body: Node, scope: Scope | None) -> Rows:
         inner = Scope(scope)
-        self._with(body, inner)
         where = conditions.narrows(body.get("whereClause"), self._seen_as(body))
-        self._target(body, "sql.update", inner, where)
-        self._from(body.get("fromClause", ()), inner)
+        self._chosen(body, "fromClause", "sql.update", inner, where)
         self._assign(body.get("targetList", ()), body, inner, alone="fromClause" not in body)
-        self.flow(body.get("whereClause", []), inner)
         return self._returning(body, inner)
 
     def _delete(self, body: Node, scope: Scope | None) -> Rows:
         inner = Scope(scope)
-        self._with(body, inner)
         where = conditions.narrows(body.get("whereClause"), self._seen_as(body))
-        self._target(body, "sql.delete", inner, where)
-        self._from(body.get("usingClause", ()), inner)
-        self.flow(body.get("whereClause", []), inner)
+        self._chosen(body, "usingClause", "sql.delete", inner, where)
         return self._returning(body, inner)
 
+    def _chosen(self, body: Node, others: str, verb: str, scope: Scope, where: bool) -> None:
+        """WITH, FROM and WHERE of UPDATE and DELETE: which rows are left tells what other relations hold, value by value."""
+        with nullcontext() if _is_plain(body, others) else self.moving():
+            self._with(body, scope)
+            self._target(body, verb, scope, where)
+            self._from(body.get(others, ()), scope)
+            self.flow(body.get("whereClause", []), scope)
+
     def _merge(self, body: Node, scope: Scope | None) -> Rows:
-        inner = Scope(scope)
-        self._with(body, inner)
+        with self.moving():
+            inner = Scope(scope)
+            self._with(body, inner)
+            self._merged(body, inner)
+        return self._returning(body, inner)
+
+    def _merged(self, body: Node, inner: Scope) -> None:
         seen_as = self._seen_as(body)
         joins = conditions.narrows(body["joinCondition"], seen_as)
         actions = [
@@ -360,7 +377,6 @@ class Queries(Walk):
         self.flow(body["joinCondition"], inner)
         for when, where in actions:
             self._merge_when(when, where, body, relation, inner)
-        return self._returning(body, inner)
 
     def _merge_where(self, when: Node, seen_as: conditions.Target, joins: bool) -> bool:
         """A row that no source row matches is bounded by its own condition alone."""
@@ -426,6 +442,13 @@ _CLAUSES = (
     "limitCount",
 )
 _CHANGES = frozenset({"CMD_UPDATE", "CMD_DELETE"})
+
+
+def _is_plain(body: Node, others: str) -> bool:
+    """Whether an UPDATE or DELETE looks at no other relation to choose its rows."""
+    if others in body or "withClause" in body:
+        return False
+    return all(kind != "SubLink" for kind, _ in conditions.nodes(body.get("whereClause", [])))
 
 
 def _is_itself(target: Node, body: Node) -> bool:

@@ -115,11 +115,12 @@ def read_node(node: Node, count: int, prepared: Mapping[str, Reading]) -> Statem
     for relation in dict.fromkeys(walk.reads):
         verb = read_verb(relation)
         walk.do(verb, TARGET if verb == "sql.session" else walk.table(relation))
+    moves = walk.moves | walk.met if walk.spills else walk.moves
     return Statement(
         deeds=tuple(_deeds({**walk.deeds, **walk.calls}, _facts(walk, count))),
         outputs=outputs,
         relations=frozenset(walk.relations),
-        moves=clean(walk.moves) if walk.moves else frozenset(),
+        moves=clean(moves) if moves else frozenset(),
         prepares=walk.prepares,
         executes=walk.executes,
         forgets=walk.forgets,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from gatebook.model import Resource
@@ -208,8 +209,11 @@ class Utilities(Queries):
             self.into(body["into"], Rows() if outputs is None else Rows(outputs, (None,) * len(outputs)))
             if outputs is None:
                 self.moves.add(ANY)
+            self.moves |= self.columns
         else:
-            self.into(body["into"], self.query(kind, query, None))
+            with self.moving():
+                rows = self.query(kind, query, None)
+            self.into(body["into"], rows)
         return NOTHING
 
     def _truncate(self, body: Node) -> Outputs:
@@ -309,7 +313,8 @@ class Utilities(Queries):
         )
         if "query" in body:
             kind, query = next(iter(body["query"].items()))
-            outputs = final(self.query(kind, query, None).outputs)
+            with nullcontext() if self.copies_to == "client" else self.moving():
+                outputs = final(self.query(kind, query, None).outputs)
             self.do(verb)
         else:
             outputs = self._copied(body, verb, inward)
@@ -334,7 +339,7 @@ class Utilities(Queries):
 
     def _explain(self, body: Node) -> Outputs:
         kind, query = next(iter(body["query"].items()))
-        deeds, reads, moves = self.deeds, self.reads, set(self.moves)
+        deeds, reads, moves, spills = self.deeds, self.reads, set(self.moves), self.spills
         self.deeds, self.reads = {}, []
         self.statement(kind, query)
         ran, planned = self.deeds, [self.table(relation) for relation in self.reads]
@@ -343,7 +348,7 @@ class Utilities(Queries):
             self.deeds = {**deeds, **ran}
             self.reads = [*reads, *self.reads]
         else:
-            self.deeds, self.reads, self.moves = deeds, reads, moves
+            self.deeds, self.reads, self.moves, self.spills = deeds, reads, moves, spills
         for resource in dict.fromkeys(planned) or {TARGET: None}:
             self.do("sql.explain", resource)
         return PLAIN_TEXT

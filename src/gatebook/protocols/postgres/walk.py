@@ -8,7 +8,8 @@ fields directly.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from gatebook.model import Resource
@@ -52,6 +53,9 @@ class Walk:
         self.columns: set[str] = set()
         self.functions: set[str] = set()
         self.moves: set[str] = set()
+        self.met: set[str] = set()  # columns whose values play a part anywhere, conditions included
+        self.spills = False  # calls something that carries values of its rows away
+        self.seen = 0  # names of columns
         self.why = ""
         self.setting = ""
         self.setting_meant: str | None = None  # by a set_config whose name is a column's
@@ -91,6 +95,18 @@ class Walk:
         self.moves |= flow.columns
         if not flow.certain:
             self.moves.add(ANY)
+
+    def meet(self, flow: Flow) -> None:
+        """Note that values decide something, where they are not shown."""
+        self.met |= flow.columns
+
+    @contextmanager
+    def moving(self) -> Iterator[None]:
+        """Count every column met meanwhile as moved: a condition beside a series of rows spells out a whole value."""
+        before, self.met = self.met, set()
+        yield
+        self.moves |= self.met
+        self.met |= before
 
     def spend(self, steps: int) -> None:
         """Count work that can grow faster than the text; past the limit the text is not read."""
@@ -133,6 +149,7 @@ class Walk:
     def _column(self, body: Node, scope: Scope, flow: Flow, stack: list[Any]) -> None:
         names = field_names(body["fields"])
         self.columns.update(names[-1:])
+        self.seen += 1
         for level in levels(scope):
             self.spend(len(level.sources) + 1)
             if len(names) == 1 and names[0] in level.sources:
@@ -141,6 +158,7 @@ class Walk:
             found = scope.column(names[0]) if names[0] != ANY else united(source.whole() for source in scope.all())
         else:
             found = self._qualified(names, scope)
+        self.meet(found)
         flow.add(found)
 
     def _qualified(self, names: list[str], scope: Scope) -> Flow:
@@ -175,9 +193,12 @@ class Walk:
             stack.append(body)
             return
         full = f"{schema}.{name}" if schema else name
-        arguments = self.flow(
-            [part for key, part in body.items() if key != "funcname" and isinstance(part, (dict, list))], scope
-        )
+        seen = self.seen
+        with self.moving():
+            arguments = self.flow(
+                [part for key, part in body.items() if key != "funcname" and isinstance(part, (dict, list))], scope
+            )
+        self.spills = self.spills or self.seen > seen
         flow.add(arguments)
         self.functions.add(full)
         self.move(arguments)
@@ -214,7 +235,10 @@ class Walk:
         if "testexpr" in body:
             stack.append(body["testexpr"])
         kind, query = next(iter(body["subselect"].items()))
-        flow.add(united(self.query(kind, query, scope).outputs))
+        found = united(self.query(kind, query, scope).outputs)
+        if body["subLinkType"] != "EXISTS_SUBLINK":
+            self.meet(found)
+        flow.add(found)
 
     def _sort(self, body: Node, scope: Scope, flow: Flow, stack: list[Any]) -> None:
         self.check_operator(body.get("useOp", ()))
