@@ -1,4 +1,4 @@
-"""COPY by real clients: psql's \\copy, psycopg in both formats."""
+"""COPY by real clients: psql's \\copy, psycopg in both formats, and pg_dump."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ import psycopg
 import pytest
 from psycopg import errors
 from tests.testbed.gateways import LiveGateway, World
+from tests.testbed.servers import system_programs
 
-from gatebook.cli.demo.parts import PostgresServer
+from gatebook.cli.demo.clients import run
+from gatebook.cli.demo.parts import PostgresServer, wheel_programs
 
 pytestmark = pytest.mark.real
 
@@ -241,3 +243,32 @@ def test_the_book_tells_rows_and_bytes_of_a_copy(
     book = gateway.book_bytes()
     assert b"a@example.com" not in book
     assert b"COPY 2" in book
+
+
+@pytest.mark.parametrize("way", [pytest.param((False, "shop"), id="clear"), pytest.param((True, "shop-tls"), id="tls")])
+def test_pg_dump_of_a_table_without_masked_columns_is_what_it_is_without_a_gateway(
+    gateway: LiveGateway, world: World, way: tuple[bool, str]
+) -> None:
+    tls, database = way
+    server = world.tls if tls else world.plain
+    assert server is not None
+    server.sql(TABLES, "shop")
+    program = str((system_programs() if tls else wheel_programs()) / "pg_dump")
+    settings = gateway.psql_environment(database=database, **(gateway.tls_settings() if tls else {}))
+    answer = run([program, "--enable-row-security", "--no-subscriptions", "-t", "copying.plain"], settings)
+    direct = {
+        "PGHOST": "127.0.0.1",
+        "PGPORT": str(server.port),
+        "PGDATABASE": "shop",
+        "PGUSER": "shop_app",
+        "PGPASSWORD": "app-of-the-shop",
+    }
+    wanted = run([program, "--enable-row-security", "--no-subscriptions", "-t", "copying.plain"], direct)
+    server.sql("DROP SCHEMA copying CASCADE", "shop")
+    assert answer.status == 0, answer.output
+    assert without_keys(answer.output) == without_keys(wanted.output)
+
+
+def without_keys(dump: str) -> list[str]:
+    """The dump without the random key that newer versions put into it."""
+    return [line for line in dump.splitlines() if not line.startswith(("\\restrict", "\\unrestrict"))]

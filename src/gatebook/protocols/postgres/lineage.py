@@ -109,7 +109,8 @@ def unsettling(reading: Reading, settings_changed: bool) -> bool:
     deeds = reading.deeds
     if any(deed.facts.get("setting") for deed in deeds):
         return True
-    return settings_changed and any(deed.verb == "sql.session" for deed in deeds)
+    ends = (one for one in reading.statements if not one.relations)  # what reads the catalog ends no transaction
+    return settings_changed and any(deed.verb == "sql.session" for one in ends for deed in one.deeds)
 
 
 def nowhere(reading: Reading) -> Reading:
