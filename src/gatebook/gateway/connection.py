@@ -287,7 +287,7 @@ class Connection(asyncio.Protocol):
         if self._finished:
             await self._close_in_book("the client went away")
             return
-        self._tape = await gateway.tapes.begin(welcome.session)
+        self._tape = await gateway.tapes.begin(welcome.session, welcome.role)
         await self._dial(welcome)
 
     async def _dial(self, welcome: Welcome) -> None:

@@ -136,11 +136,21 @@ async def _publish(ledger: Log, config: Config, policy: Policy) -> None:
     by = operator()
     change = {"old": "", "new": config.digest, "diff_h": "", "by": by, "approved_by": ""}
     await ledger.append(Entry(kind="config.change", fields=change), durable=True)
+    for what, why in _warnings(config):
+        log.warning(what, why=why)
+        await ledger.append(Entry(kind="exception", fields={"what": what, "why": why}), durable=True)
+    await ledger.append(Entry(kind="policy.publish", fields={"digest": policy.digest, "by": by}), durable=True)
+
+
+def _warnings(config: Config) -> list[tuple[str, str]]:
+    """What this configuration does not give, said at every start and kept in the book for whoever reads the evidence."""
+    found = []
     if config.listeners.postgres.bind.loopback:
         why = "clients share this machine: an account that runs both client and gateway could reach the book"
-        log.warning("co-located: not protected", why=why)
-        await ledger.append(Entry(kind="exception", fields={"what": "co-located: not protected", "why": why}), durable=True)
-    await ledger.append(Entry(kind="policy.publish", fields={"digest": policy.digest, "by": by}), durable=True)
+        found.append(("co-located: not protected", why))
+    if config.recording is None:
+        found.append(("sessions are not recorded", "the configuration has no recording section"))
+    return found
 
 
 def _stop_signal() -> asyncio.Event:

@@ -96,7 +96,7 @@ class Tapes:
         if self._settings is not None:
             recover(self._settings.folder, self._recovered)
 
-    async def begin(self, session: Session) -> Tape:
+    async def begin(self, session: Session, role: str) -> Tape:
         """A new recording. Raises RecordingError where one is required."""
         settings = self._settings
         if settings is None:
@@ -109,6 +109,7 @@ class Tapes:
                 subject=session.identity.subject,
                 kind=str(session.identity.kind),
                 target=session.target.name,
+                role=role,
                 protocol=session.target.protocol,
                 purpose=session.purpose,
             )
