@@ -14,6 +14,7 @@ from gatebook.gateway.rows import Rows
 from gatebook.ledger.commitments import Commitments
 from gatebook.ledger.entries import clip, uuid7
 from gatebook.ledger.log import Log
+from gatebook.masking.detectors import cover_text
 from gatebook.model import Action, Entry, Identity, Reach, Receipt, Ruling, Session, Target, Verdict
 from gatebook.protocols.relay import Answered
 
@@ -139,9 +140,9 @@ class Book:
             "decision": decision,
             "actor": self._actor(identity) if identity else {},
             "src": {"ip_c": self._commitments.commit(salt, address)},
-            "res": {"name": clip(target, 128)},
+            "res": {"name": clip(cover_text(target), 128)},
             "rule": rule,
-            "reason": clip(reason, REASON_BYTES),
+            "reason": clip(cover_text(reason), REASON_BYTES),
             "unlisted": self._counted,
         }
         self._counted = 0

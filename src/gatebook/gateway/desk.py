@@ -15,6 +15,7 @@ from gatebook.config import Config, TargetConfig
 from gatebook.gateway.book import Book, new_id
 from gatebook.gateway.granted import Granted
 from gatebook.gateway.judge import Judge
+from gatebook.masking.detectors import cover_text
 from gatebook.model import Action, Deed, Identity, Reach, RefusalClass, Resource, Ruling, Session, Verdict
 from gatebook.policy.decide import Circumstances, Decision
 from gatebook.policy.permit import permit
@@ -84,7 +85,7 @@ class Desk:
             target=target.target,
             client_address=address,
             opened_at=now,
-            purpose=wanted.purpose,
+            purpose=cover_text(wanted.purpose),
         )
         verdict = self._opens(session, role)
         if verdict.ruling not in (Ruling.ALLOW, Ruling.MASK):
@@ -192,11 +193,13 @@ def _opening(session: str, target: str, role: str) -> Action:
 
 
 def _turned(wanted: Prove, why: str) -> Turned:
+    """Whoever puts a token where a name belongs does not find it in answers and logs."""
+    target, role = cover_text(wanted.target), cover_text(wanted.role)
     verdict = Verdict(
         ruling=Ruling.BLOCK,
         rule=NOT_OPEN,
-        reason=f"you may not open {wanted.target!r} as {wanted.role!r}, or there is no such target",
+        reason=f"you may not open {target!r} as {role!r}, or there is no such target",
         policy_digest="",
         instead="Ask whoever runs the gateway for access.",
     )
-    return Turned(verdict, why)
+    return Turned(verdict, cover_text(why))
