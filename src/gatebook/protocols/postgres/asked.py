@@ -13,7 +13,7 @@ from gatebook.protocols.postgres.expected import (
     Prepared,
 )
 from gatebook.protocols.postgres.reading import FACTS, VERBS, Reading, Statement
-from gatebook.protocols.postgres.statement import normalise
+from gatebook.protocols.postgres.statement import normalise, read, uncommented
 
 SHOWN_CHARACTERS = 1_500  # of a text in the log's own line; its digest covers the whole
 
@@ -111,11 +111,25 @@ def unknown(text: str, why: str) -> Reading:
 
 
 def shown(text: str, parameters: Sequence[bytes | None], touches: bool, detectors: frozenset[str]) -> str:
-    """A text and what was bound to it, as a log may show them: covered, and without literals where masked columns are near."""
-    if touches:
+    """A text and what was bound to it, as a log may show them: covered, without comments, and without literals in most cases.
+
+    Literals stay only in statements that read and write rows, away from masked columns. Anywhere else one may be a password,
+    in more ways of writing it than detectors know.
+    """
+    plain = uncommented(text) if not touches and _about_rows(text) else None
+    if plain is None:
         return cover_text(normalise(text), detectors)[:SHOWN_CHARACTERS]
+    text = plain
     bound = ", ".join(_readable(value) for value in parameters)
     return cover_text(f"{text} -- {bound}" if bound else text, detectors)[:SHOWN_CHARACTERS]
+
+
+_ABOUT_ROWS = frozenset({"sql.select", "sql.insert", "sql.update", "sql.delete", "sql.merge", "sql.explain", "sql.session"})
+
+
+def _about_rows(text: str) -> bool:
+    """Whether the text, read by itself, only reads and writes rows, or sets what the server itself knows."""
+    return all(deed.verb in _ABOUT_ROWS and "." not in str(deed.facts["setting"]) for deed in read(text).deeds)
 
 
 def _readable(value: bytes | None) -> str:

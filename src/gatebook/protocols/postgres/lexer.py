@@ -58,6 +58,24 @@ def without_literals(data: bytes) -> str | None:
     return b"".join(parts).decode(errors="replace").strip()
 
 
+def without_comments(data: bytes) -> str | None:
+    """The text with a space for each comment; None when a byte lies where no token accounts for it."""
+    if b"--" not in data and b"/*" not in data:
+        return data.decode(errors="replace")
+    found = tokens(data)
+    if found is None:
+        return None
+    parts: list[bytes] = []
+    at = 0
+    for token, start, end in found:
+        if data[at:start].strip():
+            return None
+        parts.append(data[at:start])
+        parts.append(b" " if token in _COMMENTS else data[start:end])
+        at = end
+    return None if data[at:].strip() else b"".join(parts).decode(errors="replace").strip()
+
+
 def _shown(token: int, word: bytes, number: int) -> bytes:
     if token in _LITERALS:
         return b"$%d" % number

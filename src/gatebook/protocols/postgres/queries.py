@@ -327,7 +327,7 @@ class Queries(Walk):
         self.flow(clause.get("whereClause", []), inner)
 
     def _assign(self, items: Any, body: Node, scope: Scope, *, alone: bool) -> None:
-        """SET: what flows into a column moves, save the column's own value as it is: reshaped it may look like nothing masked."""
+        """SET: what flows into a column moves, save its own value as it is: reshaped it may look like nothing masked."""
         for item in items:
             target = item["ResTarget"]
             self.columns.add(target["name"])

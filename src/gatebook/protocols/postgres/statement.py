@@ -61,6 +61,16 @@ def normalise(text: str) -> str:
     return HIDDEN if shown is None else shown
 
 
+def uncommented(text: str) -> str | None:
+    """The text without its comments; None where they could not all be told, or it is too long to show."""
+    if len(text) > SHOWN_CHARACTERS or "\0" in text or read(text).error:
+        return None
+    try:
+        return lexer.without_comments(text.encode())
+    except UnicodeEncodeError:
+        return None
+
+
 _KEPT: OrderedDict[str, Reading] = OrderedDict()  # by exact text, oldest first; a reading never changes, so nothing goes stale
 
 
