@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gatebook.cli.apiclient import RefusedError, UsageError, check_token, find_gateway, plain
-from gatebook.cli.connect import Place, _place, client_environment, find_client
+from gatebook.cli.connect import Hold, Place, _place, client_environment, client_options, find_client
 
 PLACE = Place("postgres", "gate.test", 5432, True, "agent-7")
 LISTED = {"name": "shop", "protocol": "postgres", "host": "gate.test", "port": 5432, "tls": True, "user": "agent-7"}
@@ -136,3 +136,10 @@ def test_what_cannot_be_a_token_is_refused_without_showing_it(token: str) -> Non
 def test_a_servers_words_cannot_drive_the_terminal() -> None:
     assert plain("no\x1b[2J\u202e such\n" + "x" * 1_000).startswith("no [2J  such xxx")
     assert len(plain("x" * 1_000)) == 500
+
+
+def test_purpose_and_patience_travel_as_startup_options() -> None:
+    assert client_options("", "", Hold.WAIT) == ""
+    assert client_options("-c work_mem=1MB", "OPS 12", Hold.ANSWER) == (
+        "-c work_mem=1MB -c gatebook.why=OPS\\ 12 -c gatebook.hold=answer"
+    )

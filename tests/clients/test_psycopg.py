@@ -119,7 +119,10 @@ def test_a_refusal_is_an_insufficient_privilege_with_everything_a_program_needs(
     assert said["class"] in {"never", "ask", "wait", "fix"}
     assert said["decision"]
     assert connection.execute("SELECT 1").fetchone() == (1,)
-    assert statement.partition("%")[0] not in log_of(gateway, target)[mark:]
+    seen = log_of(gateway, target)[mark:]
+    if prepare and rule.endswith("needs-dba"):  # made ready, so that people are asked about its parameters; never run
+        seen = "\n".join(line for line in seen.splitlines() if "execute " in line)
+    assert statement.partition("%")[0] not in seen
 
 
 def test_a_refusal_in_a_transaction_aborts_it_exactly_as_an_error_would(connection: Connection) -> None:

@@ -12,6 +12,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,6 +34,17 @@ ROLE_HELP = "Role to ask for at the target; the target's default role otherwise.
 CLIENT_HELP = "The client to run instead of the first psql on PATH."
 
 
+WHY_HELP = "The ticket or task this session is for: it stands in every entry of the ledger."
+HOLD_HELP = "What becomes of a held statement: wait for people, or answer at once, to be sent again after their yes."
+
+
+class Hold(StrEnum):
+    """What becomes of a statement that needs an approval."""
+
+    WAIT = "wait"
+    ANSWER = "answer"
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where the gateway takes connections for a target, as the API says."""
@@ -49,6 +61,8 @@ def connect(
     args: Annotated[list[str] | None, typer.Argument(metavar="[-- ARGS]", help=ARGS_HELP)] = None,
     role: Annotated[str | None, typer.Option("--role", help=ROLE_HELP, show_default=False)] = None,
     client: Annotated[str | None, typer.Option("--client", metavar="FILE", help=CLIENT_HELP, show_default=False)] = None,
+    why: Annotated[str, typer.Option("--why", metavar="TICKET", help=WHY_HELP)] = "",
+    hold: Annotated[Hold, typer.Option("--hold", help=HOLD_HELP)] = Hold.WAIT,
     url: UrlOption = None,
     ca: CaOption = None,
     source: FromOption = None,
@@ -66,9 +80,21 @@ def connect(
         token = _token(gateway, source, issuer)
         place = find_place(gateway, token, target.partition("/")[0])
         environment = client_environment(os.environ, place, target, token, gateway.ca, role)
+        environment["PGOPTIONS"] = client_options(os.environ.get("PGOPTIONS", ""), why, hold)
     except GatebookError as error:
         fail("connect", error)
     os.execve(program, [program, *(args or [])], environment)  # noqa: S606 - no shell is wanted
+
+
+def client_options(given: str, why: str, hold: Hold) -> str:
+    """What libpq sends as startup options: the caller's own, the purpose, and what becomes of held statements."""
+    spoken = [given] if given else []
+    if why:
+        escaped = "".join(f"\\{char}" if char.isspace() or char == "\\" else char for char in why)
+        spoken.append(f"-c gatebook.why={escaped}")
+    if hold is not Hold.WAIT:
+        spoken.append(f"-c gatebook.hold={hold}")
+    return " ".join(spoken)
 
 
 def find_client(named: str | None) -> str:
