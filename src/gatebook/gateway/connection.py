@@ -272,6 +272,7 @@ class Connection(asyncio.Protocol):
             verdict = Verdict(ruling=Ruling.BLOCK, rule=NO_IDENTITY, reason=str(error), policy_digest="")
             await self._refuse_session(None, effect.target, verdict, str(error))
             return
+        await gateway.granted.look_for(identity, effect.target)
         welcome = gateway.desk.welcome(identity, effect, self._address, now)
         if not isinstance(welcome, Welcome):
             await self._refuse_session(identity, effect.target, welcome.verdict, welcome.why)

@@ -40,6 +40,19 @@ class Granted:
             log.error("grants cannot be read, so none is live", why=str(error))
             self._held = {}
 
+    async def look_for(self, identity: Identity, target: str) -> None:
+        """Ask for one identity now: a grant counts for the session that opens right after its approval."""
+        key = (identity.issuer, identity.subject, target)
+        try:
+            live = await asyncio.to_thread(self._grants.held, *key, self._clock())
+        except GatebookError as error:
+            log.error("grants cannot be read, so none is live", why=str(error))
+            live = None
+        if live is None:
+            self._held.pop(key, None)
+        else:
+            self._held[key] = live
+
     async def use(self, identity: Identity, target: str, session: str) -> None:
         """Write down that a session stands on this identity's grants. Raises LedgerError or AccessError."""
         if self.reach(identity, target) is not None:
