@@ -103,6 +103,8 @@ def _tell_how_to_try(story: acts.Story) -> None:
         f". {shlex.quote(str(path))} && \"$PSQL\"",
     ):  # fmt: skip
         stage.console.print(Text("    " + line, style="bold cyan"), soft_wrap=True)
+    stage.say(f"What waits is decided at {place.url}/approvals (sign in as dana), or with her token:")
+    stage.console.print(Text('    GATEBOOK_TOKEN="$APPROVER_TOKEN" gatebook approvals ls', style="bold cyan"), soft_wrap=True)
     stage.say("The first line stands alone, the second takes its settings from the file. `make demo-stop` ends it all.")
 
 
