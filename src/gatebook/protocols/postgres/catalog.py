@@ -2,8 +2,8 @@
 
 One question resolves the relation names of a text as the server would resolve them at that moment (search_path included), on
 the session's own connection. For a view the answer lists the base columns that its rules read, all the way down; a view that
-calls a function somebody wrote counts as reading anything. Everything in the question is qualified with pg_catalog, so that a
-search_path cannot put other functions or operators in its place.
+uses a function, operator or type somebody wrote (enums and rows aside) counts as reading anything. Everything in the question
+is qualified with pg_catalog, so that a search_path cannot put other functions or operators in its place.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from gatebook.errors import WireError
 from gatebook.masking.rules import MaskSet, Style, style_of
 from gatebook.protocols.postgres.reading import Relation
 
+_STRICTEST_FIRST = (Style.REDACT, Style.HASH, Style.PARTIAL)
 QUESTION_RELATIONS = 200  # names in one question; a text that names more is not resolved, so its answer is covered whole
 
 
@@ -32,7 +33,9 @@ class Known:
     """What the catalog says of one relation.
 
     ``columns`` by attribute number; ``under`` the base columns a view reads; ``opaque`` when it may read anything.
-    ``types`` are OIDs, of a domain that of the type below it, for those columns that COPY writes: generated ones it leaves out.
+    ``made_of`` are the columns of the same relation from which a generated column is computed; ``kin`` the schemas and names of
+    the tables it inherits from and of those below it, whose rows it shows. ``types`` are OIDs, of a domain that of the type below
+    it, for those columns that COPY writes: generated ones it leaves out.
     """
 
     oid: int
@@ -42,6 +45,8 @@ class Known:
     under: tuple[BaseColumn, ...] = ()
     opaque: bool = False
     types: Mapping[int, int] = field(default_factory=dict)
+    made_of: Mapping[int, frozenset[str]] = field(default_factory=dict)
+    kin: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @property
     def name(self) -> str:
@@ -49,16 +54,23 @@ class Known:
         return f"{self.schema}.{self.tables[0]}"
 
     def style(self, sets: Collection[MaskSet], attnum: int) -> Style | None:
-        """How this column is covered by rule, None for not at all."""
+        """How this column is covered by rule, None for not at all. What is computed of a covered column is covered whole."""
         column = self.columns.get(attnum)
-        own = style_of(sets, self.schema, self.tables, column) if column is not None else None
-        return own or (Style.REDACT if self._reads_masked_below(sets) else None)
+        own = self._by_rule(sets, column) if column is not None else None
+        if own is Style.REDACT or self._reads_masked_below(sets):
+            return Style.REDACT
+        return Style.REDACT if any(self._by_rule(sets, name) for name in self.made_of.get(attnum, ())) else own
 
     def masked(self, sets: Collection[MaskSet]) -> frozenset[str]:
         """The names of its columns that are covered."""
         if self._reads_masked_below(sets):
             return frozenset(self.columns.values())
-        return frozenset(name for name in self.columns.values() if style_of(sets, self.schema, self.tables, name))
+        return frozenset(name for number, name in self.columns.items() if self.style(sets, number))
+
+    def _by_rule(self, sets: Collection[MaskSet], column: str) -> Style | None:
+        """The strictest that rules say of this column under any of the names that its rows have."""
+        found = [style_of(sets, schema, tables, column) for schema, tables in ((self.schema, self.tables), *self.kin)]
+        return next((style for style in _STRICTEST_FIRST if style in found), None)
 
     def copied(self, names: Sequence[str]) -> tuple[int, ...]:
         """The attribute numbers of what COPY writes, in its order: of these columns, or of all; none when that is not known."""
@@ -138,8 +150,36 @@ calls AS (
   JOIN pg_catalog.pg_rewrite w ON w.ev_class OPERATOR(pg_catalog.=) r.rel
   JOIN pg_catalog.pg_depend d ON d.objid OPERATOR(pg_catalog.=) w.oid
    AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass::pg_catalog.oid
-   AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid
    AND d.refobjid::pg_catalog.int8 OPERATOR(pg_catalog.>=) 16384::pg_catalog.int8
+  LEFT JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) d.refobjid
+   AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_type'::pg_catalog.regclass::pg_catalog.oid
+  LEFT JOIN pg_catalog.pg_type e ON e.oid OPERATOR(pg_catalog.=) t.typelem
+  WHERE d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid
+   OR d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_operator'::pg_catalog.regclass::pg_catalog.oid
+   OR d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_cast'::pg_catalog.regclass::pg_catalog.oid
+   OR (COALESCE(e.typtype, t.typtype) OPERATOR(pg_catalog.<>) 'e'::pg_catalog."char"
+       AND COALESCE(e.typtype, t.typtype) OPERATOR(pg_catalog.<>) 'c'::pg_catalog."char")
+),
+made(rel, att, base) AS (
+  SELECT a.attrelid, a.attnum, d.refobjsubid
+  FROM (SELECT DISTINCT rel FROM reads) r
+  JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) r.rel
+   AND a.attgenerated OPERATOR(pg_catalog.<>) ''::pg_catalog."char" AND NOT a.attisdropped
+  LEFT JOIN pg_catalog.pg_attrdef f ON f.adrelid OPERATOR(pg_catalog.=) a.attrelid AND f.adnum OPERATOR(pg_catalog.=) a.attnum
+  JOIN pg_catalog.pg_depend d ON d.refobjid OPERATOR(pg_catalog.=) a.attrelid
+   AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid
+   AND d.refobjsubid OPERATOR(pg_catalog.<>) 0::pg_catalog.int4
+   AND d.refobjsubid OPERATOR(pg_catalog.<>) a.attnum::pg_catalog.int4
+   AND ((d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid
+         AND d.objid OPERATOR(pg_catalog.=) a.attrelid AND d.objsubid OPERATOR(pg_catalog.=) a.attnum::pg_catalog.int4)
+     OR (d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_attrdef'::pg_catalog.regclass::pg_catalog.oid
+         AND d.objid OPERATOR(pg_catalog.=) f.oid))
+),
+flows(n, rel, att) AS (
+  SELECT n, rel, att FROM reads
+  UNION
+  SELECT r.n, m.rel, m.base FROM reads r
+  JOIN made m ON m.rel OPERATOR(pg_catalog.=) r.rel AND m.att::pg_catalog.int4 OPERATOR(pg_catalog.=) r.att
 ),
 parents(oid, top) AS (
   SELECT rel, rel FROM reads
@@ -152,6 +192,19 @@ family AS (
     ORDER BY (p.oid OPERATOR(pg_catalog.<>) p.top) USING OPERATOR(pg_catalog.<), c.relname::pg_catalog.text
     USING OPERATOR(pg_catalog.~<~)) AS names
   FROM parents p JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) p.top GROUP BY p.oid
+),
+children(oid, bottom) AS (
+  SELECT rel, rel FROM reads
+  UNION
+  SELECT b.oid, i.inhrelid FROM children b
+  JOIN pg_catalog.pg_inherits i ON i.inhparent OPERATOR(pg_catalog.=) b.bottom
+),
+kin AS (
+  SELECT k.oid, s.nspname, pg_catalog.array_agg(c.relname::pg_catalog.text) AS names
+  FROM (SELECT oid, bottom AS other FROM children UNION SELECT oid, top FROM parents) k
+  JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) k.other AND k.other OPERATOR(pg_catalog.<>) k.oid
+  JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) c.relnamespace
+  GROUP BY k.oid, s.nspname
 )
 SELECT 'c' AS kind, m.n, m.oid::pg_catalog.int8, a.attnum, s.nspname,
   pg_catalog.array_to_string(f.names, pg_catalog.chr(1)), a.attname
@@ -162,13 +215,27 @@ LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) m.oid
  AND a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2 AND NOT a.attisdropped
 UNION ALL
 SELECT 'u', r.n, r.rel::pg_catalog.int8, a.attnum, s.nspname, pg_catalog.array_to_string(f.names, pg_catalog.chr(1)), a.attname
-FROM reads r JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) r.rel
+FROM flows r JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) r.rel
  AND c.relkind OPERATOR(pg_catalog.<>) 'v'::pg_catalog."char" AND c.relkind OPERATOR(pg_catalog.<>) 'm'::pg_catalog."char"
 JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) c.relnamespace
 JOIN family f ON f.oid OPERATOR(pg_catalog.=) r.rel
 JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) r.rel AND a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2
  AND (r.att OPERATOR(pg_catalog.=) 0::pg_catalog.int4 OR a.attnum OPERATOR(pg_catalog.=) r.att)
 WHERE NOT EXISTS (SELECT FROM named m WHERE m.n OPERATOR(pg_catalog.=) r.n AND m.oid OPERATOR(pg_catalog.=) r.rel)
+UNION ALL
+SELECT 'u', r.n, r.rel::pg_catalog.int8, a.attnum, k.nspname, pg_catalog.array_to_string(k.names, pg_catalog.chr(1)), a.attname
+FROM flows r JOIN kin k ON k.oid OPERATOR(pg_catalog.=) r.rel
+JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) r.rel AND a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2
+ AND (r.att OPERATOR(pg_catalog.=) 0::pg_catalog.int4 OR a.attnum OPERATOR(pg_catalog.=) r.att)
+WHERE NOT EXISTS (SELECT FROM named m WHERE m.n OPERATOR(pg_catalog.=) r.n AND m.oid OPERATOR(pg_catalog.=) r.rel)
+UNION ALL
+SELECT 'k', m.n, m.oid::pg_catalog.int8, 0, k.nspname, pg_catalog.array_to_string(k.names, pg_catalog.chr(1)), ''
+FROM named m JOIN kin k ON k.oid OPERATOR(pg_catalog.=) m.oid
+UNION ALL
+SELECT 'g', m.n, m.oid::pg_catalog.int8, g.att, '', '', a.attname
+FROM named m JOIN made g ON g.rel OPERATOR(pg_catalog.=) m.oid
+JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) m.oid
+ AND a.attnum::pg_catalog.int4 OPERATOR(pg_catalog.=) g.base
 UNION ALL
 SELECT 't', m.n, CASE WHEN t.typtype OPERATOR(pg_catalog.=) 'd'::pg_catalog."char" THEN t.typbasetype ELSE t.oid END
   ::pg_catalog.int8, a.attnum, '', '', ''
@@ -191,6 +258,8 @@ def answers(rows: Iterable[Sequence[bytes | None]]) -> tuple[dict[int, Known], s
     under: dict[int, list[BaseColumn]] = {}
     types: dict[int, dict[int, int]] = {}
     opaque: set[int] = set()
+    made: dict[int, dict[int, frozenset[str]]] = {}
+    kin: dict[int, list[tuple[str, tuple[str, ...]]]] = {}
     for row in rows:
         kind, number, oid, attnum, schema, names, column = _row(row)
         tables = tuple(names.split("\x01"))
@@ -203,13 +272,26 @@ def answers(rows: Iterable[Sequence[bytes | None]]) -> tuple[dict[int, Known], s
             under.setdefault(number, []).append(BaseColumn(schema, tables, column))
         elif kind == "t":
             types.setdefault(number, {})[attnum] = oid
+        elif kind == "g":
+            of_one = made.setdefault(number, {})
+            of_one[attnum] = of_one.get(attnum, frozenset()) | {column}
+        elif kind == "k":
+            kin.setdefault(number, []).append((schema, tables))
         elif kind == "o":
             opaque.add(number)
         else:
             search_path = names
     known = {
         number: Known(
-            oid, schema, tables, columns[number], tuple(under.get(number, ())), number in opaque, types.get(number, {})
+            oid,
+            schema,
+            tables,
+            columns[number],
+            tuple(under.get(number, ())),
+            number in opaque,
+            types.get(number, {}),
+            made.get(number, {}),
+            tuple(kin.get(number, ())),
         )
         for number, (oid, schema, tables) in oids.items()
     }
