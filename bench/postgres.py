@@ -2,9 +2,9 @@
 
     python bench/postgres.py [--seconds 3] [--rounds 2] [--megabytes 50]
 
-Starts `gatebook demo --keep` in a folder of its own, adds pgbench's tables and one for bulk reads, and drives each workload
-over each way in turn, forwards and backwards. The machine may be busy: compare the ratios and the CPU seconds of the hop, not the
-absolute rates. pgbouncer is left out where it is not installed. Nothing but loopback is used.
+Starts `gatebook demo --keep` in a folder of its own, adds tables of pgbench and one for bulk reads, and drives each workload
+over each way in turn, forwards and backwards. The machine may be busy: compare ratios and the CPU seconds of the hop, not
+the absolute rates. pgbouncer is left out where it is not installed. Nothing but loopback is used.
 """
 
 from __future__ import annotations
