@@ -34,8 +34,8 @@ class Known:
 
     ``columns`` by attribute number; ``under`` the base columns a view reads; ``opaque`` when it may read anything.
     ``made_of`` are the columns of the same relation from which a generated column is computed; ``kin`` the schemas and names of
-    the tables it inherits from and of those below it, whose rows it shows. ``types`` are OIDs, of a domain that of the type below
-    it, for those columns that COPY writes: generated ones it leaves out.
+    the tables it inherits from and of those below it, whose rows it shows. ``types`` are OIDs, of a domain that of the type
+    below it, for those columns that COPY writes: generated ones it leaves out.
     """
 
     oid: int

@@ -303,3 +303,13 @@ def verb_of(schema: str | None, name: str) -> str:
     if schema is not None and schema != "pg_catalog" and not (schema == "information_schema" and name.startswith("_pg_")):
         return "sql.unknown"
     return "" if name in HARMLESS else VERB_OF.get(name, "sql.unknown")
+
+
+def is_built_in_type(names: list[str]) -> bool:
+    """Whether a type's name, given by its parts, is one that the server brings along."""
+    if len(names) > 1 and names[0] != "pg_catalog":
+        return False
+    return len(names) > 1 or names[-1] in _TYPES
+
+
+_TYPES = frozenset(f"{_CASTS} json jsonb uuid tsvector tsquery record txid_snapshot jsonpath".split())

@@ -78,6 +78,8 @@ class Source:
     otherwise: Flow | None = None
     rows: Rows | None = None
     relations: tuple[Relation, ...] = ()
+    base: bool = False  # a table or view itself
+    given: frozenset[str] = frozenset()  # names that the text gives its columns
     _whole: Flow | None = None
 
     def find(self, name: str) -> Flow | None:
@@ -106,7 +108,8 @@ class Source:
 
 def base(relation: Relation, renamed: Sequence[str]) -> Source:
     """A table or view. Renamed columns could be any: their order is not in the text."""
-    return Source(passes=True, otherwise=Flow({ANY}, False) if renamed else None, relations=(relation,))
+    otherwise = Flow({ANY}, False) if renamed else None
+    return Source(passes=True, otherwise=otherwise, relations=(relation,), base=True, given=frozenset(renamed))
 
 
 def computed(flow: Flow) -> Source:

@@ -116,9 +116,10 @@ class Statement:
     as uncertain. Of COPY … TO they are the columns it copies. ``relations`` are all relations it names, without the names of
     its CTEs and those it makes. ``moves`` are the column names whose values may flow somewhere other than the answer (INSERT …
     SELECT, CREATE TABLE AS, UPDATE … SET a = b, arguments of functions that do something, a rename), with "*" for any.
-    ``prepares`` and ``executes`` name the prepared statement that PREPARE makes or EXECUTE runs; a PREPARE has the deeds,
-    outputs and moves of what it prepares. ``forgets`` is what DEALLOCATE or DISCARD drops ("*" for all). ``copy`` is set for
-    COPY between client and server.
+    ``qualified`` are names behind a dot, with the relation whose row stands before it, None for a row of no single relation:
+    what is no column there calls a function. ``prepares`` and ``executes`` name the prepared statement that PREPARE makes or
+    EXECUTE runs; a PREPARE has the deeds, outputs and moves of what it prepares. ``forgets`` is what DEALLOCATE or DISCARD
+    drops ("*" for all). ``copy`` is set for COPY between client and server.
     """
 
     deeds: tuple[Deed, ...]
@@ -129,6 +130,7 @@ class Statement:
     executes: str | None = None
     forgets: str | None = None
     copy: CopyPlan | None = None
+    qualified: frozenset[tuple[Relation | None, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,7 @@ def read_node(node: Node, count: int, prepared: Mapping[str, Reading]) -> Statem
         executes=walk.executes,
         forgets=walk.forgets,
         copy=walk.copy,
+        qualified=frozenset(walk.qualified),
     )
 
 

@@ -289,6 +289,7 @@ class Utilities(Queries):
         """Count what a prepared statement does as done here."""
         self.relations |= statement.relations
         self.moves |= statement.moves
+        self.qualified |= statement.qualified
         for deed in statement.deeds:
             self.do(deed.verb, deed.resource, bool(deed.facts["has_where"]) if deed.verb in _WHERE_VERBS else None)
             self.why = self.why or str(deed.facts["why_unknown"])

@@ -14,7 +14,7 @@ from typing import Any
 
 from gatebook.model import Resource
 from gatebook.protocols.postgres import catalog_relations, functions, settings
-from gatebook.protocols.postgres.outputs import ANY, Flow, Rows, Scope, united
+from gatebook.protocols.postgres.outputs import ANY, Flow, Rows, Scope, Source, united
 from gatebook.protocols.postgres.reading import Relation
 
 Node = dict[str, Any]
@@ -60,6 +60,7 @@ class Walk:
         self.setting = ""
         self.setting_meant: str | None = None  # by a set_config whose name is a column's
         self.copies_to = ""
+        self.qualified: set[tuple[Relation | None, str]] = set()
         self.spent = 0
 
     # Noting ---------------------------------------------------------------------------------------------------------
@@ -168,15 +169,27 @@ class Walk:
             return united([scope.column(names[0]), Flow({ANY}, False)])
         if name == ANY:
             return source.whole()
+        self._field(source, name)
         found = source.find(name)
         if name in functions.TAKES_ROW and (found is None or source.passes):
             self.columns.add(ANY)
             return united([source.whole(), Flow({name})])
         return found if found is not None else united([source.whole(), Flow({name}, False)])
 
+    def _field(self, source: Source, name: str) -> None:
+        """Note a name behind a dot: ``c.f`` is ``f(c)`` where c has no column f."""
+        if source.base:
+            self.qualified.update({(source.relations[0], name)} if name not in source.given else ())
+        elif name not in source.names and (source.passes or source.otherwise is None):
+            self.qualified.add((None, name))
+
     def _indirection(self, body: Node, scope: Scope, flow: Flow, stack: list[Any]) -> None:
         """``(c).ssn``, ``a[1]``: a field of a row could also be a function of it."""
-        stack.append(body["arg"])
+        argument = self.flow(body["arg"], scope)
+        flow.add(argument)
+        first = next((step["String"].get("sval", "") for step in body["indirection"] if "String" in step), None)
+        if first is not None:
+            self._field_of(body["arg"], first, argument, scope)
         for step in body["indirection"]:
             if "String" in step:
                 self.columns.add(step["String"].get("sval", ""))
@@ -184,6 +197,21 @@ class Walk:
                 self.columns.add(ANY)
             else:
                 stack.append(step)
+
+    def _field_of(self, row: Node, name: str, flow: Flow, scope: Scope) -> None:
+        """Note a field of a row: of a FROM item by its alias, of a cast to somebody's type, or of anything that holds a row."""
+        fields = [part for part in field_names(row["ColumnRef"]["fields"]) if part != ANY] if "ColumnRef" in row else []
+        source = scope.source(fields[-1]) if fields else None
+        if source is not None:
+            self._field(source, name)
+        elif "TypeCast" in row and not functions.is_built_in_type(
+            type_names := field_names(row["TypeCast"]["typeName"]["names"])
+        ):
+            relation = Relation(type_names[-2] if len(type_names) > 1 else None, type_names[-1])
+            self.relations.add(relation)
+            self.qualified.add((relation, name))
+        elif ANY in flow.columns:
+            self.qualified.add((None, name))
 
     def _function(self, body: Node, scope: Scope, flow: Flow, stack: list[Any]) -> None:
         *qualifier, name = field_names(body["funcname"])
