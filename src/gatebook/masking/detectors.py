@@ -18,8 +18,31 @@ LONG = 256  # bytes; after a match that long was checked in vain, the search goe
 
 ROUNDS = 4  # a finding may stand right behind another that had to go first; bounded, so that a chain of them costs no more
 
+WORK = 16 * 1024 * 1024  # for one row or report: what it costs stays below a second, in which every other session waits
+SWEEP = 16  # times the cost of asking the hints: what a detector costs in bytes that were made to be slow
+LOG_CHARACTERS = 16_384  # of a text that is too much work; nothing shows more of a text in a log
+TORN_CHARACTERS = 1024  # the end of such a part: a value may be cut in two there
+UNREAD = "<unread>"  # stands for what was not looked at
+
 _PATTERNS = {detector.name: re.compile(detector.pattern, re.DOTALL) for detector in TABLE}
 _HEADS = {detector.name: re.compile(detector.heads) for detector in TABLE if detector.heads}
+
+
+class OverworkError(Exception):
+    """The work is used up: what is left must be covered unread."""
+
+
+class Work:
+    """How much may still be looked at, in bytes of one look at the hints. Owned by one row or report."""
+
+    def __init__(self, left: int = WORK) -> None:
+        self._left = left
+
+    def spend(self, size: int) -> None:
+        """Take that much. Raises OverworkError when there is not enough left; then a smaller piece may still be read."""
+        if size > self._left:
+            raise OverworkError
+        self._left -= size
 
 
 class Scan:
@@ -31,8 +54,13 @@ class Scan:
         self._detectors = tuple(detector for detector in TABLE if detector.name in names)
         self._gates = tuple(_gate(view, self._detectors) for view in VIEWS)
 
-    def suspects(self, data: bytes) -> tuple[Detector, ...]:
-        """The detectors that may find something in the data or in any part of it; usually none, which is the fast way out."""
+    def suspects(self, data: bytes, work: Work | None = None) -> tuple[Detector, ...]:
+        """The detectors that may find something in the data or in any part of it; usually none, which is the fast way out.
+
+        Raises OverworkError.
+        """
+        if work is not None and self._detectors:
+            work.spend(len(data))
         ranks: set[int] = set()
         for view, gate, hints in self._gates:
             text = view(data)
@@ -40,14 +68,22 @@ class Scan:
                 ranks.update(rank for rank, hint in hints if hint(text))
         return tuple(self._detectors[rank] for rank in sorted(ranks)) if ranks else ()
 
-    def cover(self, data: bytes, suspects: tuple[Detector, ...], counts: dict[str, int]) -> bytes:
-        """The data with every finding of the suspects replaced, the same object if there is none; ``counts`` grows."""
+    def cover(self, data: bytes, suspects: tuple[Detector, ...], counts: dict[str, int], work: Work | None = None) -> bytes:
+        """The data with every finding of the suspects replaced, the same object if there is none; ``counts`` grows.
+
+        Raises OverworkError; then nothing of this data is counted.
+        """
+        found: dict[str, int] = {}
         for _ in range(ROUNDS):
             before = data
             for detector in suspects:
-                data = _sweep(detector, data, counts)
+                if work is not None:
+                    work.spend(len(data) * SWEEP)
+                data = _sweep(detector, data, found)
             if data is before:
                 break
+        for name, count in found.items():
+            counts[name] = counts.get(name, 0) + count
         return data
 
 
@@ -120,7 +156,15 @@ def cover(data: bytes, names: frozenset[str] = NAMES) -> tuple[bytes, dict[str, 
 
 
 def cover_text(text: str, names: frozenset[str] = NAMES) -> str:
-    """The same for text on its way into a log, such as a statement. Takes any text, lone surrogates included."""
+    """The same for text on its way into a log, such as a statement. Takes any text, lone surrogates included.
+
+    Of a text that is too much work only the beginning is read and shown, with ``<unread>`` for the rest.
+    """
     data = text.encode("utf-8", "surrogatepass")
-    covered, _ = cover(data, names)
+    chosen, work = scan(frozenset(names)), Work()
+    try:
+        covered = chosen.cover(data, chosen.suspects(data, work), {}, work)
+    except OverworkError:
+        covered, _ = cover(text[:LOG_CHARACTERS].encode("utf-8", "surrogatepass"), names)
+        return covered.decode("utf-8", "surrogatepass")[:-TORN_CHARACTERS] + UNREAD
     return text if covered is data else covered.decode("utf-8", "surrogatepass")

@@ -8,13 +8,15 @@ leaves the type readable, else the cell becomes NULL. A binary value of a type t
 Most rows hold nothing: one scan over the whole body says so, and the body goes on as the same object. Bytes whose meaning hides
 the text (hex of bytea, binary numbers, escapes of JSON) are taken apart for it.
 
+Looking costs time in which every other session waits, and who writes the rows decides how much. So each row has so much work
+and no more (``detectors.Work``); cells that would need more are covered whole, unread.
+
 What this file refuses to know: which column a rule means, and why a column is uncertain (``lineage.py``). A value that is split
 over several cells is not found.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,11 +25,12 @@ from typing import TypeAlias
 
 from gatebook.errors import WireError
 from gatebook.masking.checks import is_card
-from gatebook.masking.detectors import Scan, scan
+from gatebook.masking.detectors import UNREAD, OverworkError, Scan, Work, scan
 from gatebook.masking.rules import Style
 from gatebook.masking.styles import COVERED, cover_value
 from gatebook.masking.table import Detector
 from gatebook.protocols.postgres.binary_forms import elements, readable, whole_number
+from gatebook.protocols.postgres.json_forms import sound_json, still_json, unescaped
 
 _U16 = Struct("!H")
 _I32 = Struct("!i")
@@ -97,15 +100,21 @@ def parse_row_description(body: bytes) -> tuple[Column, ...]:
     return tuple(columns)
 
 
+# The detectors that may find something in a row; None for a row that is too large to be asked as one, so each cell is.
+Suspects: TypeAlias = tuple[Detector, ...] | None
 # A treatment takes a cell that is not NULL and the detectors that may hold, and gives the cell to show, None for NULL.
-Treatment: TypeAlias = Callable[[bytes, tuple[Detector, ...]], bytes | None]
+Treatment: TypeAlias = Callable[[bytes, Suspects], bytes | None]
+TAKEN_APART = 8  # work for a byte of JSON or of an array that is read piece by piece
+PIECE = 64  # work for one escape or one hex string, however short
+LONG_LINE = 1_048_576  # bytes; a longer line is taken apart, since a row knows when it has looked enough
+LONG_CELL = 65_536  # bytes; which detectors may hold in such a cell is asked of it alone, since its neighbours' cost much here
 
 
 class RowCover:
     """Covers the rows of one result. Owned by one answer; ``masked`` counts what was covered.
 
     Its keys are the names of detectors; ``redact``, ``partial`` and ``hash`` for columns of a rule; ``uncertain`` for columns
-    covered whole; ``unread`` for binary values of types that are not understood.
+    covered whole; ``unread`` for binary values of types that are not understood, and for what would be too much work to read.
     """
 
     def __init__(self, columns: Sequence[Column], covers: Sequence[Cover], detectors: frozenset[str], key: bytes) -> None:
@@ -114,6 +123,7 @@ class RowCover:
         self._scan = scan(detectors)
         self._cells = _Cells(self._scan, detectors, self.masked)
         self._count = _U16.pack(len(columns))
+        self._columns = tuple(columns)
         self._always: list[Treatment | None] = []  # what each column needs in every row
         self._suspected: list[Treatment | None] = []  # what it needs in a row where a detector may find something
         for column, cover in zip(columns, covers, strict=True):
@@ -132,7 +142,11 @@ class RowCover:
         """
         if body[:2] != self._count:
             raise WireError(f"row of {int.from_bytes(body[:2])} columns, described as {int.from_bytes(self._count)}")
-        suspects = self._scan.suspects(body) if self._scans else ()
+        self._cells.work = Work()
+        try:
+            suspects: Suspects = self._scan.suspects(body, self._cells.work) if self._scans else ()
+        except OverworkError:
+            return self._rewritten(body, self._suspected, None)
         hidden = self._hides and b"\\" in body and (b"\\x" in body or b"\\u00" in body or b"\\/" in body)
         if suspects or hidden:
             return self._rewritten(body, self._suspected, suspects)
@@ -140,9 +154,9 @@ class RowCover:
 
     def clean(self, line: bytes) -> bool:
         """Whether cells that stand in these bytes just as they are need nothing."""
-        return not (self._walks or b"\\" in line or (self._scans and self._scan.suspects(line)))
+        return len(line) <= LONG_LINE and not (self._walks or b"\\" in line or (self._scans and self._scan.suspects(line)))
 
-    def _rewritten(self, body: bytes, treatments: list[Treatment | None], suspects: tuple[Detector, ...]) -> bytes:
+    def _rewritten(self, body: bytes, treatments: list[Treatment | None], suspects: Suspects) -> bytes:
         pieces: list[bytes] = []
         at, last, size = 2, 0, len(body)
         for number, treatment in enumerate(treatments):
@@ -157,13 +171,20 @@ class RowCover:
             at += length
             if treatment is not None:
                 cell = body[start + 4 : at]
-                shown = treatment(cell, suspects)
+                shown = self._shown(treatment, cell, suspects, number)
                 if shown is not cell:
                     pieces += (body[last:start], _cell(shown))
                     last = at
         if at != size:
             raise WireError(f"row has {size - at} bytes behind its {len(treatments)} columns")
         return b"".join((*pieces, body[last:])) if pieces else body
+
+    def _shown(self, treatment: Treatment, cell: bytes, suspects: Suspects, number: int) -> bytes | None:
+        try:
+            return treatment(cell, suspects)
+        except OverworkError:
+            self.masked["unread"] = self.masked.get("unread", 0) + 1
+            return whole(self._columns[number], cell, Style.REDACT, b"")
 
 
 def _cell(value: bytes | None) -> bytes:
@@ -183,6 +204,7 @@ class _Cells:
         self._scan = scan
         self._names = names
         self._masked = masked
+        self.work = Work()
 
     def treatments(self, column: Column, cover: Cover, key: bytes) -> tuple[Treatment | None, Treatment | None]:
         """What a column's cells need always, and what only in a row that may hold something."""
@@ -201,7 +223,7 @@ class _Cells:
         name = "uncertain" if cover.whole or cover.style is None else cover.style.value
         style = Style.REDACT if cover.whole or cover.style is None else cover.style
 
-        def treat(cell: bytes, _: tuple[Detector, ...]) -> bytes | None:
+        def treat(cell: bytes, _: Suspects) -> bytes | None:
             self._count(name)
             return whole(column, cell, style, key)
 
@@ -234,49 +256,67 @@ class _Cells:
             return self._array_of(ARRAYS[oid])
         return self._untyped if oid == UNTYPED else self._unread, None
 
-    def _text(self, cell: bytes, suspects: tuple[Detector, ...]) -> bytes:
-        covered = self._scan.cover(cell, suspects, self._masked)
-        return covered if covered is cell else _still_json(cell, covered)
+    def _covered(self, cell: bytes, suspects: Suspects) -> bytes:
+        if suspects is None or len(cell) > LONG_CELL:
+            return self._read(cell)
+        return self._scan.cover(cell, suspects, self._masked, self.work)
 
-    def _or_null(self, cell: bytes, suspects: tuple[Detector, ...]) -> bytes | None:
-        return cell if self._scan.cover(cell, suspects, self._masked) is cell else None
+    def _read(self, data: bytes) -> bytes:
+        """Covered, by whatever detectors may hold in exactly this."""
+        return self._scan.cover(data, self._scan.suspects(data, self.work), self._masked, self.work)
 
-    def _xml(self, cell: bytes, suspects: tuple[Detector, ...]) -> bytes:
+    def _sound(self, covered: bytes) -> bytes:
+        self.work.spend(len(covered) * TAKEN_APART)
+        return sound_json(covered)
+
+    def _text(self, cell: bytes, suspects: Suspects) -> bytes:
+        covered = self._covered(cell, suspects)
+        if covered is cell or cell.lstrip()[:1] not in (b"{", b"["):
+            return covered
+        self.work.spend(len(cell) * TAKEN_APART)
+        return still_json(cell, covered)
+
+    def _or_null(self, cell: bytes, suspects: Suspects) -> bytes | None:
+        return cell if self._covered(cell, suspects) is cell else None
+
+    def _xml(self, cell: bytes, suspects: Suspects) -> bytes:
         """A finding covers the document, since ``<name>`` in it would be a tag."""
-        return cell if self._scan.cover(cell, suspects, self._masked) is cell else COVERED
+        return cell if self._covered(cell, suspects) is cell else COVERED
 
-    def _json(self, cell: bytes, suspects: tuple[Detector, ...]) -> bytes:
+    def _json(self, cell: bytes, suspects: Suspects) -> bytes:
         if b"\\u00" in cell or b"\\/" in cell:
-            plain = _ESCAPED.sub(_unescaped, cell)
-            covered = self._scan.cover(plain, self._scan.suspects(plain), self._masked)
-            return cell if covered is plain else _sound_json(covered)
-        covered = self._scan.cover(cell, suspects, self._masked)
-        return cell if covered is cell else _sound_json(covered)
+            self.work.spend(cell.count(b"\\") * PIECE)
+            plain = unescaped(cell)
+            covered = self._read(plain)
+            return cell if covered is plain else self._sound(covered)
+        covered = self._covered(cell, suspects)
+        return cell if covered is cell else self._sound(covered)
 
-    def _jsonb(self, cell: bytes, suspects: tuple[Detector, ...]) -> bytes | None:
+    def _jsonb(self, cell: bytes, suspects: Suspects) -> bytes | None:
         if cell[:1] != b"\x01":
             return self._unread(cell, suspects)
         text = cell[1:]
         covered = self._json(text, suspects)
         return cell if covered is text else b"\x01" + covered
 
-    def _hex(self, cell: bytes, suspects: tuple[Detector, ...]) -> bytes:
+    def _hex(self, cell: bytes, suspects: Suspects) -> bytes:
         """Text that may hold ``\\x…``: what the hex stands for is covered, and the rest as text."""
         if b"\\x" in cell:
             cell = _changed(cell, _HEX.sub(self._within_hex, cell))
-        return self._scan.cover(cell, suspects, self._masked)
+        return self._covered(cell, suspects)
 
     def _within_hex(self, found: re.Match[bytes]) -> bytes:
+        self.work.spend(PIECE)
         data = bytes.fromhex(found[1].decode())
-        covered = self._scan.cover(data, self._scan.suspects(data), self._masked)
+        covered = self._read(data)
         return found[0] if covered is data else b"x" + covered.hex().encode()
 
-    def _int8(self, cell: bytes, suspects: tuple[Detector, ...]) -> bytes | None:
+    def _int8(self, cell: bytes, suspects: Suspects) -> bytes | None:
         if len(cell) != 8:
             return self._unread(cell, suspects)
         return self._unless_card(cell, b"%d" % int.from_bytes(cell, signed=True))
 
-    def _numeric(self, cell: bytes, suspects: tuple[Detector, ...]) -> bytes | None:
+    def _numeric(self, cell: bytes, suspects: Suspects) -> bytes | None:
         digits = whole_number(cell)
         return self._unread(cell, suspects) if digits is None else self._unless_card(cell, digits)
 
@@ -286,11 +326,11 @@ class _Cells:
             return None
         return cell
 
-    def _unread(self, _cell: bytes, _suspects: tuple[Detector, ...]) -> bytes | None:
+    def _unread(self, _cell: bytes, _suspects: Suspects) -> bytes | None:
         self._count("unread")
         return None
 
-    def _untyped(self, cell: bytes, suspects: tuple[Detector, ...]) -> bytes | None:
+    def _untyped(self, cell: bytes, suspects: Suspects) -> bytes | None:
         """By what the bytes look like: readable ones are text, and what could be a number or an array is treated as one."""
         if readable(cell):
             return self._json(cell, suspects) if cell[:1] in (b"{", b"[", b'"') else self._text(cell, suspects)
@@ -312,7 +352,8 @@ class _Cells:
         return (self._array(element, always) if always else None), (self._array(element, suspected) if suspected else None)
 
     def _array(self, element: int, treatment: Treatment) -> Treatment:
-        def treat(cell: bytes, suspects: tuple[Detector, ...]) -> bytes | None:
+        def treat(cell: bytes, suspects: Suspects) -> bytes | None:
+            self.work.spend(len(cell) * TAKEN_APART)
             split = elements(cell, element)
             if split is None:
                 return self._unread(cell, suspects)
@@ -327,19 +368,10 @@ class _Cells:
 
 
 _HEX = re.compile(rb"(?<=\\)x((?:[0-9a-f]{2}){4,})")
-_ESCAPED = re.compile(rb"\\(?:\\|u00([2-7][0-9a-fA-F])|/)")
 
 
 def _changed(old: bytes, new: bytes) -> bytes:
     return old if old == new else new
-
-
-def _unescaped(found: re.Match[bytes]) -> bytes:
-    """What an escape of JSON stands for; an escaped quote, backslash or control character stays as it is."""
-    if found[0] == rb"\/":
-        return b"/"
-    byte = int(found[1], 16) if found[1] else 0x5C
-    return found[0] if byte in (0x22, 0x5C, 0x7F) else bytes((byte,))
 
 
 def whole(column: Column, cell: bytes, style: Style, key: bytes) -> bytes | None:
@@ -355,40 +387,6 @@ def whole(column: Column, cell: bytes, style: Style, key: bytes) -> bytes | None
     if oid in (JSON, JSONB):
         return b"\x01" * (binary and oid == JSONB) + b'"' + covered + b'"'
     return None
-
-
-# JSON ---------------------------------------------------------------------------------------------------------------------
-
-_TOKEN = re.compile(rb'("(?:[^"\\]|\\.)*+")|([^\s,:{}\[\]"]++)', re.DOTALL)
-_LITERAL = re.compile(rb"true|false|null|-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
-_AS_STRING = b'"' + COVERED + b'"'
-
-
-def _quoted(covered: bytes) -> bytes:
-    """Put quotes around what now stands where a number stood."""
-    return _TOKEN.sub(lambda token: token[0] if token[1] or _LITERAL.fullmatch(token[2]) else b'"' + token[2] + b'"', covered)
-
-
-def _is_json(text: bytes) -> bool:
-    try:
-        json.loads(text, parse_int=str, parse_float=str)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def _sound_json(covered: bytes) -> bytes:
-    """Covered JSON made readable again; covered whole if that fails."""
-    quoted = _quoted(covered)
-    return quoted if _is_json(quoted) else _AS_STRING
-
-
-def _still_json(before: bytes, covered: bytes) -> bytes:
-    """The same for a text that was JSON before; any other text stays as it was covered."""
-    if before.lstrip()[:1] in (b"{", b"[") and _is_json(before):
-        quoted = _quoted(covered)
-        return quoted if _is_json(quoted) else covered
-    return covered
 
 
 # Reports ------------------------------------------------------------------------------------------------------------------
@@ -415,7 +413,8 @@ def cover_report(body: bytes, *, generic: bool, detectors: frozenset[str]) -> by
     """
     fields = _fields(body)
     shown = _generic(fields) if generic else fields
-    covered = [(kind, _covered(value, detectors)) for kind, value in shown]
+    work = Work()
+    covered = [(kind, _covered(value, detectors, work)) for kind, value in shown]
     return body if covered == fields else b"".join(kind.encode("latin-1") + value + b"\0" for kind, value in covered) + b"\0"
 
 
@@ -429,9 +428,12 @@ def _fields(body: bytes) -> list[tuple[str, bytes]]:
     return [(chr(part[0]), part[1:]) for part in parts]
 
 
-def _covered(value: bytes, detectors: frozenset[str]) -> bytes:
+def _covered(value: bytes, detectors: frozenset[str], work: Work) -> bytes:
     chosen = scan(detectors)
-    return chosen.cover(value, chosen.suspects(value), {})
+    try:
+        return chosen.cover(value, chosen.suspects(value, work), {}, work)
+    except OverworkError:
+        return UNREAD.encode()
 
 
 def _generic(fields: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
@@ -457,5 +459,6 @@ def cover_notification(body: bytes, detectors: frozenset[str]) -> bytes:
     texts = body[4:].split(b"\0")
     if len(body) < 6 or len(texts) != 3 or texts[2]:
         raise WireError(f"notification of {len(body)} bytes does not hold a channel and a payload")
-    covered = [_covered(text, detectors) for text in texts]
+    work = Work()
+    covered = [_covered(text, detectors, work) for text in texts]
     return body if covered == texts else body[:4] + b"\0".join(covered)

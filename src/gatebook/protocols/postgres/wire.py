@@ -20,7 +20,8 @@ CANCEL_REQUEST = 80877102
 
 STARTUP_BYTES = 10_000  # the server's own MAX_STARTUP_PACKET_LENGTH
 CLIENT_BYTES = 16_777_216  # one client message; a longer statement or parameter is refused with its length
-SERVER_BYTES = 268_435_456  # one server message: a row is covered whole, so it must fit in memory
+SERVER_BYTES = 67_108_864  # one server message: a row is covered whole, so it must fit in memory, and each session has one
+ROW_BYTES = 1_073_741_824  # the server itself makes no longer row
 NAME_BYTES = 63  # of a statement's or portal's name: the server cuts longer ones, so that two names could become one
 TOKEN_BYTES = 65_536  # a password message
 
@@ -60,9 +61,7 @@ class Frames:
         """Cut one typed message as (type, body); None while it is not whole."""
         if len(self._data) < 5:
             return None
-        kind, length = _HEAD.unpack_from(self._data)
-        if not 4 <= length <= self.limit:
-            raise WireError(f"message {kind!r}: length {length} outside 4..{self.limit}")
+        kind, length = self._head(self._data, 0)
         if len(self._data) < length + 1:
             return None
         body = bytes(self._data[5 : length + 1])
@@ -70,19 +69,30 @@ class Frames:
         return kind, body
 
     def messages(self) -> Iterator[tuple[bytes, bytes]]:
-        """Cut every whole message; the buffer is compacted once, so that a large read stays linear."""
+        """Cut every whole message; the buffer is compacted once, so that a large read stays linear.
+
+        An unfinished one is left where it is: copied with each of its reads, a large one would cost the square of its length.
+        """
+        if len(self._data) < 5 or len(self._data) < self._head(self._data, 0)[1] + 1:
+            return
         data, pos, end = bytes(self._data), 0, len(self._data)
         try:
             while pos + 5 <= end:
-                kind, length = _HEAD.unpack_from(data, pos)
-                if not 4 <= length <= self.limit:
-                    raise WireError(f"message {kind!r}: length {length} outside 4..{self.limit}")
+                kind, length = self._head(data, pos)
                 if pos + 1 + length > end:
                     break
                 start, pos = pos + 5, pos + 1 + length
                 yield kind, data[start:pos]
         finally:
             del self._data[:pos]
+
+    def _head(self, data: bytes | bytearray, pos: int) -> tuple[bytes, int]:
+        kind, length = _HEAD.unpack_from(data, pos)
+        if 4 <= length <= self.limit:
+            return kind, length
+        if kind == b"D" and length <= ROW_BYTES:
+            raise WireError(f"a row of {length} bytes: the gateway takes {self.limit}; select fewer columns or parts of them")
+        raise WireError(f"message {kind!r}: length {length} outside 4..{self.limit}")
 
 
 def message(kind: bytes, body: bytes = b"") -> bytes:
