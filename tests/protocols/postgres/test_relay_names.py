@@ -15,6 +15,7 @@ from tests.protocols.postgres.stage import (
     shown_error,
 )
 
+from gatebook.model import Reach
 from gatebook.protocols.postgres import wire
 from gatebook.protocols.relay import ToServer
 
@@ -113,6 +114,19 @@ def test_a_name_is_not_known_between_a_setting_and_its_answer():
     first = PARSED + BOUND + NO_ROWS + complete("SET")
     effects = stage.server(first + PARSED + BOUND + EXPRESSION + row(b"odd-secret") + complete("SELECT 1") + ready())
     assert b"odd-secret" not in shown(effects)
+
+
+def test_a_column_that_is_none_may_be_a_call_and_counts_as_unknown():
+    stage = Stage().open()
+    stage.client(wire.query("SELECT o.wipe FROM orders o"))
+    assert stage.asked.action.reach is Reach.UNKNOWN
+    assert "may call wipe" in str(stage.asked.action.strictest.facts["why_unknown"])
+
+
+def test_a_column_of_its_table_is_no_call():
+    stage = Stage().open()
+    stage.client(wire.query("SELECT o.total, o.ctid FROM orders o"))
+    assert stage.asked.action.reach is Reach.READ
 
 
 def test_a_text_that_sets_and_then_names_is_covered_whole_and_moves_nothing():

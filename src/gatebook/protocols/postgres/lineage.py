@@ -13,6 +13,7 @@ from dataclasses import replace
 from gatebook.masking.rules import MaskSet
 from gatebook.model import Deed, Reach, Resource
 from gatebook.protocols.postgres.catalog import Catalog, Known
+from gatebook.protocols.postgres.disguise import calls_in_disguise
 from gatebook.protocols.postgres.reading import Output, Reading, Relation, Statement
 from gatebook.protocols.postgres.rows import UNTYPED, Column, Cover
 
@@ -167,11 +168,25 @@ def _names(deed: Deed, fact: str) -> frozenset[str]:
 
 def completed(reading: Reading, catalog: Catalog, sets: Collection[MaskSet]) -> tuple[Deed, ...]:
     """The deeds with what the catalog adds: qualified names of tables, and whether masked columns move elsewhere."""
-    return tuple(
-        _completed(deed, _full_names(statement, catalog), _moves_masked(statement, catalog, sets))
-        for statement in reading.statements
-        for deed in statement.deeds
-    )
+    found = []
+    for statement in reading.statements:
+        full, moves = _full_names(statement, catalog), _moves_masked(statement, catalog, sets)
+        found += [_completed(deed, full, moves) for deed in statement.deeds]
+        if calls := calls_in_disguise(_asked(statement, catalog), catalog):
+            found.append(_completed(_may_call(statement, calls), full, moves))
+    return tuple(found)
+
+
+def _asked(statement: Statement, catalog: Catalog) -> Statement:
+    """Without the names of relations that are not there: what is said about those is an error of the server."""
+    there = ((one, name) for one, name in statement.qualified if one is None or catalog.by_name.get(one, NOWHERE) is not None)
+    return replace(statement, qualified=frozenset(there))
+
+
+def _may_call(statement: Statement, calls: frozenset[str]) -> Deed:
+    why = f"may call {', '.join(sorted(calls))}, which is no column"
+    facts = {**statement.deeds[0].facts, "why_unknown": why} if statement.deeds else {"why_unknown": why}
+    return Deed(verb="sql.unknown", reach=Reach.UNKNOWN, resource=Resource(kind="target", name=""), facts=facts)
 
 
 def _full_names(statement: Statement, catalog: Catalog) -> dict[str, str]:
