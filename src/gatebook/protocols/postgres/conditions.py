@@ -15,19 +15,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from gatebook.protocols.postgres.constants import COMPARISONS, UNKNOWN, bare, sides, truth_of, value_of
+from gatebook.protocols.postgres.constants import COMPARISONS, UNKNOWN, bare, both_ways, items_of, sides, truth_of, value_of
+from gatebook.protocols.postgres.mentions import Target, is_targets, key_of, mentions, names_of, nodes
 
 Node = dict[str, Any]
 
-# System columns that are the same for most rows or mean nothing; ctid is a row's own address and counts.
-_SYSTEM_COLUMNS = frozenset({"tableoid", "xmin", "xmax", "cmin", "cmax"})
 _OPPOSITES = {"<>": ("=", False), "!=": ("=", False), ">=": ("<", False), "<=": (">", False), "!~~": ("~~", False)}
 _ANYTHING = re.compile(r"%+|")  # LIKE patterns that fit every text
 _ANY_REGEX = re.compile(r"\^?(\.\*)?\$?")
+_REFLEXIVE = frozenset({"=", "<=", ">=", "~~", "~~*", "~=", "@>", "<@"})  # true of a value and itself
 _AGGREGATES = frozenset(
     """
 count sum avg min max bool_and bool_or every array_agg string_agg json_agg jsonb_agg any_value
@@ -36,26 +36,59 @@ count sum avg min max bool_and bool_or every array_agg string_agg json_agg jsonb
 CONDITION_WORK = 2_000_000  # half a second; a list of 50,000 constants is half of it
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The relation a statement changes: its own name, and the name by which the statement calls it.
-
-    ``copies`` are the CTEs that yield all of its rows.
-    """
-
-    name: str
-    alias: str
-    copies: frozenset[str] = frozenset()
-
-
 def narrows(condition: Node | None, target: Target) -> bool:
     """Whether the condition surely is no constant, and is about the target's rows."""
     if condition is None:
         return False
     column = _equals_constant(condition)
     if column is not None:
-        return _is_targets(_names(column), target, False)
-    return not _too_large(condition) and _real(condition, True, target)
+        return is_targets(names_of(column), target, False)
+    return not _too_large(condition) and (_real(condition, True, target) or _tied_to_twin(condition, target))
+
+
+def with_twins(target: Target, items: Any) -> Target:
+    """The target with the FROM items that are the same relation, all of it."""
+    found: set[str] = set()
+    for kind, body in nodes(items):
+        alias = body.get("alias", {}).get("aliasname", body.get("relname", "")) if isinstance(body, dict) else ""
+        same = kind == "RangeVar" and body["relname"] in {target.name, *target.copies}
+        if kind == "RangeSubselect":
+            select = body["subquery"].get("SelectStmt", {})
+            same = not _too_large(select) and not _chooses(select, Target(target.name, target.name, target.copies))
+        if same and alias != target.alias:
+            found.add(alias)
+    return replace(target, twins=frozenset(found))
+
+
+def _tied_to_twin(condition: Node, target: Target) -> bool:
+    """Whether a row is tied to its own copy, which is narrowed by something else."""
+    arms = _all_of(condition)
+    others = [arm for arm in arms if not _is_tie(arm, target)]
+    return len(others) < len(arms) and any(
+        _real(arm, True, replace(target, alias=twin)) for arm in others for twin in target.twins
+    )
+
+
+def _all_of(condition: Node) -> list[Node]:
+    body = condition.get("BoolExpr")
+    return [inner for arm in body["args"] for inner in _all_of(arm)] if body and body["boolop"] == "AND_EXPR" else [condition]
+
+
+def _is_tie(arm: Node, target: Target) -> bool:
+    """``t.id = twin.id``: every row has such a copy."""
+    body = arm.get("A_Expr")
+    if body is None or not target.twins:
+        return False
+    operator, left, right = sides(body)
+    keys = [key_of(side, target) for side in (left, right)]
+    names = [key[-1] if isinstance(key, tuple) and key[:1] == ("column",) else None for key in keys]
+    owners = {_owner(side) for side in (left, right)}
+    return operator in _REFLEXIVE and names[0] is not None and names[0] == names[1] and bool(owners & {*target.twins, ""})
+
+
+def _owner(side: Any) -> str:
+    names = names_of(bare(side)["ColumnRef"]) if isinstance(side, dict) and "ColumnRef" in bare(side) else []
+    return names[-2] if len(names) > 1 else ""
 
 
 def _equals_constant(condition: Node) -> Node | None:
@@ -82,7 +115,7 @@ def _too_large(condition: Node) -> bool:
 def _real(node: Node, positive: bool, target: Target) -> bool:
     kind, body = next(iter(node.items()))
     special = _BY_KIND.get(kind)
-    return special(body, positive, target) if special else _mentions(node, target)
+    return special(body, positive, target) if special else mentions(node, target)
 
 
 def _bool(body: Node, positive: bool, target: Target) -> bool:
@@ -124,13 +157,20 @@ def _claim(arm: Node, target: Target) -> tuple[object, bool]:
     """What an arm says, as a comparable subject and whether it says so or the opposite."""
     if "NullTest" in arm:
         test = arm["NullTest"]
-        return ("null", _key(test["arg"], target)), test["nulltesttype"] == "IS_NULL"
+        return ("null", key_of(test["arg"], target)), test["nulltesttype"] == "IS_NULL"
+    if "BooleanTest" in arm:
+        test = arm["BooleanTest"]
+        subject, holds = _claim(test["arg"], target)
+        kind = test["booltesttype"].removeprefix("IS_")
+        if kind.endswith("UNKNOWN"):
+            return ("unknown", subject), kind == "UNKNOWN"
+        return subject, holds is (kind in ("TRUE", "NOT_FALSE"))
     if "A_Expr" in arm:
         body = arm["A_Expr"]
         operator, left, right = sides(body)
         base, holds = _OPPOSITES.get(operator, (operator, True))
-        return (body["kind"], base, _key(left, target), _key(right, target)), holds
-    return _key(arm, target), True
+        return (body["kind"], base, key_of(left, target), key_of(right, target)), holds
+    return key_of(arm, target), True
 
 
 _NEGATED = {"<": ">=", ">=": "<", ">": "<=", "<=": ">", "=": "<>", "<>": "=", "!=": "="}
@@ -147,7 +187,7 @@ def _bound(arm: Node, sign: bool, target: Target) -> tuple[object, str, object] 
     constant = value_of(right)
     if constant is None:
         return None
-    return _key(left, target), operator if sign else _NEGATED[operator], constant
+    return key_of(left, target), operator if sign else _NEGATED[operator], constant
 
 
 def _everything(bounds: list[tuple[str, Any]]) -> bool:
@@ -172,11 +212,27 @@ def _expression(body: Node, positive: bool, target: Target) -> bool:
     kind = body["kind"]
     if kind in ("AEXPR_OP_ANY", "AEXPR_OP_ALL") and isinstance(right, dict) and "SubLink" in right:
         return _membership(left, right["SubLink"], positive, target)
-    if not _mentions({"A_Expr": body}, target) or _fits_anything(kind, operator, right):
+    left, right = (_without_nothing(side, target) for side in (left, right))
+    if not mentions([left, right], target) or _fits_anything(kind, operator, right) or _is_tie({"A_Expr": body}, target):
         return False
-    if _same(left, right, target) or _reckons_itself(left, right, target):
+    if _is_condition(left, cast=True) and both_ways(operator, left, right):
+        return False
+    if _same(left, right, target) or _reckons_itself(operator, left, right, target):
         return False
     return all(_real(side, True, target) for side in (left, right) if _is_condition(side))
+
+
+def _without_nothing(side: Any, target: Target) -> Any:
+    """Nothing for ``x - x``, ``x * 0`` and their like, whatever x is; else the side itself."""
+    body = bare(side).get("A_Expr") if isinstance(side, dict) else None
+    if body is None or body["kind"] != "AEXPR_OP" or "lexpr" not in body:
+        return side
+    operator = body["name"][-1]["String"].get("sval", "")
+    parts = [body["lexpr"], body["rexpr"]]
+    if operator in ("*", "&") and any(value_of(part) in (Decimal(0), "0") for part in parts):
+        return []
+    same = key_of(parts[0], target) == key_of(parts[1], target)
+    return [] if operator in ("-", "/", "%", "#") and same else side
 
 
 def _fits_anything(kind: str, operator: str, right: Any) -> bool:
@@ -188,32 +244,20 @@ def _fits_anything(kind: str, operator: str, right: Any) -> bool:
 
 def _same(left: Any, right: Any, target: Target) -> bool:
     """Whether a value is compared with itself, alone or as one of a list."""
-    key = _key(left, target)
-    return any(_key(item, target) == key for item in _items(right))
+    key = key_of(left, target)
+    return any(key_of(item, target) == key for item in items_of(right))
 
 
-def _items(right: Any) -> list[Any]:
-    if isinstance(right, list):
-        return right
-    if not isinstance(right, dict):
-        return [right]
-    if "List" in right:
-        return list(right["List"].get("items", []))
-    array = bare(right)
-    if "A_ArrayExpr" in array:
-        return list(array["A_ArrayExpr"].get("elements", []))
-    return [right]
-
-
-def _reckons_itself(left: Any, right: Any, target: Target) -> bool:
-    """``x + 0 = x``: arithmetic over one column on both sides."""
+def _reckons_itself(operator: str, left: Any, right: Any, target: Target) -> bool:
+    """``x + 0 = x``, ``concat(x) = x``: one column, the same on both sides."""
     columns: list[set[object]] = []
+    plain = _ARITHMETIC | {"FuncCall"} if operator in _REFLEXIVE else _ARITHMETIC
     for side in (left, right):
         found: set[object] = set()
         for kind, body in nodes(side):
             if kind == "ColumnRef":
-                found.add(_key({kind: body}, target))
-            elif kind not in _ARITHMETIC:
+                found.add(key_of({kind: body}, target))
+            elif kind not in plain:
                 return False
         columns.append(found)
     return len(columns[0]) == 1 and columns[0] == columns[1]
@@ -223,9 +267,10 @@ _ARITHMETIC = frozenset({"A_Expr", "A_Const", "TypeCast", "String", "Integer", "
 _CONDITIONS = frozenset({"BoolExpr", "NullTest", "BooleanTest"})
 
 
-def _is_condition(side: Any) -> bool:
+def _is_condition(side: Any, *, cast: bool = False) -> bool:
     if not isinstance(side, dict) or len(side) != 1:
         return False
+    side = bare(side) if cast else side
     kind, body = next(iter(side.items()))
     if kind == "A_Expr":
         return bool(body.get("name")) and body["name"][-1]["String"].get("sval") in COMPARISONS
@@ -238,15 +283,15 @@ def _null_test(body: Node, positive: bool, target: Target) -> bool:
         return False
     if "CoalesceExpr" in argument and any(truth_of(item) is not UNKNOWN for item in argument["CoalesceExpr"]["args"]):
         return False
-    if "ColumnRef" in argument and _names(argument["ColumnRef"])[-1:] == ["ctid"]:
+    if "ColumnRef" in argument and names_of(argument["ColumnRef"])[-1:] == ["ctid"]:
         return False
-    return _mentions(argument, target)
+    return mentions(argument, target)
 
 
 def _boolean_test(body: Node, positive: bool, target: Target) -> bool:
     test = body["booltesttype"]
     if test.endswith("UNKNOWN"):
-        return "ColumnRef" in body["arg"] and _mentions(body["arg"], target)
+        return "ColumnRef" in body["arg"] and mentions(body["arg"], target)
     return _real(body["arg"], positive if test in ("IS_TRUE", "IS_NOT_FALSE") else not positive, target)
 
 
@@ -301,7 +346,13 @@ def _tied(select: Node, target: Target) -> bool:
     )
     if aggregates and not select.get("groupClause"):
         return False
-    return _mentions([select.get("whereClause"), *_quals(select["fromClause"])], target, inner=True)
+    conditions = [*([select["whereClause"]] if "whereClause" in select else []), *_quals(select["fromClause"])]
+    inside = with_twins(target, select["fromClause"])
+    arms = [arm for condition in conditions for arm in _all_of(condition)]
+    others = [arm for arm in arms if not _is_tie(arm, inside)]
+    if len(others) == len(arms):
+        return mentions(conditions, target, inner=True)
+    return any(_real(arm, True, replace(target, alias=twin)) for arm in others for twin in inside.twins)
 
 
 def _quals(items: list[Node]) -> Iterator[Node]:
@@ -312,23 +363,23 @@ def _quals(items: list[Node]) -> Iterator[Node]:
 
 def _membership(left: Any, link: Node, positive: bool, target: Target) -> bool:
     """``x IN (select …)`` and ``x = ANY (array(select …))``: not if the select is all of the same relation."""
-    return left is not None and _mentions(left, target) and _chooses(link["subselect"].get("SelectStmt", {}), target)
+    return left is not None and mentions(left, target) and _chooses(link["subselect"].get("SelectStmt", {}), target)
 
 
 def _chooses(select: Node, target: Target) -> bool:
     if "larg" in select:
         return _chooses(select["larg"], target) and _chooses(select["rarg"], target)
     if "valuesLists" in select:
-        return not _mentions(select["valuesLists"], target)
+        return not mentions(select["valuesLists"], target)
     where = select.get("whereClause")
     if not select.get("fromClause"):
-        return not _mentions(select.get("targetList"), target)
-    if _mentions(select.get("targetList"), target, inner=True):
+        return not mentions(select.get("targetList"), target)
+    if mentions(select.get("targetList"), target, inner=True):
         return False
     all_rows = {target.name, *target.copies}
     reads_target = any(kind == "RangeVar" and body["relname"] in all_rows for kind, body in nodes(select["fromClause"]))
     if where is None:
-        return not reads_target or "limitCount" in select
+        return not reads_target
     return any(kind == "ColumnRef" for kind, _ in nodes(where)) and (not reads_target or _inner_narrows(where, select))
 
 
@@ -348,81 +399,6 @@ def _inner_narrows(where: Node, select: Node) -> bool:
     relation: dict[str, Any] = next((body for kind, body in nodes(select["fromClause"]) if kind == "RangeVar"), nothing)
     name = relation["relname"]
     return narrows(where, Target(name, relation.get("alias", {}).get("aliasname", name)))
-
-
-# Looking at nodes ------------------------------------------------------------------------------------------------------
-
-
-def nodes(root: Any) -> Iterator[tuple[str, Any]]:
-    """Every node below, itself included, without recursion."""
-    stack = [root]
-    while stack:
-        item = stack.pop()
-        if isinstance(item, list):
-            stack.extend(item)
-        elif isinstance(item, dict):
-            for key, value in item.items():
-                if key < "a":
-                    yield key, value
-                if isinstance(value, (dict, list)):
-                    stack.append(value)
-
-
-def _mentions(root: Any, target: Target, *, inner: bool = False) -> bool:
-    """Whether a column of the target is named below. Inside a sub-select only a qualified name surely is the target's."""
-    stack = [(root, inner)]
-    while stack:
-        item, hidden = stack.pop()
-        if isinstance(item, list):
-            stack.extend((part, hidden) for part in item)
-        elif isinstance(item, dict):
-            for key, value in item.items():
-                if key == "ColumnRef":
-                    if _is_targets(_names(value), target, hidden):
-                        return True
-                elif key == "SelectStmt":
-                    if not _shadows(value, target):
-                        stack.append((value, True))
-                elif isinstance(value, (dict, list)):
-                    stack.append((value, hidden))
-    return False
-
-
-def _shadows(select: Node, target: Target) -> bool:
-    for kind, body in nodes(select.get("fromClause")):
-        alias = body.get("alias", {}).get("aliasname") if isinstance(body, dict) else None
-        if alias == target.alias or (kind == "RangeVar" and alias is None and body["relname"] == target.alias):
-            return True
-    return False
-
-
-def _names(column: Node) -> list[str]:
-    return [field["String"].get("sval", "") if "String" in field else "*" for field in column["fields"]]
-
-
-def _is_targets(names: list[str], target: Target, hidden: bool) -> bool:
-    if names[-1] in _SYSTEM_COLUMNS:
-        return False
-    if len(names) == 1:
-        return not hidden and names[0] != target.alias
-    return names[-2] == target.alias
-
-
-def _key(node: Any, target: Target) -> object:
-    """A value that is equal for the same expression, wherever it stands: no locations, casts or the target's own qualifier."""
-    if isinstance(node, list):
-        return tuple(_key(item, target) for item in node)
-    if not isinstance(node, dict):
-        return node
-    node = bare(node)
-    if "ColumnRef" in node and len(node) == 1:
-        names = _names(node["ColumnRef"])
-        return ("column", *(names[-1:] if len(names) > 1 and names[-2] == target.alias else names))
-    if "SubLink" in node and node["SubLink"]["subLinkType"] == "EXPR_SUBLINK":
-        select = node["SubLink"]["subselect"].get("SelectStmt", {})
-        if not select.get("fromClause") and select.get("targetList"):
-            return _key(select["targetList"][0]["ResTarget"]["val"], target)
-    return tuple((key, _key(value, target)) for key, value in node.items() if key != "location")
 
 
 _BY_KIND = {

@@ -32,8 +32,13 @@ def sides(body: Node) -> tuple[str, Any, Any]:
 
 
 def value_of(node: Node) -> Decimal | str | None:
-    """A constant as a number or text; None for anything else."""
-    constant = bare(node).get("A_Const")
+    """A constant as a number or text, texts put together included; None for anything else."""
+    node = bare(node)
+    joined = node.get("A_Expr", {})
+    if joined.get("name") and joined["name"][-1]["String"].get("sval") == "||" and "lexpr" in joined:
+        parts = [value_of(joined["lexpr"]), value_of(joined["rexpr"])]
+        return f"{parts[0]}{parts[1]}" if None not in parts else None
+    constant = node.get("A_Const")
     if constant is None:
         return None
     if "sval" in constant:
@@ -86,6 +91,47 @@ def _compared(body: Node) -> object:
     if one is None or other is None or type(one) is not type(other) or operator not in ("=", "<>"):
         return UNKNOWN
     return (one == other) is (operator == "=")
+
+
+def items_of(right: Any) -> list[Any]:
+    """What a value is compared with: the items of a list or array, or the one expression."""
+    if isinstance(right, list):
+        return right
+    if not isinstance(right, dict):
+        return [right]
+    if "List" in right:
+        return list(right["List"].get("items", []))
+    array = bare(right)
+    if "A_ArrayExpr" in array:
+        return list(array["A_ArrayExpr"].get("elements", []))
+    return [right]
+
+
+def both_ways(operator: str, condition: Node, right: Any) -> bool:
+    """Whether a condition, compared with constants, fits whether it is true or false; cast, it is a word or a number."""
+    if operator not in COMPARISONS:
+        return "TypeCast" in condition or operator.startswith("BETWEEN")
+    constants = [item for item in items_of(right) if isinstance(item, dict)]
+    if "TypeCast" not in condition:
+        return {True, False} <= {truth for item in constants if isinstance(truth := truth_of(item), bool)}
+    every = any if operator == "=" else all
+    return bool(constants) and all(every(_holds(operator, is_true, item) for item in constants) for is_true in (True, False))
+
+
+def _holds(operator: str, is_true: bool, constant: Node) -> bool:
+    value = value_of(constant)
+    if value is None:
+        return truth_of(constant) is is_true
+    if isinstance(value, Decimal):
+        return _compares(operator, value.compare(Decimal(is_true)))
+    word = "true" if is_true else "false"
+    return _compares(operator, Decimal((value > word) - (value < word)))
+
+
+def _compares(operator: str, other_is: Decimal) -> bool:
+    """Whether ``one operator other`` holds, from how the other compares with the one."""
+    holds = {"=": other_is == 0, "<": other_is > 0, ">": other_is < 0, "<=": other_is >= 0, ">=": other_is <= 0}
+    return holds.get(operator, other_is != 0)
 
 
 def setting_of_a_row(body: Node) -> str | None:

@@ -10,6 +10,7 @@ from contextlib import nullcontext
 from typing import Any
 
 from gatebook.protocols.postgres import catalog_relations, conditions, constants, functions
+from gatebook.protocols.postgres.mentions import Target, nodes
 from gatebook.protocols.postgres.outputs import (
     ANY,
     PENDING,
@@ -290,9 +291,12 @@ class Queries(Walk):
             self.do("sql.setting" if relation.name == PG_SETTINGS else "sql.alter", resource)
         self.do(verb, resource, where)
 
-    def _seen_as(self, body: Node) -> conditions.Target:
+    def _seen_as(self, body: Node) -> Target:
         name = body["relation"]["relname"]
-        return conditions.Target(name, alias_of(body["relation"])[0] or name, conditions.copies(body.get("withClause"), name))
+        target = Target(name, alias_of(body["relation"])[0] or name, conditions.copies(body.get("withClause"), name))
+        return conditions.with_twins(
+            target, [body[part] for part in ("fromClause", "usingClause", "sourceRelation") if part in body]
+        )
 
     def _insert(self, body: Node, scope: Scope | None) -> Rows:
         inner = Scope(scope)
@@ -378,7 +382,7 @@ class Queries(Walk):
         for when, where in actions:
             self._merge_when(when, where, body, relation, inner)
 
-    def _merge_where(self, when: Node, seen_as: conditions.Target, joins: bool) -> bool:
+    def _merge_where(self, when: Node, seen_as: Target, joins: bool) -> bool:
         """A row that no source row matches is bounded by its own condition alone."""
         own = conditions.narrows(when.get("condition"), seen_as)
         return own or (joins and when["matchKind"] != "MERGE_WHEN_NOT_MATCHED_BY_SOURCE")
@@ -448,7 +452,7 @@ def _is_plain(body: Node, others: str) -> bool:
     """Whether an UPDATE or DELETE looks at no other relation to choose its rows."""
     if others in body or "withClause" in body:
         return False
-    return all(kind != "SubLink" for kind, _ in conditions.nodes(body.get("whereClause", [])))
+    return all(kind != "SubLink" for kind, _ in nodes(body.get("whereClause", [])))
 
 
 def _is_itself(target: Node, body: Node) -> bool:
@@ -465,7 +469,7 @@ def _is_bounded(source: Node) -> bool:
     values = source.get("SelectStmt", {}).get("valuesLists")
     if values is None:
         return False
-    called = [field_names(body["funcname"])[-1] for kind, body in conditions.nodes(values) if kind == "FuncCall"]
+    called = [field_names(body["funcname"])[-1] for kind, body in nodes(values) if kind == "FuncCall"]
     return all(name not in functions.SETS and functions.verb_of(None, name) != "sql.unknown" for name in called)
 
 

@@ -1,0 +1,3 @@
+where: yes
+
+DELETE FROM notes WHERE (id = 1) IN (true)

@@ -1,0 +1,3 @@
+where: no
+
+DELETE FROM notes o WHERE (o).id = o.id

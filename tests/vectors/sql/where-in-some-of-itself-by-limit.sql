@@ -1,0 +1,3 @@
+where: no
+
+DELETE FROM notes WHERE id IN (SELECT id FROM notes LIMIT 1000000)

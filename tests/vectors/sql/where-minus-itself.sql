@@ -1,0 +1,3 @@
+where: no
+
+DELETE FROM notes WHERE id - id = 0

@@ -1,0 +1,3 @@
+where: no
+
+DELETE FROM notes WHERE 0 = id * 0

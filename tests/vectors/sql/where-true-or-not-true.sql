@@ -1,0 +1,3 @@
+where: no
+
+DELETE FROM notes WHERE (b) IS TRUE OR (b) IS NOT TRUE

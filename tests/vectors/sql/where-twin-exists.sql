@@ -1,0 +1,3 @@
+where: no
+
+DELETE FROM notes t WHERE EXISTS (SELECT 1 FROM notes x WHERE x.id = t.id)

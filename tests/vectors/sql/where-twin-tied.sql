@@ -1,0 +1,3 @@
+where: no
+
+DELETE FROM notes USING notes n WHERE n.id = notes.id
