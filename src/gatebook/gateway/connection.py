@@ -32,7 +32,7 @@ from gatebook.gateway.holding import Place
 from gatebook.gateway.tape import Tape
 from gatebook.gateway.upstream import Upstream
 from gatebook.model import Reach, Receipt, RefusalClass, Ruling, Session, Verdict
-from gatebook.protocols.postgres.refusal import NO_IDENTITY
+from gatebook.protocols.postgres.refusal import NO_IDENTITY, too_many
 from gatebook.protocols.postgres.relay import PostgresRelay
 from gatebook.protocols.relay import (
     Allowed,
@@ -106,8 +106,9 @@ class Connection(asyncio.Protocol):
             return
         peer = transport.get_extra_info("peername") or ("", 0)
         self._address = str(peer[0])
-        if not self._gateway.admit(self):
-            client.abort()
+        if why := self._gateway.admit(self, self._address):
+            client.write(too_many(why))
+            client.close()
             self._finished = True
             return
         self._relay = PostgresRelay(
@@ -276,6 +277,12 @@ class Connection(asyncio.Protocol):
         welcome = gateway.desk.welcome(identity, effect, self._address, now)
         if not isinstance(welcome, Welcome):
             await self._refuse_session(identity, effect.target, welcome.verdict, welcome.why)
+            return
+        if self._finished:
+            return
+        if why := gateway.seat(self):
+            self._write(too_many(why))
+            self._finish(why)
             return
         self._place = Place(welcome.role, welcome.database, welcome.target.address)
         self._waits = effect.waits

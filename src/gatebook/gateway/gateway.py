@@ -23,6 +23,7 @@ from gatebook.errors import ConfigError
 from gatebook.gateway.book import Book
 from gatebook.gateway.clock import Clock
 from gatebook.gateway.connection import Connection
+from gatebook.gateway.crowd import Crowd
 from gatebook.gateway.desk import Desk
 from gatebook.gateway.granted import Granted
 from gatebook.gateway.holding import Holding
@@ -59,19 +60,34 @@ class Gateway:
         self.login_seconds = float(config.limits.login_seconds)
         self._rows, self._tasks = rows, tasks
         self._connections: set[Connection] = set()
+        self._crowd = Crowd(config.limits.sessions)
         self._stopping = False
         self._running = 0
         self._quiet = asyncio.Event()
 
     # What connections use -------------------------------------------------------------------------------------------
 
-    def admit(self, connection: Connection) -> bool:
-        """Take a connection in, unless there are too many, the gateway stops or the book is gone."""
-        if self._stopping or self.book.failed or len(self._connections) >= self.config.limits.sessions:
-            log.warning("connection turned away", live=len(self._connections), book=self.book.failed or "ok")
-            return False
-        self._connections.add(connection)
-        return True
+    def admit(self, connection: Connection, address: str) -> str:
+        """Take a connection in; says why not when there are too many, the gateway stops or the book is gone."""
+        why = self._closed or self._crowd.come(connection, address)
+        if why:
+            log.warning("connection turned away", why=why, client=address, live=len(self._connections))
+        else:
+            self._connections.add(connection)
+        return why
+
+    def seat(self, connection: Connection) -> str:
+        """A connection has proved who it is and becomes a session; says why not when there are too many."""
+        why = self._crowd.enter(connection)
+        if why:
+            log.warning("session turned away", why=why, live=len(self._connections))
+        return why
+
+    @property
+    def _closed(self) -> str:
+        if self._stopping:
+            return "the gateway is stopping; connect again in a moment"
+        return "the book cannot be written, so nobody is let in" if self.book.failed else ""
 
     def cancel(self, key: bytes) -> None:
         """Stop what the session with this cancel key runs; a key that nobody has does nothing, and says nothing."""
@@ -81,6 +97,7 @@ class Gateway:
 
     def release(self, connection: Connection) -> None:
         """Forget a connection that has ended."""
+        self._crowd.leave(connection)
         self._connections.discard(connection)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -76,3 +76,8 @@ def session_refused(verdict: Verdict, decision: str) -> bytes:
     code, start = ("28P01", "token refused") if verdict.rule == NO_IDENTITY else ("28000", "session refused")
     detail = json.dumps({"decision": decision, "rule": verdict.rule}, separators=(",", ":"))
     return wire.error_response("FATAL", code, f"{start}: {verdict.reason}", detail=detail, hint=verdict.instead)
+
+
+def too_many(why: str) -> bytes:
+    """The FATAL for a client that finds no place, as a server without a free connection says it."""
+    return wire.error_response("FATAL", "53300", why)
