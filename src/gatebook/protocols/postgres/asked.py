@@ -90,6 +90,14 @@ def reading_of(asked: Asked) -> Reading | None:
             assert_never(asked)
 
 
+def fault_of(asked: Asked) -> str:
+    """What is wrong with the request itself, so that nobody need be asked about it; empty where nothing is."""
+    if isinstance(asked, AskedNothing):
+        return asked.why
+    reading = reading_of(asked)
+    return reading.error if reading is not None else ""
+
+
 def not_carried(asked: Asked) -> str:
     """Why an allowed request is not carried all the same; empty for one that is."""
     if isinstance(asked, AskedNothing):

@@ -34,6 +34,7 @@ from gatebook.protocols.postgres.asked import (
     AskedParse,
     AskedQuery,
     AskedStart,
+    fault_of,
     not_carried,
     reading_of,
     shown,
@@ -84,7 +85,7 @@ from gatebook.protocols.relay import (
 
 OWN = frozenset({"login", "catalog", "refusal", "sync", "flush", "close", "describe", "terminate"})
 HELD_BYTES = 65_536  # what a client may send ahead while an action of its is held
-NAMED_THINGS = 10_000  # prepared statements and portals a session may hold
+AHEAD_BYTES = 4_194_304  # of unanswered Parse and Bind messages; past it the server is asked to answer before more is taken
 
 
 class PostgresRelay:
@@ -106,6 +107,7 @@ class PostgresRelay:
         self._again: tuple[bytes, bytes] | None = None
         self._seq = 0
         self._held = False
+        self._ahead, self._draining = 0, False
         self._later: tuple[Permit, str] | None = None
         self._withdrawn: Action | None = None
 
@@ -122,7 +124,7 @@ class PostgresRelay:
     def _free(self) -> bool:
         """Whether the client's next request can be taken."""
         if self._phase == "open":
-            return self._asked is None and self._again is None and not self._copy_is_due
+            return self._asked is None and self._again is None and not self._copy_is_due and not self._draining
         return self._phase in ("knocking", "password")
 
     def feed(self, signal: Signal) -> list[Effect]:
@@ -199,6 +201,8 @@ class PostgresRelay:
             self._out += self._opening.logging_in(*found)
         if self._phase == "open":
             self._out += self._answers.take(messages)
+            if self._answers.idle:
+                self._ahead, self._draining = 0, False
             self._resume()
             self._from_client()
 
@@ -381,8 +385,7 @@ class PostgresRelay:
 
     def _ask(self, asked: Asked, columns: frozenset[str], line: str) -> None:
         self._asked = asked
-        reading = reading_of(asked)
-        self._out.append(Ask(asked.action, columns, line, reading.error if reading else ""))
+        self._out.append(Ask(asked.action, columns, line, fault_of(asked)))
 
     # Verdicts -------------------------------------------------------------------------------------------------------
 
@@ -429,12 +432,14 @@ class PostgresRelay:
             case AskedParse(_, reading, name, body):
                 self._name_statement(name, reading)
                 self._out.append(ToServer(permit, wire.message(b"P", body)))
+                self._sent_ahead(body)
             case AskedBind(action, prepared, name, body):
                 portal = Portal(action, permit, prepared, self._answers.touches(prepared.reading))
                 self._answers.sent(prepared.reading, portal.touches)
                 self._name_portal(name, portal)
                 self._out.append(ToServer(permit, wire.message(b"B", body)))
                 self._own("describe", wire.describe("P", name), Described(portal, own=True))
+                self._sent_ahead(body)
             case AskedExecute(action, portal, body):
                 portal.action, portal.permit = action, permit
                 self._run(portal, body)
@@ -444,19 +449,20 @@ class PostgresRelay:
                 assert_never(asked)
 
     def _name_statement(self, name: str, reading: Reading) -> None:
-        names = self._answers.prepared
-        if len(names) >= NAMED_THINGS and name not in names:
-            raise WireError(f"{len(names)} prepared statements are open; close some")
         made = Prepared(reading)
-        self._answers.expect(Parsed(name, made, names.get(name)))
-        names[name] = made
+        self._answers.expect(Parsed(name, made, self._answers.prepared.get(name)))
+        self._answers.name_statement(name, made)
 
     def _name_portal(self, name: str, portal: Portal) -> None:
-        names = self._answers.portals
-        if len(names) >= NAMED_THINGS and name not in names:
-            raise WireError(f"{len(names)} portals are open; close some")
-        self._answers.expect(Bound(name, portal, names.get(name)))
-        names[name] = portal
+        self._answers.expect(Bound(name, portal, self._answers.portals.get(name)))
+        self._answers.name_portal(name, portal)
+
+    def _sent_ahead(self, body: bytes) -> None:
+        """What is not answered yet is remembered whole, so there is an end to it."""
+        self._ahead += len(body)
+        if self._ahead > AHEAD_BYTES:
+            self._draining = True
+            self._out.append(Own("flush", wire.message(b"H")))
 
     def _refused(self, action: Action | None, verdict: Verdict, refusal_class: RefusalClass, decision: str) -> None:
         if action is not None and action is self._withdrawn:
