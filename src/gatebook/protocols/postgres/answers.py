@@ -38,6 +38,7 @@ from gatebook.protocols.postgres.expected import (
     prepared_by,
     statement_at,
 )
+from gatebook.protocols.postgres.kept import Kept
 from gatebook.protocols.postgres.lineage import WHOLE, answer_columns, copied, covers, nowhere, touches_masked, unsettling
 from gatebook.protocols.postgres.opening import check_pinned
 from gatebook.protocols.postgres.reading import Reading, Relation, Statement
@@ -62,6 +63,7 @@ class Answers:
         self.covering: Covering | None = None
         self.skipping = False
         self.status = b"I"
+        self._kept = Kept()
         self._queue: deque[Expected] = deque()
         self._out: list[Effect] = []
         self._said: list[bytes] = []
@@ -110,6 +112,16 @@ class Answers:
     def settled(self, reading: Reading) -> Reading:
         """The reading with names counted as unknown where an earlier statement of the same text may change what they mean."""
         return nowhere(reading) if len(reading.statements) > 1 and unsettling(reading, self._settings_changed) else reading
+
+    def name_statement(self, name: str, statement: Prepared) -> None:
+        """The name stands for this statement now. Raises WireError past the limits."""
+        self.prepared[name] = statement
+        self._kept.add(name, statement, self.prepared, self.portals)
+
+    def name_portal(self, name: str, portal: Portal) -> None:
+        """The name stands for this portal now. Raises WireError past the limits."""
+        self.portals[name] = portal
+        self._kept.add(name, portal, self.prepared, self.portals)
 
     def stale(self) -> None:
         """Time has passed: the catalog must be asked again, and permits not used yet must be asked for again."""
@@ -287,7 +299,7 @@ class Answers:
         self._names(statement, tag)
         if statement is not None:
             if statement.prepares is not None:
-                self.prepared[statement.prepares] = Prepared(prepared_by(running.reading, running.at))
+                self.name_statement(statement.prepares, Prepared(prepared_by(running.reading, running.at)))
             if statement.forgets is not None:
                 self._deallocate(statement.forgets)
             if tag.startswith("DECLARE"):
