@@ -17,7 +17,7 @@ from tests.protocols.postgres.stage import (
 
 from gatebook.model import Reach
 from gatebook.protocols.postgres import wire
-from gatebook.protocols.relay import ToServer
+from gatebook.protocols.relay import FromClient, FromServer, ToServer
 
 EXECUTE = wire.execute("")
 PARSED, BOUND, NO_ROWS = wire.message(b"1"), wire.message(b"2"), wire.message(b"n")
@@ -127,6 +127,15 @@ def test_a_column_of_its_table_is_no_call():
     stage = Stage().open()
     stage.client(wire.query("SELECT o.total, o.ctid FROM orders o"))
     assert stage.asked.action.reach is Reach.READ
+
+
+def test_a_catalog_question_that_a_late_cancel_hit_is_asked_again():
+    stage = Stage().open()
+    relay = stage.relay
+    first = relay.feed(FromClient(wire.query("SELECT id FROM orders")))
+    assert [effect.kind for effect in first] == ["catalog"]
+    again = relay.feed(FromServer(error("57014", "canceling statement due to user request") + ready()))
+    assert [effect.kind for effect in again] == ["catalog"]
 
 
 def test_a_text_that_sets_and_then_names_is_covered_whole_and_moves_nothing():

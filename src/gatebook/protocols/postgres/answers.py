@@ -45,6 +45,7 @@ from gatebook.protocols.postgres.reading import Reading, Relation, Statement
 from gatebook.protocols.relay import Answered, Covering, Effect, ToClient
 
 EXPECTED_MESSAGES = 100_000  # questions on their way at once; a client that sends more without reading is cut off
+CANCELLED = "57014"
 CATALOG_ROWS = 200_000  # columns in the answer to one catalog question
 _KEEPS_NAMES = tuple(  # tags of commands after which every name still means what it meant
     "SELECT INSERT UPDATE DELETE MERGE FETCH MOVE BEGIN START SHOW EXPLAIN DECLARE CLOSE PREPARE DEALLOCATE LISTEN UNLISTEN "
@@ -331,10 +332,12 @@ class Answers:
             looking.found.append(wire.data_row(body))
         elif kind == b"E":
             looking.found.clear()
+            looking.cancelled = wire.report_fields(body).get("C") == CANCELLED
         elif kind == b"Z":
             self._queue.popleft()
             self.status = body
-            self.catalog.learn(looking.relations, looking.found)
+            if not looking.cancelled:  # meant for what ran before it, and late: then it is asked again
+                self.catalog.learn(looking.relations, looking.found)
         elif kind not in (b"T", b"C"):
             raise WireError(f"the target sent {kind!r} to a catalog question")
 

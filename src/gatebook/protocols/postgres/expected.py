@@ -72,6 +72,7 @@ class Looking:
 
     relations: list[Relation]
     found: list[list[bytes | None]] = field(default_factory=list)
+    cancelled: bool = False
 
 
 @dataclass(slots=True)
