@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -64,9 +64,9 @@ def vote(gateway: LiveGateway, approval: str, verdict: str, token: str, reason: 
 
 
 @pytest.fixture
-def quiet(new_gateway: Any) -> Iterator[LiveGateway]:
+def quiet(new_gateway: Callable[[], LiveGateway]) -> LiveGateway:
     """A gateway of one's own, with nothing pending."""
-    yield new_gateway()
+    return new_gateway()
 
 
 def columns(gateway: LiveGateway, name: str) -> str:
