@@ -129,6 +129,7 @@ class Connection(asyncio.Protocol):
         """The client is gone."""
         self.signal(Ended(Side.CLIENT, "the client went away"))
         self._finish("the client went away")
+        self._client = None
 
     def pause_writing(self) -> None:
         """The client does not read: stop reading the target."""
@@ -261,7 +262,9 @@ class Connection(asyncio.Protocol):
             log.info("TLS handshake failed", client=self._address, why=str(error))
             self._finish("the TLS handshake failed")
             return
-        if secured is not None:
+        if self._finished and secured is not None:
+            secured.abort()
+        elif secured is not None:
             self.connection_made(secured)
             self.flow()
 
@@ -440,6 +443,7 @@ class Connection(asyncio.Protocol):
             self._patience.cancel()
         if self._upstream is not None:
             self._upstream.close()
+        self._relay = self._upstream = None  # they hold what the session held, and this object until a collector comes
         if self._held and self._synced():
             self._write(b"".join(self._held))
         if self._client is not None:
@@ -456,6 +460,7 @@ class Connection(asyncio.Protocol):
         if self._writing:
             await asyncio.wait(set(self._writing))
         await self._tape.close(why)
+        self._tape = NO_TAPE
         try:
             await self._gateway.book.closed(self._session, why, self._gateway.clock(), (self._received, self._sent))
         except LedgerError as error:

@@ -17,7 +17,7 @@ class Upstream(asyncio.Protocol):
     """Owned by one connection."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+        self._connection: Connection | None = connection
         self._transport: asyncio.Transport | None = None
         self.full = False
 
@@ -28,22 +28,26 @@ class Upstream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the target."""
-        self._connection.from_target(data)
+        if self._connection is not None:
+            self._connection.from_target(data)
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """The target is gone."""
         self._transport = None
-        self._connection.signal(Ended(Side.SERVER, "the target closed the connection"))
+        if self._connection is not None:
+            self._connection.signal(Ended(Side.SERVER, "the target closed the connection"))
 
     def pause_writing(self) -> None:
         """The target does not read: stop reading the client."""
         self.full = True
-        self._connection.flow()
+        if self._connection is not None:
+            self._connection.flow()
 
     def resume_writing(self) -> None:
         """The target reads again."""
         self.full = False
-        self._connection.flow()
+        if self._connection is not None:
+            self._connection.flow()
 
     def write(self, data: bytes) -> None:
         """Send to the target."""
@@ -60,7 +64,8 @@ class Upstream(asyncio.Protocol):
             self._transport.pause_reading()
 
     def close(self) -> None:
-        """Close, once what was written is sent, or after a while."""
+        """Close, once what was written is sent, or after a while. What comes until then is nobody's."""
+        self._connection = None
         if self._transport is not None:
             self._transport.close()
             asyncio.get_running_loop().call_later(5.0, self._transport.abort)
