@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -117,7 +119,9 @@ def test_the_requester_cannot_approve_its_own_whatever_groups_it_is_in(quiet: Li
 def test_a_requester_who_is_gone_voids_the_request(quiet: LiveGateway) -> None:
     waiting = Waiting(quiet, "ALTER TABLE notes ADD COLUMN held_four text")
     found = the_one(quiet)
-    waiting.connection.pgconn.finish()
+    with socket.socket(fileno=os.dup(waiting.connection.fileno())) as wire:
+        wire.shutdown(socket.SHUT_RDWR)
+    assert isinstance(waiting.ended(), psycopg.OperationalError)
     assert wait_until(lambda: pending(quiet) == [], 5)
     assert vote(quiet, found["id"], "approve", dana(quiet)).status_code in (404, 409)
     assert columns(quiet, "held_four") == "0"
@@ -159,3 +163,13 @@ def test_a_text_that_is_at_fault_is_refused_at_once_and_nobody_is_asked(quiet: L
     assert '"class":"fix"' in (error.diag.message_detail or "")
     assert pending(quiet) == []
     waiting.connection.close()
+
+
+def test_the_approver_sees_all_that_would_run(quiet: LiveGateway) -> None:
+    body = "DO $$ BEGIN RAISE NOTICE 'the very body'; END $$" + " " * 3000 + "/* to its end */"
+    with quiet.connect(autocommit=True) as connection:
+        with pytest.raises(errors.InsufficientPrivilege):
+            connection.execute(body)
+        text = quiet.api(f"/api/v1/approvals/{the_one(quiet)['id']}", dana(quiet)).json()["text"]
+        assert "the very body" in text
+        assert text.endswith("/* to its end */")

@@ -19,6 +19,7 @@ from gatebook.access.requests import ENDED, Request, State
 from gatebook.config import Config
 from gatebook.errors import GatebookError
 from gatebook.gateway.book import new_id
+from gatebook.masking.detectors import cover_text
 from gatebook.model import Action, Session, Verdict
 from gatebook.protocols.relay import Ask, Held
 
@@ -62,7 +63,7 @@ class Holding:
             verb=action.verb,
             reach=action.reach,
             resources=tuple(resource.name for resource in action.resources if resource.name),
-            text=ask.shown,
+            text=cover_text(_whole(action), frozenset(self._config.masking.detectors)),
             rule=verdict.rule,
             reason=verdict.reason,
             approvers=verdict.approvers,
@@ -134,6 +135,21 @@ class Holding:
         future = self._waiting.get(request)
         if future is not None and not future.done():
             future.set_result(state)
+
+
+def _whole(action: Action) -> str:
+    """All that would run, as people must see it to decide: the whole text and what is bound to it."""
+    bound = (f"-- ${number} = {_shown(value)}" for number, value in enumerate(action.parameters, 1))
+    return "\n".join([action.text, *bound])
+
+
+def _shown(value: bytes | None) -> str:
+    if value is None:
+        return "NULL"
+    try:
+        return repr(value.decode("utf-8"))
+    except UnicodeDecodeError:
+        return f"{len(value)} bytes: {value.hex()}"
 
 
 def _digest(session: Session, action: Action, verdict: Verdict, place: Place) -> str:
