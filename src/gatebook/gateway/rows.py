@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import structlog
@@ -38,25 +38,41 @@ class Kill:
     reason: str
 
 
+@dataclass(slots=True)
+class Counts:
+    """How many actions a session had, and how many of them did not go. ``held`` are those that people have not decided yet."""
+
+    actions: int = 0
+    refused: int = 0
+    held: set[int] = field(default_factory=set)
+
+    def decided(self, seq: int, ruling: Ruling) -> None:
+        """One action's ruling: a second one after a yes takes the first one's place."""
+        if seq in self.held:
+            self.held.discard(seq)
+            self.refused -= 1
+        self.actions = max(self.actions, seq)
+        self.refused += ruling in (Ruling.BLOCK, Ruling.APPROVE)
+        if ruling is Ruling.APPROVE:
+            self.held.add(seq)
+
+
 class Rows:
     """Queues rows and writes them. Used from one event loop; the database from its threads."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._waiting: deque[Write] = deque(maxlen=WAITING)
-        self._refused: dict[str, int] = {}
-        self._actions: dict[str, int] = {}
+        self._counts: dict[str, Counts] = {}
 
     def opened(self, session: Session, role: str) -> None:
         """A session began."""
-        self._actions[session.id] = self._refused[session.id] = 0
+        self._counts[session.id] = Counts()
         self._waiting.append(partial(store.open_session, session=session, role=role))
 
     def decided(self, session: Session, action: Action, verdict: Verdict, shown: str, decision: str, now: int) -> None:
-        """An action was decided."""
-        self._actions[session.id] = self._actions.get(session.id, 0) + 1
-        if verdict.ruling not in (Ruling.ALLOW, Ruling.MASK):
-            self._refused[session.id] = self._refused.get(session.id, 0) + 1
+        """An action was decided; one that was held is decided again once people said yes."""
+        self._counts.setdefault(session.id, Counts()).decided(action.seq, verdict.ruling)
         row = partial(
             store.add_action, session=session.id, action=action, verdict=verdict, text_=shown, decision=decision, at=now
         )
@@ -70,7 +86,8 @@ class Rows:
 
     def closed(self, session: Session, reason: str, now: int, sizes: tuple[int, int]) -> None:
         """A session is over."""
-        counts = self._actions.pop(session.id, 0), self._refused.pop(session.id, 0)
+        found = self._counts.pop(session.id, Counts())
+        counts = found.actions, found.refused
         row = partial(store.close_session, session=session.id, at=now, reason=reason, counts=counts, sizes=sizes)
         self._waiting.append(row)
 
