@@ -63,7 +63,7 @@ def test_kept_it_can_be_tried_by_hand_and_ended(tmp_path: Path) -> None:
         told = run(
             [*gatebook_command(), "sessions", "ls", "--json"], {**clean_environment(), "GATEBOOK_HOME": found["GATEBOOK_HOME"]}
         )
-        assert {one["subject"] for one in json.loads(told.output)} == {"shop-agent"}
+        assert {one["subject"] for one in json.loads(told.output)} == {"shop-agent", "nightly-report"}
         running = Roster.read(folder / "run.json").running
         assert sorted(one.name for one in running if one.alive) == ["PostgreSQL", "gateway", "provider"]
     finally:
@@ -79,8 +79,8 @@ def test_no_secret_stands_on_a_command_line_or_in_a_log(tmp_path: Path) -> None:
     try:
         assert answer.status == 0, answer.output
         found = variables(folder)
-        clients = json.loads((folder / "provider" / "clients.json").read_text())
-        secrets = [found["PGPASSWORD"], found["APPROVER_TOKEN"], *(one["secret"] for one in clients)]
+        clients = json.loads((folder / "provider" / "clients.json").read_text())["clients"]
+        secrets = [found["PGPASSWORD"], found["APPROVER_TOKEN"], *(one["secret"] for one in clients if one["secret"])]
         secrets += [found["TARGET_DSN"].split(":")[2].split("@")[0], (folder / "secrets" / "shop_app").read_text()]
         lines = command_lines()
         logs = "".join(path.read_text() for path in folder.glob("*.log"))

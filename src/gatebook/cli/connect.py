@@ -80,7 +80,8 @@ def connect(
         token = _token(gateway, source, issuer)
         place = find_place(gateway, token, target.partition("/")[0])
         environment = client_environment(os.environ, place, target, token, gateway.ca, role)
-        environment["PGOPTIONS"] = client_options(os.environ.get("PGOPTIONS", ""), why, hold)
+        if options := client_options(os.environ.get("PGOPTIONS", ""), why, hold):
+            environment["PGOPTIONS"] = options
     except GatebookError as error:
         fail("connect", error)
     os.execve(program, [program, *(args or [])], environment)  # noqa: S606 - no shell is wanted
