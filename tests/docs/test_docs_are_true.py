@@ -19,6 +19,7 @@ from gatebook.config.shape import keys
 from gatebook.ledger.entries import KINDS
 from gatebook.masking.detectors import NAMES
 from gatebook.masking.rules import Style
+from gatebook.policy.acts import ACTS
 from gatebook.protocols.postgres.reading import FACTS, VERBS
 from gatebook.protocols.postgres.statement import read
 
@@ -96,7 +97,7 @@ def test_every_kind_of_entry_is_explained(kind: str) -> None:
     assert f"| `{kind}` |" in PAGES["docs/ledger.md"]
 
 
-@pytest.mark.parametrize("name", sorted({*VERBS, *FACTS}))
+@pytest.mark.parametrize("name", sorted({*VERBS, *FACTS, *ACTS}))
 def test_every_verb_and_fact_is_explained(name: str) -> None:
     assert f"`{name}`" in PAGES["docs/policy.md"]
 

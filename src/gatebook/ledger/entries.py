@@ -93,6 +93,16 @@ KINDS: Mapping[str, Shape] = MappingProxyType(
         "grant.expire": {"grant": str},
         "grant.revoke": {"grant": str, "by": str},
         # running the gateway
+        "gatebook.act": {
+            "verb": str,
+            "about": str,
+            "actor": dict,
+            "ruling": str,
+            "rule": str,
+            "why": str,
+            "pol": dict,
+            "unlisted": int,
+        },
         "review.open": {"review": str, "by": str},
         "review.item": {"review": str, "item": str, "verdict": str, "by": str},
         "review.close": {"review": str, "by": str},

@@ -17,6 +17,7 @@ from gatebook.model import Attribute, Deed, Identity, Reach, Resource, Target
 
 MINUTE = 60_000_000  # µs
 OPEN = "session.open"  # the one verb about a target itself: of a statement's facts it has none
+GATEBOOK = "gatebook"  # the kind of resource that acts on Gatebook itself have (acts.py)
 OPENING_FACTS = frozenset({"role"})
 
 
@@ -71,6 +72,8 @@ def entities(identity: Identity, target: Target, deeds: Sequence[Deed]) -> str:
     tables = {resource.name for resource in (deed.resource for deed in deeds) if resource.kind == "table"}
     found = [_identity(identity), _target(target)]
     found += _tables(target, tables)
+    acts = {deed.resource for deed in deeds if deed.resource.kind == GATEBOOK}
+    found += [_entity(_gatebook_uid(one), name=one.name) for one in sorted(acts, key=lambda one: one.name)]
     found += [_entity(Uid("Group", name)) for name in sorted(identity.groups)]
     return _json(found)
 
@@ -138,7 +141,13 @@ def _target_uid(target: Target) -> Uid:
 
 
 def _resource_uid(target: Target, resource: Resource) -> Uid:
+    if resource.kind == GATEBOOK:
+        return _gatebook_uid(resource)
     return _table_uid(target, resource.name) if resource.kind == "table" else _target_uid(target)
+
+
+def _gatebook_uid(resource: Resource) -> Uid:
+    return Uid("Gatebook", resource.name)
 
 
 def _table_uid(target: Target, name: str) -> Uid:

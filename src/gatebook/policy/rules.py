@@ -183,5 +183,12 @@ def _rule(one: _Found) -> Rule:
         masks=frozenset(checks.listed(notes.get("mask", ""))),
         unmasks=frozenset(checks.listed(notes.get("unmask", ""))),
         shadow="mode" in notes,
-        standing=one.parsed.effect == "permit" and not checks.mentions(one.parsed, "granted"),
+        standing=_standing(one.parsed),
     )
+
+
+def _standing(rule: pst.Template) -> bool:
+    """Whether it gives access to targets without a grant. What people do with Gatebook itself is no access to a target."""
+    acts = [uid.id for uid in pst.entity_uids(rule) if str(uid.type) == "Action"]
+    about_gatebook = bool(acts) and all(name.partition(".")[0] == "gatebook" for name in acts)
+    return rule.effect == "permit" and not about_gatebook and not checks.mentions(rule, "granted")
