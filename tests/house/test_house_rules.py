@@ -18,7 +18,6 @@ TESTS = ROOT / "tests"
 LINES = 500
 LONGER = {
     "src/gatebook/ledger/verifier.py": "auditors take it as one file",
-    "src/gatebook/protocols/postgres/relay.py": "the states of one machine",
     "tests/protocols/postgres/test_relay.py": "playbooks of one relay",
     "tests/protocols/postgres/test_rows.py": "one table of values and formats",
 }

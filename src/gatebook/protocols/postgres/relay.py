@@ -1,21 +1,9 @@
 """One PostgreSQL client connection: from its first byte to its last.
 
 Phases: ``knocking`` (TLS, startup packet) -> ``password`` -> ``proving`` -> ``logging in`` (to the server, as the target's
-role) -> ``open`` -> ``gone``. While open, requests are taken one at a time: each that can do something is asked for (``Ask``)
-before a byte of it moves on; meanwhile later requests wait unread. Answers are ``answers.Answers``'s concern.
-
-A Query is one action. In the extended protocol Parse is asked for with its text (step ``prepare``) and Bind with its parameters
-(step ``run``), since planning can already run code; the Execute that follows is covered by the Bind, a later one is asked for
-again. Sync, Flush, Close and Describe run nothing and pass.
-
-A refusal is made real at the server: an Execute of a portal that cannot exist takes the place of what was refused. The server's
-own error 34000 is swallowed, ours is shown instead, and transaction state, skipping to Sync and ReadyForQuery are the server's.
-
-A held request waits with its client's later ones; a cancel withdraws it, an approval sends it on once the names in it are found
-to mean what they meant.
-
-Catalog questions go out on this very connection, only while it is idle; what could not be asked counts as not known, and what
-is not known is covered whole.
+role) -> ``open`` -> ``gone``. What happens up to ``open`` is ``opening.Opening``'s concern, the requests of an open session are
+``relay_asking.Asking``'s, the server's answers ``answers.Answers``'s; here signals and bytes find their way to them, and a
+session ends.
 """
 
 from __future__ import annotations
@@ -23,44 +11,13 @@ from __future__ import annotations
 from typing import assert_never
 
 from gatebook.errors import WireError
-from gatebook.model import Action, Deed, Permit, RefusalClass, Ruling, Session, Verdict
-from gatebook.protocols.postgres import catalog, lineage, refusal, wire
+from gatebook.model import Permit, Session
+from gatebook.protocols.postgres import refusal, wire
 from gatebook.protocols.postgres.answers import Answers
-from gatebook.protocols.postgres.asked import (
-    Asked,
-    AskedBind,
-    AskedExecute,
-    AskedNothing,
-    AskedParse,
-    AskedQuery,
-    AskedStart,
-    fault_of,
-    not_carried,
-    reading_of,
-    shown,
-    unknown,
-)
-from gatebook.protocols.postgres.expected import (
-    Bound,
-    Closed,
-    Described,
-    Executed,
-    Failing,
-    Looking,
-    Parsed,
-    Portal,
-    Prepared,
-    Running,
-    Simple,
-    Synced,
-)
 from gatebook.protocols.postgres.opening import Opening
-from gatebook.protocols.postgres.reading import Reading, Relation
-from gatebook.protocols.postgres.statement import read
+from gatebook.protocols.postgres.relay_asking import Asking
 from gatebook.protocols.relay import (
     Allowed,
-    Answered,
-    Ask,
     Cancel,
     Cancelled,
     Covering,
@@ -79,13 +36,10 @@ from gatebook.protocols.relay import (
     Signal,
     Stale,
     ToClient,
-    ToServer,
-    Withdraw,
 )
 
 OWN = frozenset({"login", "catalog", "refusal", "sync", "flush", "close", "describe", "terminate"})
 HELD_BYTES = 65_536  # what a client may send ahead while an action of its is held
-AHEAD_BYTES = 4_194_304  # of unanswered Parse and Bind messages; past it the server is asked to answer before more is taken
 
 
 class PostgresRelay:
@@ -97,19 +51,13 @@ class PostgresRelay:
     """
 
     def __init__(self, *, secure: bool, offers_tls: bool, key: bytes, secret: str) -> None:
-        self._opening, self._secret, self._over = Opening(secure, offers_tls, key, secret), secret, False
+        self._opening, self._over = Opening(secure, offers_tls, key, secret), False
         self._client = wire.Frames(wire.CLIENT_BYTES)
         self._server = wire.Frames(wire.SERVER_BYTES)
-        self._answers = Answers()
         self._out: list[Effect] = []
-        self._session: Session | None = None
-        self._asked: Asked | None = None
-        self._again: tuple[bytes, bytes] | None = None
-        self._seq = 0
-        self._held = False
-        self._ahead, self._draining = 0, False
-        self._later: tuple[Permit, str] | None = None
-        self._withdrawn: Action | None = None
+        self._answers = Answers()
+        self._asking = Asking(self._answers, secret, self._out)
+        self._session = ""
 
     @property
     def _phase(self) -> str:
@@ -118,13 +66,13 @@ class PostgresRelay:
     @property
     def hungry(self) -> bool:
         """Whether more bytes of the client are of use now. While an action is held, a few are: they show that it is there."""
-        return self._free or (self._held and len(self._client) < HELD_BYTES)
+        return self._free or (self._asking.held and len(self._client) < HELD_BYTES)
 
     @property
     def _free(self) -> bool:
         """Whether the client's next request can be taken."""
         if self._phase == "open":
-            return self._asked is None and self._again is None and not self._copy_is_due and not self._draining
+            return self._asking.free
         return self._phase in ("knocking", "password")
 
     def feed(self, signal: Signal) -> list[Effect]:
@@ -135,7 +83,8 @@ class PostgresRelay:
             self._feed(signal)
         except WireError as fault:
             self._broken(str(fault))
-        out, self._out = self._out, []
+        out = self._out.copy()
+        self._out.clear()
         return out
 
     def _feed(self, signal: Signal) -> None:
@@ -151,12 +100,11 @@ class PostgresRelay:
             case Allowed(permit, _, decision):
                 self._allowed(permit, decision)
                 self._from_client()
-            case Refused(action, verdict, refusal_class, decision):
-                self._refused(action, verdict, refusal_class, decision)
+            case Refused():
+                self._refused(signal)
                 self._from_client()
             case Held():
-                self._held = True
-                self._out.append(ToClient(refusal.held(signal)))
+                self._asking.hold(signal)
             case Stale():
                 self._answers.stale()
             case Cancelled():
@@ -182,15 +130,18 @@ class PostgresRelay:
                 found = self._client.message()
                 if found is None:
                     return
-                self._handle(*found)
+                self._request(*found)
+
+    def _request(self, kind: bytes, body: bytes) -> None:
+        if kind == b"X":
+            self._gone("the client said goodbye")
+        else:
+            self._asking.take(kind, body)
 
     def _opened(self, session: Session, credential: Credential, covering: Covering) -> None:
-        self._session, self._answers.covering = session, covering
+        self._session, self._answers.covering = session.id, covering
         settings = self._opening.opened(credential)
-        if settings:
-            action, line = self._action(read(settings), "run", settings)
-            self._ask(AskedStart(action), frozenset(), line)
-        else:
+        if not self._asking.start(session, settings):
             self._out.append(self._opening.log_in(session.id))
 
     # The server -----------------------------------------------------------------------------------------------------
@@ -201,298 +152,24 @@ class PostgresRelay:
             self._out += self._opening.logging_in(*found)
         if self._phase == "open":
             self._out += self._answers.take(messages)
-            if self._answers.idle:
-                self._ahead, self._draining = 0, False
-            self._resume()
+            self._asking.resume()
             self._from_client()
-
-    def _resume(self) -> None:
-        if not self._answers.idle:
-            return
-        if self._later is not None and self._asked is not None:
-            permit, decision = self._later
-            if self._still_meant(self._asked):
-                self._go(permit, decision)
-            else:
-                asked, self._asked, self._later = self._asked, None, None
-                self._refuse_here(asked, "changed-while-held", "what it names has changed since it was decided", decision)
-        elif self._again is not None:
-            again, self._again = self._again, None
-            self._handle(*again)
-
-    # Requests -------------------------------------------------------------------------------------------------------
-
-    def _handle(self, kind: bytes, body: bytes) -> None:
-        if self._answers.skipping and kind not in (b"S", b"X"):
-            return
-        copying = self._answers.copying
-        if copying is not None and kind != b"X":
-            self._copy_data(copying, kind, body)
-            return
-        match kind:
-            case b"Q":
-                self._query(body)
-            case b"P":
-                self._parse(body)
-            case b"B":
-                self._bind(body)
-            case b"E":
-                self._execute(body)
-            case b"D":
-                self._describe(body)
-            case b"C":
-                self._close(body)
-            case b"S":
-                self._answers.skipping = False
-                self._own("sync", wire.SYNC, Synced())
-            case b"H":
-                self._out.append(Own("flush", wire.message(b"H")))
-            case b"X":
-                self._gone("the client said goodbye")
-            case b"F":
-                self._uncarried("function call message", "function call messages are not carried; use SELECT f(…)", True)
-            case b"d" | b"c" | b"f":
-                pass  # COPY data outside COPY: the server drops it too
-            case _:
-                raise WireError(f"message type {kind!r} is not of this protocol")
-
-    @property
-    def _copy_is_due(self) -> bool:
-        """Whether the target may be about to take the client's next bytes for the data of a COPY: first it must say so."""
-        copying = self._answers.copying
-        return copying is not None and not copying.copying.taking
-
-    def _copy_data(self, running: Running, kind: bytes, body: bytes) -> None:
-        if running.copying.from_client(kind, again=len(running.reading.statements) > running.at + 1):
-            running.size += len(body) if kind == b"d" else 0
-            self._out.append(ToServer(running.permit, wire.message(kind, body)))
-
-    def _own(self, kind: str, data: bytes, *expected: Synced | Closed | Described | Failing | Looking) -> None:
-        for one in expected:
-            self._answers.expect(one)
-        self._out.append(Own(kind, data))
-
-    def _query(self, body: bytes) -> None:
-        if not self._answers.idle:
-            self._again = (b"Q", body)
-            if self._answers.unsynced:  # the server keeps what it owes until it is told
-                self._out.append(Own("flush", wire.message(b"H")))
-            return
-        reading = self._answers.settled(self._read(wire.query_text(body)))
-        if self._look_up(reading, b"Q", body):
-            return
-        action, line = self._action(reading, "run", reading.text)
-        self._ask(AskedQuery(action, reading, body), self._answers.columns(reading), line)
-
-    def _parse(self, body: bytes) -> None:
-        parse = wire.parse(body)
-        reading = lineage.unsure_of_names(self._read(parse.text))
-        if self._look_up(reading, b"P", body):
-            return
-        action, line = self._action(reading, "prepare", reading.text)
-        self._ask(AskedParse(action, reading, parse.name, body), self._answers.columns(reading), line)
-
-    def _bind(self, body: bytes) -> None:
-        bind = wire.bind(body)
-        prepared = self._answers.prepared.get(bind.statement)
-        if prepared is None:
-            prepared = Prepared(unknown(f'EXECUTE "{bind.statement}"', f"no prepared statement {bind.statement!r} is known"))
-        if any(statement.executes for statement in prepared.reading.statements):  # what that name stands for now
-            prepared = Prepared(lineage.unsure_of_names(self._read(prepared.reading.text)))
-        if self._look_up(prepared.reading, b"B", body):
-            return
-        action, line = self._action(prepared.reading, "run", prepared.reading.text, bind.values)
-        self._ask(AskedBind(action, prepared, bind.portal, body), self._answers.columns(prepared.reading), line)
-
-    def _execute(self, body: bytes) -> None:
-        name = wire.execute_portal(body)
-        portal = self._answers.portals.get(name)
-        if portal is None or portal.taken:
-            why = "is not one that this session bound" if portal is None else "may be a cursor of that name by now"
-            self._uncarried(f'EXECUTE PORTAL "{name}"', f"portal {name!r} {why}; bind it again, or use FETCH", False)
-        elif portal.fresh:
-            portal.fresh = False
-            self._run(portal, body)
-        else:
-            action, line = self._action(portal.prepared.reading, "run", portal.action.text, portal.action.parameters)
-            self._ask(AskedExecute(action, portal, body), self._answers.columns(portal.prepared.reading), line)
-
-    def _run(self, portal: Portal, body: bytes) -> None:
-        self._answers.sent(portal.prepared.reading, portal.touches)
-        running = Running(portal.action, portal.permit, portal.prepared.reading, portal.touches)
-        self._answers.expect(Executed(running, portal))
-        self._out.append(ToServer(portal.permit, wire.message(b"E", body)))
-        if running.copying.waits:
-            self._out.append(Own("flush", wire.message(b"H")))  # nothing is sent before it says whether it takes data
-
-    def _describe(self, body: bytes) -> None:
-        kind, name = wire.target_of(body)
-        portal = self._answers.portals.get(name) if kind == "P" else None
-        self._own("describe", wire.message(b"D", body), Described(portal, own=False))
-
-    def _close(self, body: bytes) -> None:
-        kind, name = wire.target_of(body)
-        if kind == "P":
-            self._answers.portals.pop(name, None)
-        else:
-            self._answers.prepared.pop(name, None)
-        self._own("close", wire.message(b"C", body), Closed())
-
-    def _uncarried(self, text: str, why: str, whole: bool) -> None:
-        action, line = self._action(unknown(text, why), "run", text)
-        self._ask(AskedNothing(action, why, whole), frozenset({"*"}), line)
-
-    # Reading and asking ---------------------------------------------------------------------------------------------
-
-    def _read(self, text: str) -> Reading:
-        return read(text, {name: prepared.reading for name, prepared in self._answers.prepared.items() if name})
-
-    def _relations(self, reading: Reading) -> set[Relation]:
-        return {relation for statement in reading.statements for relation in self._answers.readable(statement).relations}
-
-    def _look_up(self, reading: Reading, kind: bytes, body: bytes) -> bool:
-        """Ask the catalog about names not known yet, if it can be asked now; the request is handled again afterwards."""
-        if not self._learn(reading):
-            return False
-        self._again = (kind, body)
-        return True
-
-    def _learn(self, reading: Reading) -> bool:
-        missing = self._answers.catalog.missing(self._relations(reading))
-        if not missing or len(missing) > catalog.QUESTION_RELATIONS or not self._answers.askable:
-            return False
-        self._own("catalog", wire.query(catalog.question(missing)), Looking(missing))
-        return True
-
-    def _action(self, reading: Reading, step: str, text: str, parameters: tuple[bytes | None, ...] = ()) -> tuple[Action, str]:
-        """The next action of the session, and its text as the log may show it."""
-        if self._session is None or self._answers.covering is None:
-            raise AssertionError("an action before the session was opened")
-        self._seq += 1
-        always = self._answers.sets(self._answers.covering.always)
-        deeds: tuple[Deed, ...] = lineage.completed(reading, self._answers.catalog, always)
-        action = Action(
-            session=self._session.id,
-            seq=self._seq,
-            deeds=deeds,
-            text=text,
-            step=step,
-            parameters=parameters,
-            search_path=self._answers.catalog.search_path,
-        )
-        touches = self._answers.touches(reading)
-        return action, shown(text, parameters, touches, self._answers.covering.detectors)
-
-    def _ask(self, asked: Asked, columns: frozenset[str], line: str) -> None:
-        self._asked = asked
-        self._out.append(Ask(asked.action, columns, line, fault_of(asked)))
 
     # Verdicts -------------------------------------------------------------------------------------------------------
 
     def _allowed(self, permit: Permit, decision: str) -> None:
-        if permit.action is self._withdrawn:
-            return
-        if self._asked is None or self._asked.action is not permit.action:
-            raise AssertionError("a permit for an action that was not asked for")
-        held, self._held = self._held, False
-        reading = reading_of(self._asked)
-        if held and reading is not None and self._learn(reading):
-            self._later = permit, decision  # what it names may have changed while people thought
+        if self._asking.starting:
+            self._asking.started(permit)
+            self._out.append(self._opening.log_in(self._session))
         else:
-            self._go(permit, decision)
+            self._asking.allowed(permit, decision)
 
-    def _still_meant(self, asked: Asked) -> bool:
-        """Whether the names in it mean what they meant when it was decided."""
-        reading, covering = reading_of(asked), self._answers.covering
-        if reading is None or covering is None:
-            return True
-        always = self._answers.sets(covering.always)
-        return lineage.completed(reading, self._answers.catalog, always) == asked.action.deeds
-
-    def _go(self, permit: Permit, decision: str) -> None:
-        asked, self._asked, self._later = self._asked, None, None
-        if asked is None:
-            raise AssertionError("nothing was asked for")
-        if isinstance(asked, AskedStart):
-            self._out.append(self._opening.log_in(self._session.id if self._session else ""))
-        elif self._answers.skipping:
-            self._out.append(Answered(asked.action, "SKIPPED", 0, 0, {}))
-        elif why := not_carried(asked):
-            self._refuse_here(asked, "not-carried", why, decision)
+    def _refused(self, signal: Refused) -> None:
+        if self._phase == "proving" or self._asking.starting:
+            what = "startup settings refused" if self._asking.starting else "refused"
+            self._say_last(refusal.session_refused(signal.verdict, signal.decision), f"{what} by {signal.verdict.rule}")
         else:
-            self._send(asked, permit)
-
-    def _send(self, asked: Asked, permit: Permit) -> None:
-        match asked:
-            case AskedQuery(action, reading, body):
-                touches = self._answers.touches(reading)
-                self._answers.sent(reading, touches)
-                self._answers.expect(Simple(Running(action, permit, reading, touches)))
-                self._out.append(ToServer(permit, wire.message(b"Q", body)))
-            case AskedParse(_, reading, name, body):
-                self._name_statement(name, reading)
-                self._out.append(ToServer(permit, wire.message(b"P", body)))
-                self._sent_ahead(body)
-            case AskedBind(action, prepared, name, body):
-                portal = Portal(action, permit, prepared, self._answers.touches(prepared.reading))
-                self._answers.sent(prepared.reading, portal.touches)
-                self._name_portal(name, portal)
-                self._out.append(ToServer(permit, wire.message(b"B", body)))
-                self._own("describe", wire.describe("P", name), Described(portal, own=True))
-                self._sent_ahead(body)
-            case AskedExecute(action, portal, body):
-                portal.action, portal.permit = action, permit
-                self._run(portal, body)
-            case AskedStart() | AskedNothing():
-                raise AssertionError(f"{asked.action.text!r} is not for sending")
-            case _:
-                assert_never(asked)
-
-    def _name_statement(self, name: str, reading: Reading) -> None:
-        made = Prepared(reading)
-        self._answers.expect(Parsed(name, made, self._answers.prepared.get(name)))
-        self._answers.name_statement(name, made)
-
-    def _name_portal(self, name: str, portal: Portal) -> None:
-        self._answers.expect(Bound(name, portal, self._answers.portals.get(name)))
-        self._answers.name_portal(name, portal)
-
-    def _sent_ahead(self, body: bytes) -> None:
-        """What is not answered yet is remembered whole, so there is an end to it."""
-        self._ahead += len(body)
-        if self._ahead > AHEAD_BYTES:
-            self._draining = True
-            self._out.append(Own("flush", wire.message(b"H")))
-
-    def _refused(self, action: Action | None, verdict: Verdict, refusal_class: RefusalClass, decision: str) -> None:
-        if action is not None and action is self._withdrawn:
-            return
-        self._held = False
-        if self._phase == "proving":
-            self._say_last(refusal.session_refused(verdict, decision), f"refused by {verdict.rule}")
-            return
-        asked, self._asked = self._asked, None
-        if asked is None:
-            raise AssertionError("a refusal of an action that was not asked for")
-        if isinstance(asked, AskedStart):
-            self._say_last(refusal.session_refused(verdict, decision), f"startup settings refused by {verdict.rule}")
-        else:
-            position = asked.reading.position if isinstance(asked, AskedQuery | AskedParse) else 0
-            self._make_real(asked, refusal.statement_refused(asked.action, verdict, refusal_class, decision, position))
-
-    def _refuse_here(self, asked: Asked, rule: str, why: str, decision: str) -> None:
-        self._out.append(Answered(asked.action, rule.upper().replace("-", " "), 0, 0, {}))
-        verdict = Verdict(ruling=Ruling.BLOCK, rule=rule, reason=why, policy_digest="")
-        self._make_real(asked, refusal.statement_refused(asked.action, verdict, RefusalClass.FIX, decision))
-
-    def _make_real(self, asked: Asked, said: bytes) -> None:
-        if self._answers.skipping:
-            return  # an earlier error of the batch is what the client hears
-        if isinstance(asked, AskedQuery) or (isinstance(asked, AskedNothing) and asked.whole):
-            self._own("refusal", wire.execute(self._secret) + wire.SYNC, Failing(said), Synced())
-        else:
-            self._own("refusal", wire.execute(self._secret), Failing(said))
-            self._answers.skipping = True
+            self._asking.refused(signal.action, signal.verdict, signal.refusal, signal.decision)
 
     # The end --------------------------------------------------------------------------------------------------------
 
@@ -512,13 +189,10 @@ class PostgresRelay:
         self._gone(why)
 
     def _cancelled(self) -> None:
-        if not self._held or self._asked is None:
+        if self._phase == "open" and self._asking.held:
+            self._asking.withdraw()
+        else:
             self._interrupt()
-            return
-        asked, self._asked, self._held = self._asked, None, False
-        self._withdrawn = asked.action
-        self._out.append(Withdraw(asked.action))
-        self._make_real(asked, refusal.withdrawn())
 
     def _interrupt(self) -> None:
         if self._phase == "open" and self._opening.server_key and not self._answers.idle:

@@ -1,0 +1,394 @@
+"""The requests of an open session: read, asked for, and sent on once they may go.
+
+Requests are taken one at a time: each that can do something is asked for (``Ask``) before a byte of it moves on; later ones
+wait. A Query is one action. In the extended protocol Parse is asked for with its text (step ``prepare``) and Bind with its
+parameters (step ``run``), since planning can already run code; the Execute that follows is covered by the Bind, a later one is
+asked for again. Sync, Flush, Close and Describe run nothing and pass.
+
+A refusal is made real at the server: an Execute of a portal that cannot exist takes the place of what was refused. The server's
+own error 34000 is swallowed, ours is shown instead, and transaction state, skipping to Sync and ReadyForQuery are the server's.
+
+A held request waits with its client's later ones; a cancel withdraws it, an approval sends it on once the names in it are found
+to mean what they meant.
+
+Catalog questions go out on this very connection, only while it is idle; what could not be asked counts as not known, and what
+is not known is covered whole.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from gatebook.errors import WireError
+from gatebook.model import Action, Deed, Permit, RefusalClass, Ruling, Session, Verdict
+from gatebook.protocols.postgres import catalog, lineage, refusal, wire
+from gatebook.protocols.postgres.answers import Answers
+from gatebook.protocols.postgres.asked import (
+    Asked,
+    AskedBind,
+    AskedExecute,
+    AskedNothing,
+    AskedParse,
+    AskedQuery,
+    AskedStart,
+    fault_of,
+    not_carried,
+    reading_of,
+    shown,
+    unknown,
+)
+from gatebook.protocols.postgres.expected import (
+    Bound,
+    Closed,
+    Described,
+    Executed,
+    Failing,
+    Looking,
+    Parsed,
+    Portal,
+    Prepared,
+    Running,
+    Simple,
+    Synced,
+)
+from gatebook.protocols.postgres.reading import Reading, Relation
+from gatebook.protocols.postgres.statement import read
+from gatebook.protocols.relay import Answered, Ask, Effect, Held, Own, ToClient, ToServer, Withdraw
+
+AHEAD_BYTES = 4_194_304  # of unanswered Parse and Bind messages; past it the server is asked to answer before more is taken
+
+
+class Asking:
+    """Owned by one relay, to whose effects ``out`` it adds. ``secret`` names what must not exist."""
+
+    def __init__(self, answers: Answers, secret: str, out: list[Effect]) -> None:
+        self._answers, self._secret, self._out = answers, secret, out
+        self._session = ""
+        self._asked: Asked | None = None
+        self._again: tuple[bytes, bytes] | None = None
+        self._seq = 0
+        self._ahead, self._draining = 0, False
+        self._later: tuple[Permit, str] | None = None
+        self._withdrawn: Action | None = None
+        self.held = False
+
+    @property
+    def free(self) -> bool:
+        """Whether the next request can be taken."""
+        return self._asked is None and self._again is None and not self._copy_is_due and not self._draining
+
+    def start(self, session: Session, settings: str) -> bool:
+        """The session stands. Asks for the settings of its startup packet; False when there are none."""
+        self._session = session.id
+        if settings:
+            action, line = self._action(read(settings), "run", settings)
+            self._ask(AskedStart(action), frozenset(), line)
+        return bool(settings)
+
+    def resume(self) -> None:
+        """The server answered something: go on with what waited for its last answer."""
+        if not self._answers.idle:
+            return
+        self._ahead, self._draining = 0, False
+        if self._later is not None and self._asked is not None:
+            permit, decision = self._later
+            if self._still_meant(self._asked):
+                self._go(permit, decision)
+            else:
+                asked, self._asked, self._later = self._asked, None, None
+                self._refuse_here(asked, "changed-while-held", "what it names has changed since it was decided", decision)
+        elif self._again is not None:
+            again, self._again = self._again, None
+            self.take(*again)
+
+    # Requests -------------------------------------------------------------------------------------------------------
+
+    def take(self, kind: bytes, body: bytes) -> None:
+        """Take one request, when ``free``. Raises WireError for one that is not of this protocol."""
+        if self._answers.skipping and kind != b"S":
+            return
+        copying = self._answers.copying
+        if copying is not None:
+            self._copy_data(copying, kind, body)
+            return
+        match kind:
+            case b"Q":
+                self._query(body)
+            case b"P":
+                self._parse(body)
+            case b"B":
+                self._bind(body)
+            case b"E":
+                self._execute(body)
+            case b"D":
+                self._describe(body)
+            case b"C":
+                self._close(body)
+            case b"S":
+                self._answers.skipping = False
+                self._own("sync", wire.SYNC, Synced())
+            case b"H":
+                self._out.append(Own("flush", wire.message(b"H")))
+            case b"F":
+                self._uncarried("function call message", "function call messages are not carried; use SELECT f(…)", True)
+            case b"d" | b"c" | b"f":
+                pass  # COPY data outside COPY: the server drops it too
+            case _:
+                raise WireError(f"message type {kind!r} is not of this protocol")
+
+    @property
+    def _copy_is_due(self) -> bool:
+        """Whether the target may be about to take the client's next bytes for the data of a COPY: first it must say so."""
+        copying = self._answers.copying
+        return copying is not None and not copying.copying.taking
+
+    def _copy_data(self, running: Running, kind: bytes, body: bytes) -> None:
+        if running.copying.from_client(kind, again=len(running.reading.statements) > running.at + 1):
+            running.size += len(body) if kind == b"d" else 0
+            self._out.append(ToServer(running.permit, wire.message(kind, body)))
+
+    def _own(self, kind: str, data: bytes, *expected: Synced | Closed | Described | Failing | Looking) -> None:
+        for one in expected:
+            self._answers.expect(one)
+        self._out.append(Own(kind, data))
+
+    def _query(self, body: bytes) -> None:
+        if not self._answers.idle:
+            self._again = (b"Q", body)
+            if self._answers.unsynced:  # the server keeps what it owes until it is told
+                self._out.append(Own("flush", wire.message(b"H")))
+            return
+        reading = self._answers.settled(self._read(wire.query_text(body)))
+        if self._look_up(reading, b"Q", body):
+            return
+        action, line = self._action(reading, "run", reading.text)
+        self._ask(AskedQuery(action, reading, body), self._answers.columns(reading), line)
+
+    def _parse(self, body: bytes) -> None:
+        parse = wire.parse(body)
+        reading = lineage.unsure_of_names(self._read(parse.text))
+        if self._look_up(reading, b"P", body):
+            return
+        action, line = self._action(reading, "prepare", reading.text)
+        self._ask(AskedParse(action, reading, parse.name, body), self._answers.columns(reading), line)
+
+    def _bind(self, body: bytes) -> None:
+        bind = wire.bind(body)
+        prepared = self._answers.prepared.get(bind.statement)
+        if prepared is None:
+            prepared = Prepared(unknown(f'EXECUTE "{bind.statement}"', f"no prepared statement {bind.statement!r} is known"))
+        if any(statement.executes for statement in prepared.reading.statements):  # what that name stands for now
+            prepared = Prepared(lineage.unsure_of_names(self._read(prepared.reading.text)))
+        if self._look_up(prepared.reading, b"B", body):
+            return
+        action, line = self._action(prepared.reading, "run", prepared.reading.text, bind.values)
+        self._ask(AskedBind(action, prepared, bind.portal, body), self._answers.columns(prepared.reading), line)
+
+    def _execute(self, body: bytes) -> None:
+        name = wire.execute_portal(body)
+        portal = self._answers.portals.get(name)
+        if portal is None or portal.taken:
+            why = "is not one that this session bound" if portal is None else "may be a cursor of that name by now"
+            self._uncarried(f'EXECUTE PORTAL "{name}"', f"portal {name!r} {why}; bind it again, or use FETCH", False)
+        elif portal.fresh:
+            portal.fresh = False
+            self._run(portal, body)
+        else:
+            action, line = self._action(portal.prepared.reading, "run", portal.action.text, portal.action.parameters)
+            self._ask(AskedExecute(action, portal, body), self._answers.columns(portal.prepared.reading), line)
+
+    def _run(self, portal: Portal, body: bytes) -> None:
+        self._answers.sent(portal.prepared.reading, portal.touches)
+        running = Running(portal.action, portal.permit, portal.prepared.reading, portal.touches)
+        self._answers.expect(Executed(running, portal))
+        self._out.append(ToServer(portal.permit, wire.message(b"E", body)))
+        if running.copying.waits:
+            self._out.append(Own("flush", wire.message(b"H")))  # nothing is sent before it says whether it takes data
+
+    def _describe(self, body: bytes) -> None:
+        kind, name = wire.target_of(body)
+        portal = self._answers.portals.get(name) if kind == "P" else None
+        self._own("describe", wire.message(b"D", body), Described(portal, own=False))
+
+    def _close(self, body: bytes) -> None:
+        kind, name = wire.target_of(body)
+        if kind == "P":
+            self._answers.portals.pop(name, None)
+        else:
+            self._answers.prepared.pop(name, None)
+        self._own("close", wire.message(b"C", body), Closed())
+
+    def _uncarried(self, text: str, why: str, whole: bool) -> None:
+        action, line = self._action(unknown(text, why), "run", text)
+        self._ask(AskedNothing(action, why, whole), frozenset({"*"}), line)
+
+    # Reading and asking ---------------------------------------------------------------------------------------------
+
+    def _read(self, text: str) -> Reading:
+        return read(text, {name: prepared.reading for name, prepared in self._answers.prepared.items() if name})
+
+    def _relations(self, reading: Reading) -> set[Relation]:
+        return {relation for statement in reading.statements for relation in self._answers.readable(statement).relations}
+
+    def _look_up(self, reading: Reading, kind: bytes, body: bytes) -> bool:
+        """Ask the catalog about names not known yet, if it can be asked now; the request is handled again afterwards."""
+        if not self._learn(reading):
+            return False
+        self._again = (kind, body)
+        return True
+
+    def _learn(self, reading: Reading) -> bool:
+        missing = self._answers.catalog.missing(self._relations(reading))
+        if not missing or len(missing) > catalog.QUESTION_RELATIONS or not self._answers.askable:
+            return False
+        self._own("catalog", wire.query(catalog.question(missing)), Looking(missing))
+        return True
+
+    def _action(self, reading: Reading, step: str, text: str, parameters: tuple[bytes | None, ...] = ()) -> tuple[Action, str]:
+        """The next action of the session, and its text as the log may show it."""
+        if self._answers.covering is None:
+            raise AssertionError("an action before the session was opened")
+        self._seq += 1
+        always = self._answers.sets(self._answers.covering.always)
+        deeds: tuple[Deed, ...] = lineage.completed(reading, self._answers.catalog, always)
+        action = Action(
+            session=self._session,
+            seq=self._seq,
+            deeds=deeds,
+            text=text,
+            step=step,
+            parameters=parameters,
+            search_path=self._answers.catalog.search_path,
+        )
+        touches = self._answers.touches(reading)
+        return action, shown(text, parameters, touches, self._answers.covering.detectors)
+
+    def _ask(self, asked: Asked, columns: frozenset[str], line: str) -> None:
+        self._asked = asked
+        self._out.append(Ask(asked.action, columns, line, fault_of(asked)))
+
+    # Verdicts -------------------------------------------------------------------------------------------------------
+
+    @property
+    def starting(self) -> bool:
+        """Whether what was asked for are the settings of the startup packet: their verdict is no request's."""
+        return isinstance(self._asked, AskedStart)
+
+    def allowed(self, permit: Permit, decision: str) -> None:
+        """What was asked for may go."""
+        if permit.action is self._withdrawn:
+            return
+        if self._asked is None or self._asked.action is not permit.action:
+            raise AssertionError("a permit for an action that was not asked for")
+        held, self.held = self.held, False
+        reading = reading_of(self._asked)
+        if held and reading is not None and self._learn(reading):
+            self._later = permit, decision  # what it names may have changed while people thought
+        else:
+            self._go(permit, decision)
+
+    def started(self, permit: Permit) -> None:
+        """The settings of the startup packet may be used."""
+        if not isinstance(self._asked, AskedStart) or self._asked.action is not permit.action:
+            raise AssertionError("a permit for settings that were not asked for")
+        self._asked, self.held = None, False
+
+    def refused(self, action: Action | None, verdict: Verdict, refusal_class: RefusalClass, decision: str) -> None:
+        """What was asked for may not go."""
+        if action is not None and action is self._withdrawn:
+            return
+        self.held = False
+        asked, self._asked = self._asked, None
+        if asked is None:
+            raise AssertionError("a refusal of an action that was not asked for")
+        position = asked.reading.position if isinstance(asked, AskedQuery | AskedParse) else 0
+        self._make_real(asked, refusal.statement_refused(asked.action, verdict, refusal_class, decision, position))
+
+    def hold(self, waiting: Held) -> None:
+        """What was asked for waits for people."""
+        self.held = True
+        self._out.append(ToClient(refusal.held(waiting)))
+
+    def withdraw(self) -> None:
+        """The client does not want what is held any more."""
+        asked, self._asked, self.held = self._asked, None, False
+        if asked is None:
+            raise AssertionError("nothing is held")
+        self._withdrawn = asked.action
+        self._out.append(Withdraw(asked.action))
+        self._make_real(asked, refusal.withdrawn())
+
+    def _still_meant(self, asked: Asked) -> bool:
+        """Whether the names in it mean what they meant when it was decided."""
+        reading, covering = reading_of(asked), self._answers.covering
+        if reading is None or covering is None:
+            return True
+        always = self._answers.sets(covering.always)
+        return lineage.completed(reading, self._answers.catalog, always) == asked.action.deeds
+
+    def _go(self, permit: Permit, decision: str) -> None:
+        asked, self._asked, self._later = self._asked, None, None
+        if asked is None:
+            raise AssertionError("nothing was asked for")
+        if self._answers.skipping:
+            self._out.append(Answered(asked.action, "SKIPPED", 0, 0, {}))
+        elif why := not_carried(asked):
+            self._refuse_here(asked, "not-carried", why, decision)
+        else:
+            self._send(asked, permit)
+
+    def _send(self, asked: Asked, permit: Permit) -> None:
+        match asked:
+            case AskedQuery(action, reading, body):
+                touches = self._answers.touches(reading)
+                self._answers.sent(reading, touches)
+                self._answers.expect(Simple(Running(action, permit, reading, touches)))
+                self._out.append(ToServer(permit, wire.message(b"Q", body)))
+            case AskedParse(_, reading, name, body):
+                self._name_statement(name, reading)
+                self._out.append(ToServer(permit, wire.message(b"P", body)))
+                self._sent_ahead(body)
+            case AskedBind(action, prepared, name, body):
+                portal = Portal(action, permit, prepared, self._answers.touches(prepared.reading))
+                self._answers.sent(prepared.reading, portal.touches)
+                self._name_portal(name, portal)
+                self._out.append(ToServer(permit, wire.message(b"B", body)))
+                self._own("describe", wire.describe("P", name), Described(portal, own=True))
+                self._sent_ahead(body)
+            case AskedExecute(action, portal, body):
+                portal.action, portal.permit = action, permit
+                self._run(portal, body)
+            case AskedStart() | AskedNothing():
+                raise AssertionError(f"{asked.action.text!r} is not for sending")
+            case _:
+                assert_never(asked)
+
+    def _name_statement(self, name: str, reading: Reading) -> None:
+        made = Prepared(reading)
+        self._answers.expect(Parsed(name, made, self._answers.prepared.get(name)))
+        self._answers.name_statement(name, made)
+
+    def _name_portal(self, name: str, portal: Portal) -> None:
+        self._answers.expect(Bound(name, portal, self._answers.portals.get(name)))
+        self._answers.name_portal(name, portal)
+
+    def _sent_ahead(self, body: bytes) -> None:
+        """What is not answered yet is remembered whole, so there is an end to it."""
+        self._ahead += len(body)
+        if self._ahead > AHEAD_BYTES:
+            self._draining = True
+            self._out.append(Own("flush", wire.message(b"H")))
+
+    def _refuse_here(self, asked: Asked, rule: str, why: str, decision: str) -> None:
+        self._out.append(Answered(asked.action, rule.upper().replace("-", " "), 0, 0, {}))
+        verdict = Verdict(ruling=Ruling.BLOCK, rule=rule, reason=why, policy_digest="")
+        self._make_real(asked, refusal.statement_refused(asked.action, verdict, RefusalClass.FIX, decision))
+
+    def _make_real(self, asked: Asked, said: bytes) -> None:
+        if self._answers.skipping:
+            return  # an earlier error of the batch is what the client hears
+        if isinstance(asked, AskedQuery) or (isinstance(asked, AskedNothing) and asked.whole):
+            self._own("refusal", wire.execute(self._secret) + wire.SYNC, Failing(said), Synced())
+        else:
+            self._own("refusal", wire.execute(self._secret), Failing(said))
+            self._answers.skipping = True
