@@ -54,4 +54,4 @@ check-mypy:
 check-imports:
 	@$(BIN)/lint-imports
 check-unit:
-	@$(BIN)/pytest -m "not real"
+	@$(BIN)/pytest -m "not real" -n auto

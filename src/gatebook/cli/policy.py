@@ -199,7 +199,11 @@ def _usage(error: ConfigError) -> typer.Exit:
 
 
 def _wrap(text: str, indent: str = "  ") -> str:
-    return textwrap.fill(escaped(text), WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
+    """Folded to the terminal; a path stays one word, so that it can be opened by a click."""
+    shown = escaped(text)
+    return textwrap.fill(
+        shown, WIDTH, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False, break_long_words=False
+    )
 
 
 def _coloured(ruling: Ruling) -> str:
