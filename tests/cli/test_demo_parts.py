@@ -196,8 +196,8 @@ def test_stopping_where_nothing_runs_says_so(tmp_path: Path) -> None:
 
 def test_the_block_is_found_in_the_log_and_one_byte_is_changed(tmp_path: Path) -> None:
     entry = json.dumps({"rule": "r", "ruling": "block"}, separators=(",", ":")).encode()
-    (tmp_path / "wal").mkdir()
-    file = tmp_path / "wal" / "000000000000"
+    (tmp_path / "1/wal").mkdir(parents=True)
+    file = tmp_path / "1/wal/000000000000"
     file.write_bytes(bytes(512) + entry + bytes(512))
     found, offset = find_block(tmp_path)
     alter(found, offset)

@@ -128,6 +128,7 @@ def make_ledger(folder: Path) -> Path:
     put(log, opening("s0"), act("s0", 1))
     shutil.copytree(crashed, folder)
     log.close()
+    shutil.rmtree(crashed)
     log = open_log(folder, clock=lambda: next(ticks))
     begin(log)
     busy(log)

@@ -27,8 +27,8 @@ def home(tmp_path_factory):
     config.policy.folder.mkdir(parents=True)
     for name, text in RULES.items():
         (config.policy.folder / name).write_text(text)
-    config.ledger.folder.parent.mkdir(parents=True, exist_ok=True)
-    make_ledger(config.ledger.folder)
+    config.ledger.folder.mkdir(parents=True, exist_ok=True)
+    make_ledger(config.ledger.folder / "1")
     key = config.home / "keys/ledger.key"
     key.parent.mkdir(parents=True)
     key.write_bytes(KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))

@@ -40,7 +40,7 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def log(home: Path) -> Iterator[Log]:
-    opened = open_log(home / "ledger")
+    opened = open_log(home / "ledger" / "1")
     opened.append_now(opening(make.SESSION_ID), durable=False)
     yield opened
     opened.close()

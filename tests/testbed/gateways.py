@@ -23,7 +23,7 @@ from gatebook.cli.demo.clients import Answer, Psql, run
 from gatebook.cli.demo.parts import PostgresServer, wheel_programs
 from gatebook.cli.demo.processes import answers, free_port, wait_until
 from gatebook.cli.demo.world import clean_environment, gatebook_command
-from gatebook.ledger.verifier import Report, render, verify
+from gatebook.ledger.verifier import Book, render, verify_book
 from gatebook.recording.reading import new_identity
 
 READY_SECONDS = 30.0
@@ -235,9 +235,9 @@ class LiveGateway:
 
     # Its book -------------------------------------------------------------------------------------------------------
 
-    def verified(self) -> Report:
+    def verified(self) -> Book:
         """The report of a book that must be intact, also while it is written."""
-        report = verify(self.home / "ledger")
+        report = verify_book(self.home / "ledger")
         assert report.intact, render(report)
         return report
 

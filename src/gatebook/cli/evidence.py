@@ -20,6 +20,7 @@ from gatebook.errors import ConfigError, LedgerError
 from gatebook.evidence import export as making
 from gatebook.evidence import verification
 from gatebook.evidence.package import PROGRAM
+from gatebook.ledger import folders
 
 app = typer.Typer(help="Evidence for an auditor, who can check it without Gatebook.", no_args_is_help=True)
 
@@ -53,7 +54,7 @@ def export(
     loaded = load_config(config, files=False)
     with _progress(as_json) as progress:
         progress("reading", 0, 0)
-        log = making.copy_log(loaded.ledger.folder)
+        log = making.copy_log(_only(loaded.ledger.folder))
         key = making.signing_key(loaded.home / "keys" / "ledger.key", log.key)
         period = making.whole_period(log, first, last)
         files = making.build(log, key, period, _rules(loaded))
@@ -88,6 +89,13 @@ def verify(
             raise LedgerError(f"{file}: {error.strerror}") from error
     print(verification.as_json(report) if as_json else verification.render(report))
     raise typer.Exit(0 if report.intact else 1)
+
+
+def _only(folder: Path) -> Path:
+    found = folders.logs(folder)
+    if len(found) != 1:
+        raise LedgerError(f"{folder}: {len(found)} logs: expected one")
+    return next(iter(found.values()))
 
 
 def _moment(option: str, text: str | None, days: int) -> int | None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.progress import Progress
 
 from gatebook.cli.common import ConfigOption, JsonOption, load_config
-from gatebook.ledger import verifier
+from gatebook.ledger import folders, verifier
 
 app = typer.Typer(help="The book: a log that shows every change made to it afterwards.", no_args_is_help=True)
 
@@ -43,7 +43,7 @@ def verify(
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=as_json or not console.is_terminal) as progress:
         task = progress.add_task("verifying", total=None)
-        report = verifier.verify(
+        report = verifier.examine(
             found,
             log_key,
             head.read_bytes() if head else None,
@@ -61,25 +61,33 @@ def checkpoint(
 ) -> None:
     """Print the newest signed checkpoint with the log's origin and verifier key. Keep both away from this machine."""
     found = _folder(folder, config)
+    one = verifier.is_log(found)
+    newest = [_newest(place) for place in ([found] if one else folders.logs(found).values())]
+    if not newest:
+        _leave(f"{found}: there is no ledger in this folder", 1)
+    if as_json:
+        print(json.dumps(newest[0] if one else newest, indent=2))
+    else:
+        print("\n".join(f"origin  {each['origin']}\nvkey    {each['vkey']}\n\n{each['checkpoint']}" for each in newest), end="")
+
+
+def _newest(place: Path) -> dict[str, object]:
+    """The newest checkpoint of one log."""
     try:
-        key = verifier.Key.parse((found / "log.vkey").read_text())
-        note = (found / "checkpoint").read_bytes()
+        key = verifier.Key.parse((place / "log.vkey").read_text())
+        note = (place / "checkpoint").read_bytes()
         head = verifier.read_head(note, key, "checkpoint")
     except OSError as error:
         _leave(f"{error.filename}: {error.strerror}", 2)
     except ValueError as error:
-        _leave(f"{found}: {error}", 1)
-    if as_json:
-        fields = {
-            "origin": key.origin,
-            "vkey": key.text,
-            "size": head.size,
-            "root": head.root.hex(),
-            "checkpoint": note.decode(),
-        }
-        print(json.dumps(fields, indent=2))
-    else:
-        print(f"origin  {key.origin}\nvkey    {key.text}\n\n{note.decode()}", end="")
+        _leave(f"{place}: {error}", 1)
+    return {
+        "origin": key.origin,
+        "vkey": key.text,
+        "size": head.size,
+        "root": head.root.hex(),
+        "checkpoint": note.decode(),
+    }
 
 
 def _folder(folder: Path | None, config: Path | None) -> Path:
@@ -89,6 +97,6 @@ def _folder(folder: Path | None, config: Path | None) -> Path:
     return found
 
 
-def _leave(why: str, status: int) -> typer.Exit:
+def _leave(why: str, status: int) -> NoReturn:
     print(f"gatebook ledger: {why}", file=sys.stderr)
     raise typer.Exit(status)

@@ -18,7 +18,7 @@ import typer
 from gatebook.cli.common import complain
 from gatebook.config import Config
 from gatebook.errors import GatebookError, RecordingError
-from gatebook.ledger import wal
+from gatebook.ledger import folders, wal
 from gatebook.recording.reading import Known, Recording, Tail, load_identity, unlock
 from gatebook.recording.render import JsonLines, Lines
 from gatebook.recording.results import Results
@@ -112,7 +112,8 @@ def known_to_ledger(folder: Path, session: str) -> dict[int, Known]:
         if whose and fields[whose] == session:
             known.setdefault(fields["n"], Known(fields["sha256"], fields["last"]))
 
-    wal.scan(folder / "wal", 0, take)
+    for place in folders.logs(folder).values():
+        wal.scan(place / "wal", 0, take)
     return known
 
 

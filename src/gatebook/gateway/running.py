@@ -32,6 +32,7 @@ from gatebook.gateway.tape import Tapes
 from gatebook.identity.oidc import Verifier
 from gatebook.identity.prove import Prover
 from gatebook.identity.tokens import GatewayTokens
+from gatebook.ledger import folders
 from gatebook.ledger.commitments import Commitments
 from gatebook.ledger.keys import load_or_create
 from gatebook.ledger.log import Log
@@ -39,6 +40,7 @@ from gatebook.model import Entry
 from gatebook.policy.rules import Policy
 
 KEY_BYTES = 32
+WORKER = "1"  # the name of this process's log
 
 log = structlog.get_logger("gatebook.gateway")
 
@@ -79,7 +81,7 @@ async def run(config: Config, api: Api, ready: Callable[[], None]) -> None:
 
 def _open_ledger(config: Config) -> Log:
     key = load_or_create(config.home / "keys" / "ledger.key")
-    return Log.open(config.ledger.folder, origin=f"{config.deployment}/log/1/1", key=key)
+    return Log.open(folders.place(config.ledger.folder, WORKER), origin=folders.origin(config.deployment, WORKER), key=key)
 
 
 async def _run(config: Config, judge: Judge, database: Engine, ledger: Log, api: Api, ready: Callable[[], None]) -> None:
@@ -89,7 +91,7 @@ async def _run(config: Config, judge: Judge, database: Engine, ledger: Log, api:
     kept = access.Book(lambda entry: ledger.append_now(entry, durable=True), commitments.commit)
     approvals = Approvals(database, clock, kept)
     grants = Grants(database, clock, kept, approvals, _terms(config))
-    granted, tapes = Granted(grants, clock), Tapes(config, ledger, f"{config.deployment}/log/1/1")
+    granted, tapes = Granted(grants, clock), Tapes(config, ledger, folders.origin(config.deployment, WORKER))
     await asyncio.to_thread(tapes.mend)
     await granted.look()
     prover = Prover(database, Verifier(config.identity.providers), tokens)

@@ -27,8 +27,8 @@ import struct
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -274,6 +274,13 @@ class Key:
     id: bytes
     public: bytes
     text: str
+
+    @classmethod
+    def of(cls, origin: str, public: bytes) -> Key:
+        """The key of the log with this origin, which holds this public key."""
+        data = b"\x01" + public
+        key_id = hashlib.sha256(origin.encode() + b"\n" + data).digest()[:4]
+        return cls(origin, key_id, public, f"{origin}+{key_id.hex()}+{base64.b64encode(data).decode()}")
 
     @classmethod
     def parse(cls, text: str) -> Key:
@@ -955,6 +962,180 @@ def verify(folder: Path, log_key: str | None = None, head: bytes | None = None, 
     return Verification(folder, log_key, head, progress).run()
 
 
+# -- all logs of a folder ------------------------------------------------------------------------------------------------------
+
+PROCESS = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+HEAD = "head"
+OWN = ("wal", "tile", "checkpoint", "checkpoints.log", "log.vkey")  # what lies in a log's own folder
+
+
+@dataclass
+class Book:
+    """What was found in a folder with the logs of several processes: a report for each, and ``own`` faults of the whole."""
+
+    folder: str
+    anchored: bool = False
+    key: str = ""
+    logs: dict[str, Report] = field(default_factory=dict)
+    own: Report = field(default_factory=lambda: Report(""))
+
+    @property
+    def intact(self) -> bool:
+        """No fault was found."""
+        return not self.faults
+
+    @property
+    def faults(self) -> list[Fault]:
+        """Every fault, its file named from the book's folder."""
+        inside = [_within(name, fault) for name, log in self.logs.items() for fault in log.faults]
+        return [*self.own.faults, *inside]
+
+    @property
+    def more_faults(self) -> int:
+        """Faults that were only counted."""
+        return sum(log.more_faults for log in (self.own, *self.logs.values()))
+
+    @property
+    def notes(self) -> list[str]:
+        """Every note."""
+        return [*self.own.notes, *(f"{name}: {note}" for name, log in self.logs.items() for note in log.notes)]
+
+    @property
+    def size(self) -> int:
+        """Entries under the newest checkpoints."""
+        return sum(log.size for log in self.logs.values())
+
+    @property
+    def kinds(self) -> dict[str, int]:
+        """Entries by kind."""
+        return _summed(log.kinds for log in self.logs.values())
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What was checked, and how much of it."""
+        return _summed(log.counts for log in self.logs.values())
+
+    @property
+    def closed(self) -> bool:
+        """Every log ended in order."""
+        return all(log.closed for log in self.logs.values())
+
+    @property
+    def rulings(self) -> dict[str, int]:
+        """Actions by ruling."""
+        return _summed(log.rulings for log in self.logs.values())
+
+
+def _within(name: str, fault: Fault) -> Fault:
+    outside = fault.file.startswith("--")
+    return fault if outside else replace(fault, file=f"{name}/{fault.file}" if fault.file else name)
+
+
+def _summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for each in counts:
+        for name, count in each.items():
+            total[name] = total.get(name, 0) + count
+    return total
+
+
+def is_log(folder: Path) -> bool:
+    """Whether the files of one log lie in the folder itself."""
+    return any((folder / name).exists() for name in OWN)
+
+
+def _order(name: str) -> tuple[int, int, str]:
+    return not name.isdecimal(), int(name) if name.isdecimal() else 0, name
+
+
+class BookVerification:
+    """One pass over a folder with several logs."""
+
+    def __init__(self, folder: Path, log_key: str | None, heads: bytes | None, progress: Progress | None) -> None:
+        self._folder = folder
+        self._given = log_key
+        self._heads = heads
+        self._progress = progress
+        self.report = Book(str(folder), anchored=log_key is not None)
+
+    def run(self) -> Book:
+        """Check everything that can be checked."""
+        book = self.report
+        names = self._names()
+        key = self._key(names)
+        if key is None:
+            return book
+        book.key, prefix = key.text, key.origin.rpartition("/")[0]
+        kept = self._kept_heads(prefix, names)
+        for name in names:
+            mine = Key.of(f"{prefix}/{name}", key.public)
+            report = verify(self._folder / name, mine.text, kept.get(name), self._progress)
+            report.anchored = book.anchored
+            book.logs[name] = report
+        return book
+
+    def _names(self) -> list[str]:
+        """The logs here; anything else is a fault."""
+        found = []
+        for path in self._folder.iterdir():
+            if path.is_dir() and PROCESS.fullmatch(path.name):
+                found.append(path.name)
+            else:
+                self.report.own.fault("a file that belongs to no log", file=shown(path.name))
+        if not found:
+            self.report.own.fault("there is no ledger in this folder")
+        return sorted(found, key=_order)
+
+    def _key(self, names: list[str]) -> Key | None:
+        """The one key of all logs: the one given, whichever log's it is, else the first that a log names."""
+        if self._given is not None:
+            texts = {"--log-key": self._given}
+        else:
+            first = [HEAD, *names] if HEAD in names else names
+            texts = {f"{name}/log.vkey": _text_of(self._folder / name / "log.vkey") for name in first}
+        for text in texts.values():
+            try:
+                return Key.parse(text)
+            except (ValueError, binascii.Error):
+                continue
+        for file in list(texts)[:1]:
+            self.report.own.fault("not a verifier key (origin+keyid+base64)", file=file)
+        return None
+
+    def _kept_heads(self, prefix: str, names: list[str]) -> dict[str, bytes]:
+        """The checkpoints that the auditor kept, the newest for each log."""
+        kept: dict[str, tuple[int, bytes]] = {}
+        for match in re.finditer(_NOTE.pattern, self._heads or b""):
+            origin = match[1].decode(errors="replace")
+            within, _, name = origin.rpartition("/")
+            if within != prefix or name not in names:
+                self.report.own.fault(f"a checkpoint of {origin}, a log that is missing here", file="--head")
+            elif name not in kept or kept[name][0] < int(match[2]):
+                kept[name] = int(match[2]), match.group()
+        if self._heads is not None and not kept and not self.report.own.faults:
+            self.report.own.fault("not a signed checkpoint", file="--head")
+        return {name: note for name, (_, note) in kept.items()}
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_bytes()[: 1 << 12].decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def verify_book(folder: Path, log_key: str | None = None, head: bytes | None = None, progress: Progress | None = None) -> Book:
+    """Verify all logs of a folder. ``log_key`` is any one log's verifier key, ``head`` has checkpoints of one or more logs."""
+    return BookVerification(folder, log_key, head, progress).run()
+
+
+def examine(
+    folder: Path, log_key: str | None = None, head: bytes | None = None, progress: Progress | None = None
+) -> Report | Book:
+    """Verify a folder, whether one log lies in it or several."""
+    return (verify if is_log(folder) else verify_book)(folder, log_key, head, progress)
+
+
 # -- the report ----------------------------------------------------------------------------------------------------------------
 
 NOT_ANCHORED = (
@@ -963,22 +1144,53 @@ NOT_ANCHORED = (
 )
 
 
-def render(report: Report) -> str:
+def render(report: Report | Book) -> str:
     """The report for people."""
     lines = [] if report.anchored else [NOT_ANCHORED, ""]
+    if isinstance(report, Book):
+        lines += _head_of_book(report)
+        return _with_verdict(lines, report, f"all {report.size:,} entries of {_logs(report)} are as they were signed.")
     lines += [f"Ledger       {shown(report.origin) or '?'}", f"Folder       {shown(report.folder)}"]
     if report.key:
         lines.append(f"Key          {shown(report.key)}{'' if report.anchored else '   (from the folder)'}")
     if report.size:
         lines += _body(report)
-    lines += [f"Note         {shown(note)}" for note in report.notes]
-    lines.append("")
+    return _with_verdict(lines, report, f"all {report.size:,} entries are as they were signed.")
+
+
+def _with_verdict(lines: list[str], report: Report | Book, good: str) -> str:
+    lines = [*lines, *(f"Note         {shown(note)}" for note in report.notes), ""]
     if report.intact:
-        return "\n".join([*lines, f"INTACT: all {report.size:,} entries are as they were signed."])
+        return "\n".join([*lines, f"INTACT: {good}"])
     lines.append(f"DAMAGED: {len(report.faults) + report.more_faults} found")
     lines += [f"  {number}. {fault}" for number, fault in enumerate(report.faults, 1)]
     lines += [f"  … and {report.more_faults} more"] if report.more_faults else []
     return "\n".join(lines)
+
+
+def _logs(book: Book) -> str:
+    return f"{len(book.logs)} log{'' if len(book.logs) == 1 else 's'}"
+
+
+def _head_of_book(book: Book) -> list[str]:
+    lines = [f"Folder       {shown(book.folder)}"]
+    if book.key:
+        lines.append(f"Key          {shown(book.key)}{'' if book.anchored else '   (from the folder)'}")
+    heading = ("log", "entries", "newest checkpoint", "state", "result")
+    rows = [heading, *(_row(name, log) for name, log in book.logs.items())]
+    wide = [max(len(row[at]) for row in rows) for at in range(len(heading))]
+    lines += ["", *("  " + "  ".join(cell.ljust(wide[at]) for at, cell in enumerate(row)).rstrip() for row in rows), ""]
+    rulings = ", ".join(f"{count:,} {shown(ruling)}" for ruling, count in sorted(book.rulings.items()))
+    kinds = book.kinds
+    lines.append(f"Sessions     {kinds.get('session.open', 0):,}")
+    lines.append(f"Actions      {kinds.get('action', 0):,}{': ' + rulings if rulings else ''}")
+    return lines
+
+
+def _row(name: str, log: Report) -> tuple[str, ...]:
+    state = "closed" if log.closed else "open"
+    result = "intact" if log.intact else f"{len(log.faults) + log.more_faults} faults"
+    return shown(log.origin or name), f"{log.size:,}", when(log.last_time) if log.last_time else "", state, result
 
 
 def _body(report: Report) -> list[str]:
@@ -1001,17 +1213,32 @@ def _body(report: Report) -> list[str]:
     return lines
 
 
-def as_json(report: Report) -> str:
+def as_json(report: Report | Book) -> str:
     """The report for programs."""
-    return json.dumps({"intact": report.intact, **asdict(report)}, indent=2)
+    if isinstance(report, Report):
+        return json.dumps({"intact": report.intact, **asdict(report)}, indent=2)
+    said = {
+        "intact": report.intact,
+        "folder": report.folder,
+        "anchored": report.anchored,
+        "key": report.key,
+        "size": report.size,
+        "kinds": report.kinds,
+        "rulings": report.rulings,
+        "faults": [asdict(fault) for fault in report.faults],
+        "more_faults": report.more_faults,
+        "notes": report.notes,
+        "logs": {name: {"intact": log.intact, **asdict(log)} for name, log in report.logs.items()},
+    }
+    return json.dumps(said, indent=2)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(description="Verify a Gatebook ledger without Gatebook.")
     parser.add_argument("folder", type=Path, metavar="FOLDER")
-    parser.add_argument("--log-key", metavar="VKEY", help="the log's verifier key, obtained outside the folder")
-    parser.add_argument("--head", type=Path, metavar="FILE", help="a checkpoint of this log that was kept outside the folder")
+    parser.add_argument("--log-key", metavar="VKEY", help="the verifier key of any log here, obtained outside the folder")
+    parser.add_argument("--head", type=Path, metavar="FILE", help="checkpoints that were kept outside the folder")
     parser.add_argument("--json", action="store_true", help="the report as JSON")
     options = parser.parse_args(arguments)
     head = None
@@ -1020,7 +1247,10 @@ def main(arguments: list[str] | None = None) -> int:
             head = options.head.read_bytes()
         except OSError as error:
             parser.error(f"--head {options.head}: {error.strerror}")
-    report = verify(options.folder, options.log_key, head)
+    try:
+        report = examine(options.folder, options.log_key, head)
+    except OSError as error:
+        parser.error(f"{options.folder}: {error.strerror}")
     sys.stdout.write((as_json(report) if options.json else render(report)) + "\n")
     return 0 if report.intact else 1
 

@@ -118,11 +118,11 @@ def _whole_copy(auditor: Auditor, ledger: Path, copy: Path) -> Path:
 
 def find_block(folder: Path) -> tuple[Path, int]:
     """Where the first blocked action says so, in the write-ahead log: file and offset of the ruling's first letter."""
-    for file in sorted((folder / "wal").iterdir()):
+    for file in sorted(folder.glob("*/wal/*")):
         at = file.read_bytes().find(WHERE)
         if at >= 0:
             return file, at + len(WHERE) - len(b'block"')
-    raise PartError(f"no blocked action stands in {folder / 'wal'}")
+    raise PartError(f"no blocked action stands in {folder}")
 
 
 def alter(file: Path, offset: int) -> None:
