@@ -15,6 +15,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
+PURPOSE = "purpose"  # the attribute by which a provider vouches for what a session is for
+PURPOSE_CHARACTERS = 200  # of the ticket or task that a session or its token states
+
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -69,6 +72,15 @@ class RefusalClass(StrEnum):
     FIX = "fix"  # the text itself is at fault
 
 
+class Hold(StrEnum):
+    """What becomes of a held action. Rules may say one of the first two, clients any."""
+
+    WAIT = "wait"  # the client waits on its connection for people
+    ANSWER = "answer"  # it is told at once, and the same action passes when it is sent again after the yes
+    PROPOSE = "propose"  # the same for a whole script, which waits longer, whether or not its client is there
+    RESUME = "resume"  # only what has its yes already passes: nobody is asked
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attribute:
     """A claim about an identity, ``attested`` when its issuer vouches for it, else declared by the client itself."""
@@ -90,6 +102,12 @@ class Identity:
     expires_at: int
     on_behalf_of: str | None = None
 
+    @property
+    def purpose(self) -> str:
+        """The purpose that its provider vouches for, or ``""``."""
+        stated = self.attributes.get(PURPOSE)
+        return stated.value if stated is not None and stated.attested else ""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
@@ -104,7 +122,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """One client connection, from proof of identity to its close. ``id`` is a UUIDv7 in text form."""
+    """One client connection, from proof of identity to its close. ``id`` is a UUIDv7 in text form.
+
+    ``purpose`` is the ticket or task it is for, ``purpose_attested`` where its provider vouches for that.
+    """
 
     id: str
     identity: Identity
@@ -112,6 +133,7 @@ class Session:
     client_address: str
     opened_at: int
     purpose: str = ""
+    purpose_attested: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +201,8 @@ class Verdict:
     """What the policy says. ``masks`` names the mask sets that cover the answer; ``approvers`` the groups that may approve.
 
     ``rule`` is the ``@id`` of the rule that decided, or ``no-rule`` when nothing permitted. ``until`` is the time after which
-    the verdict must be asked for again. ``instead`` says what would be allowed, where the rule knows it.
+    the verdict must be asked for again. ``instead`` says what would be allowed, where the rule knows it; ``hold`` what becomes
+    of a held action whatever its client wants, where a rule says so.
     """
 
     ruling: Ruling
@@ -190,6 +213,7 @@ class Verdict:
     approvers: frozenset[str] = frozenset()
     until: int = 0
     instead: str = ""
+    hold: Hold | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

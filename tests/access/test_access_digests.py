@@ -26,6 +26,7 @@ FIELDS: dict[str, Any] = {
     "policy_digest": "sha256:rules",
     "requester": AGENT,
     "resources": ("sql.update table public.t",),
+    "purpose": "OPS-7",
 }
 OTHERS: dict[str, list[Any]] = {
     "text": ["UPDATE t SET a = $1 ", "update t SET a = $1", "UPDATE t SET a = $1\0", "\ud800"],
@@ -43,6 +44,7 @@ OTHERS: dict[str, list[Any]] = {
         replace(AGENT, kind=Kind.CI),
     ],
     "resources": [(), ("sql.update table public.u",), ("sql.update table public.t", "sql.select table public.t")],
+    "purpose": ["", "OPS-8", "ops-7"],
 }
 
 
@@ -74,6 +76,7 @@ ACTIONS = some.fixed_dictionaries(
         "policy_digest": words,
         "requester": some.builds(replace, some.just(AGENT), subject=words, issuer=words, on_behalf_of=some.none() | words),
         "resources": some.lists(words, max_size=3).map(tuple),
+        "purpose": words,
     }
 )
 

@@ -76,7 +76,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
                 prover,
                 place.tokens,
                 ledger_ok=lambda: True,
-                may_open=lambda _identity, name: name == "shop",
+                may_open=lambda _identity, name, _why: name == "shop",
             )
             with serving(place.config, made) as port:
                 yield Running(folder, f"https://127.0.0.1:{port}", issuer, certificates, psql, seen)

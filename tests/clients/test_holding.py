@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import threading
@@ -173,3 +174,46 @@ def test_the_approver_sees_all_that_would_run(quiet: LiveGateway) -> None:
         text = quiet.api(f"/api/v1/approvals/{the_one(quiet)['id']}", dana(quiet)).json()["text"]
         assert "the very body" in text
         assert text.endswith("/* to its end */")
+
+
+RULED = """
+@id("notes-at-once")
+@approvers("group:dba")
+@hold("answer")
+forbid (principal, action == Action::"sql.insert", resource in Table::"shop/notes") unless { context.approved };
+
+@id("orders-wait")
+@approvers("group:dba")
+@hold("wait")
+forbid (principal, action == Action::"sql.insert", resource in Table::"shop/orders") unless { context.approved };
+"""
+
+
+@pytest.mark.parametrize("wanted", ["", "-c gatebook.hold=wait", "-c gatebook.hold=answer"])
+def test_a_rule_that_has_it_answered_at_once_has_its_way_with_every_client(
+    new_gateway: Callable[..., LiveGateway], wanted: str
+) -> None:
+    ruled = new_gateway(policies={"ruled": RULED})
+    waiting = Waiting(ruled, "INSERT INTO notes (body) VALUES ('x')")
+    error = waiting.ended()
+    assert isinstance(error, errors.InsufficientPrivilege)
+    detail = json.loads(error.diag.message_detail or "{}")
+    assert (detail["class"], detail["approval"]) == ("wait", the_one(ruled)["id"])
+    assert detail["follow"].endswith(detail["approval"])
+    waiting.connection.close()
+
+
+def test_a_rule_that_has_it_wait_has_its_way_with_every_client(new_gateway: Callable[..., LiveGateway]) -> None:
+    ruled = new_gateway(policies={"ruled": RULED})
+    insert = "INSERT INTO orders (status) SELECT 'held' WHERE false"
+    waiting = Waiting(ruled, insert)
+    found = the_one(ruled)
+    assert not waiting.over
+    assert vote(ruled, found["id"], "approve", dana(ruled)).status_code == 200
+    assert waiting.ended() is None
+    waiting.connection.close()
+    for hold in ("propose", "resume"):
+        options = f"-c gatebook.hold={hold}"
+        with ruled.connect(options=options) as connection, pytest.raises(errors.InsufficientPrivilege, match="be proposed"):
+            connection.execute(insert)
+    assert pending(ruled) == []

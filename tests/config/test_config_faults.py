@@ -52,6 +52,10 @@ ROWS = [
     ("env: production", "env: 1", "targets[0].labels.env: 1: expected text (quote what looks like a number)"),
     ("deployment: demo", "deployment: ''", "deployment: '': expected a name"),
     ("limits: {", "limits: [", "gatebook.yaml: expected"),
+    ("limits: {", "approvals: {wait_seconds: 3601}\nlimits: {", "approvals.wait_seconds: 3601: expected at most 3600"),
+    ("limits: {", "approvals: {valid_seconds: 86401}\nlimits: {", "approvals.valid_seconds: 86401: expected at most 86400"),
+    ("limits: {", "approvals: {proposal_seconds: 604801}\nlimits: {", "approvals.proposal_seconds: 604801: expected at most 604800"),
+    ("      attributes: [agent", "      purpose_claim: ticket\n      attributes: [purpose", "providers[0].purpose_claim: 'ticket': expected purpose, since attributes has"),
 ]  # fmt: skip
 
 

@@ -41,6 +41,7 @@ recording:
   folder: recordings
   recipients: [age1n6xjhgm0fpwx8w9qu4rkga6r8jtp6r6d4wh3hqqmweuyx6l6esns2qd3p2]
   required: true
+approvals: {wait_seconds: 300, valid_seconds: 3600, proposal_seconds: 86400}
 grants: {approvers: [group:dba], quorum: 1, furthest: admin, longest_seconds: 28800, answer_seconds: 3600}
 limits: {login_seconds: 30, sessions: 500}
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -161,3 +162,26 @@ def test_a_first_providers_group_cannot_pose_as_a_second_providers() -> None:
 def test_json_that_two_readers_may_read_differently_is_refused(data: bytes, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         read_object(data)
+
+
+def test_a_claim_says_what_a_token_is_for_and_the_provider_vouches_for_that() -> None:
+    found = identity(claims(ticket="OPS-7"), purpose_claim="ticket")
+    assert found.attributes["purpose"] == Attribute(value="OPS-7", attested=True)
+    assert found.purpose == "OPS-7"
+
+
+@pytest.mark.parametrize("absent", [{}, {"ticket": ""}, {"ticket": None}])
+def test_a_token_without_a_purpose_has_none(absent: dict[str, Any]) -> None:
+    assert identity(claims(**absent), purpose_claim="ticket").purpose == ""
+    assert identity(claims(ticket="OPS-7")).purpose == ""
+
+
+@pytest.mark.parametrize("value", ["x" * 201, "OPS-7\u202e", "a\nb", ["OPS-7"], {"id": 7}, 7, True])
+def test_a_purpose_that_does_not_read_the_same_everywhere_is_refused(value: object) -> None:
+    with pytest.raises(IdentityError, match="purpose"):
+        identity(claims(ticket=value), purpose_claim="ticket")
+
+
+def test_a_purpose_that_only_the_client_states_is_none_of_the_providers() -> None:
+    stated = Attribute(value="OPS-7", attested=False)
+    assert replace(identity(claims()), attributes={"purpose": stated}).purpose == ""

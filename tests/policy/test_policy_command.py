@@ -293,3 +293,34 @@ def test_each_command_has_help_that_names_its_exit_codes() -> None:
     assert isinstance(app, typer.Typer)
     for command in ("check", "test", "explain"):
         assert "exit code" in CliRunner().invoke(app, [command, "--help"]).stdout.lower()
+
+
+def test_explaining_says_what_a_rule_makes_of_what_it_holds(demo: Path) -> None:
+    assert asked(demo, "VACUUM customers", "--kind", "agent")["hold"] == "answer"
+    assert asked(demo, "ALTER TABLE customers ADD COLUMN note text", "--kind", "agent")["hold"] is None
+    plain = run(demo, "explain", "--target", "shop", "--as", "a", "--kind", "agent", "VACUUM customers")
+    assert "hold: answer" in plain.output
+
+
+def test_explaining_takes_the_purpose_that_a_session_would_state(tmp_path: Path) -> None:
+    rule = '@id("a") permit (principal, action, resource) when { context.purpose == "OPS-7" && !context.purpose_attested };'
+    config = placed(tmp_path, a=rule)
+    assert asked(config, "SELECT 1", "--kind", "agent", "--why", "OPS-7")["ruling"] == "allow"
+    assert asked(config, "SELECT 1", "--kind", "agent")["ruling"] == "block"
+
+
+def test_a_case_may_say_what_becomes_of_what_is_held_and_which_purpose_is_attested(tmp_path: Path) -> None:
+    attested = '@id("a") permit (principal, action, resource) when { context.purpose == "OPS-7" && context.purpose_attested };'
+    held = '@id("b") @hold("answer") @approvers("group:dba") forbid (principal, action, resource) unless { context.approved };'
+    config = placed(tmp_path, a=attested, b=held)
+    row = "{as: a, target: shop, statement: SELECT 1, expect: approve, purpose: OPS-7, purpose_attested: true, hold: answer}"
+    table = tmp_path / "cases.yaml"
+    table.write_text(f"- {row}\n")
+    assert run(config, "test", str(table)).exit_code == 0
+    table.write_text(f"- {row.replace('hold: answer', 'hold: wait')}\n")
+    result = run(config, "test", str(table))
+    assert result.exit_code == 1
+    assert "approve by any rule, hold wait" in result.output
+    assert "approve by b, hold answer" in result.output
+    table.write_text(f"- {row.replace('purpose_attested: true, ', '')}\n")
+    assert run(config, "test", str(table)).exit_code == 1

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.policy.parties import MINUTE, NOW, PERMIT_ALL, SHOP, action, at, decided, deed, identity, opening, policy
 
-from gatebook.model import Attribute, Kind, Reach, Resource, Ruling, Target
+from gatebook.model import Attribute, Hold, Kind, Reach, Resource, Ruling, Target
 from gatebook.policy import checks
 from gatebook.policy.decide import DEEDS_MAX, judge
 from gatebook.policy.schema import TEXT
@@ -171,6 +171,50 @@ def test_the_approvers_of_every_forbid_that_denied_unite() -> None:
     verdict = decided(rules, deed()).verdict
     assert verdict.approvers == {"group:dba", "group:security"}
     assert (verdict.rule, verdict.reason) == ("a", "a! (also by b)")
+
+
+@pytest.mark.parametrize(
+    ("said", "hold"),
+    [
+        ((None, None), None),
+        (("wait", None), Hold.WAIT),
+        ((None, "answer"), Hold.ANSWER),
+        (("wait", "wait"), Hold.WAIT),
+        (("wait", "answer"), Hold.ANSWER),
+    ],
+)
+def test_what_becomes_of_what_is_held_is_as_the_forbids_that_hold_it_say(
+    said: tuple[str | None, str | None], hold: Hold | None
+) -> None:
+    notes = [f'@hold("{one}") ' if one else "" for one in said]
+    both = policy(PERMIT_ALL, *(f'@id("r{number}") {note}{ASK}' for number, note in enumerate(notes)))
+    assert decided(both, deed()).verdict.hold is hold
+    verbs = ("sql.alter", "sql.create")
+    apart = policy(
+        PERMIT_ALL,
+        *(
+            f'@id("r{number}") {note}' + ASK.replace("action,", f'action == Action::"{verb}",')
+            for number, (note, verb) in enumerate(zip(notes, verbs, strict=True))
+        ),
+    )
+    assert decided(apart, *(deed(verb) for verb in verbs), deed()).verdict.hold is hold
+
+
+def test_a_rule_that_holds_nothing_here_does_not_say_what_becomes_of_it() -> None:
+    elsewhere = '@id("other") @hold("answer") ' + ASK.replace("action,", 'action == Action::"sql.drop",')
+    shadow = '@id("shadow") @hold("answer") @mode("shadow") ' + ASK
+    rules = policy(PERMIT_ALL, '@id("ask") @hold("wait") ' + ASK, elsewhere, shadow)
+    assert decided(rules, deed()).verdict.hold is Hold.WAIT
+    assert decided(rules, deed(), when=at(approved=True)).verdict.hold is None
+    blocked = policy(PERMIT_ALL, '@id("ask") @hold("wait") ' + ASK, '@id("never") forbid (principal, action, resource);')
+    assert decided(blocked, deed()).verdict.hold is None
+
+
+@pytest.mark.parametrize("subject", [opening(), deed()], ids=["session.open", "statement"])
+def test_a_purpose_that_the_provider_vouches_for_is_told_from_one_that_is_only_stated(subject: Any) -> None:
+    rules = policy(PERMIT_ALL, '@id("no") forbid (principal, action, resource) unless { context.purpose_attested };')
+    assert decided(rules, subject, when=at(purpose="OPS-7")).verdict.ruling is Ruling.BLOCK
+    assert decided(rules, subject, when=at(purpose="OPS-7", purpose_attested=True)).verdict.ruling is Ruling.ALLOW
 
 
 def test_a_final_forbid_beats_one_that_could_be_approved() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
-from tests.policy.parties import SHOP, decided, deed, identity, opening
+from tests.policy.parties import SHOP, at, decided, deed, identity, opening
 from tests.policy.place import DEMO, placed, run
 
-from gatebook.model import Identity, Kind, Reach, Ruling
+from gatebook.model import Hold, Identity, Kind, Reach, Ruling
 from gatebook.policy.rules import load
 from gatebook.protocols.postgres.reading import VERBS
 
@@ -70,3 +71,21 @@ def test_every_rule_tells_its_reason_and_every_forbid_what_to_do_instead() -> No
     assert all(rule.reason for rule in RULES.rules.values())
     assert all(rule.instead for rule in RULES.rules.values() if rule.effect == "forbid")
     assert {name for rule in RULES.rules.values() for name in rule.approvers} == {"group:dba"}
+
+
+def test_maintenance_is_answered_at_once_and_nothing_else_says_what_becomes_of_it() -> None:
+    said = {verb: decided(RULES, deed(verb, has_where=True)).verdict.hold for verb in VERBS}
+    assert {verb: hold for verb, hold in said.items() if hold} == {"sql.maintain": Hold.ANSWER}
+
+
+def test_the_rule_in_comments_that_demands_a_purpose_holds_once_the_slashes_are_gone() -> None:
+    text = (DEMO / "never.cedar").read_text("utf-8")
+    commented = re.search(r'^// @id\("changes-need-purpose"\)\n(?:// .*\n)*?// .*;\n', text, re.MULTILINE)
+    assert commented is not None
+    files = {path.name: path.read_text("utf-8") for path in DEMO.glob("*.cedar")}
+    rules = load({**files, "never.cedar": text.replace(commented[0], commented[0].replace("// ", ""))})
+    verdict = decided(rules, deed("sql.insert")).verdict
+    assert (verdict.ruling, verdict.rule) == (Ruling.BLOCK, "changes-need-purpose")
+    assert "gatebook connect TARGET --why TICKET" in verdict.instead
+    assert decided(rules, deed("sql.insert"), when=at(purpose="OPS-7")).verdict.ruling is Ruling.ALLOW
+    assert decided(rules, deed("sql.select")).verdict.ruling is Ruling.ALLOW

@@ -21,7 +21,17 @@ def faults(text: str, name: str = "rules.cedar") -> list[str]:
         ("permit (principal, action, resource);", "rules.cedar:1: rule without @id: @id: expected one on every rule"),
         ('@id("No Drop") permit (principal, action, resource);', "@id('No Drop'): expected lower-case letters"),
         ('@id("no-rule") permit (principal, action, resource);', "@id('no-rule'): expected lower-case letters"),
-        ('@id("a") @reasn("x") permit (principal, action, resource);', "rule a: @reasn: expected one of @approvers, @id"),
+        (
+            '@id("a") @reasn("x") permit (principal, action, resource);',
+            "rule a: @reasn: expected one of @approvers, @hold, @id",
+        ),
+        ('@id("a") @hold("wait") permit (principal, action, resource);', "@hold on a permit: expected on a forbid only"),
+        ('@id("a") @hold("wait") forbid (principal, action, resource);', "@hold: expected @approvers beside it"),
+        (
+            '@id("a") @approvers("group:dba") @hold("propose") forbid (principal, action, resource)'
+            " unless { context.approved };",
+            "@hold('propose'): expected wait or answer",
+        ),
         (
             '@id("a") @approvers("group:dba") permit (principal, action, resource);',
             "@approvers on a permit: expected on a forbid",

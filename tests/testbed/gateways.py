@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.resources
 import json
+import re
 import socket
 import ssl
 import subprocess
@@ -52,6 +53,9 @@ class LiveGateway:
     world: World
     limits: Mapping[str, int] = field(default_factory=dict)
     extra_targets: Sequence[Mapping[str, Any]] = ()
+    policies: Mapping[str, str] = field(default_factory=dict)  # further files of rules: name to text
+    more: Mapping[str, Any] = field(default_factory=dict)  # further sections of the configuration
+    provider: Mapping[str, Any] = field(default_factory=dict)  # further keys of the identity provider
     port: int = field(default_factory=free_port)
     api_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
@@ -113,6 +117,8 @@ class LiveGateway:
                 (policies / source.name).write_text(source.read_text())
         reason = '@id("closed-vault")\n@reason("the vault is open to nobody")\n'
         (policies / "vault.cedar").write_text(reason + VAULT)
+        for name, text in self.policies.items():
+            (policies / f"{name}.cedar").write_text(text)
         password = self.home / "shop_app.password"
         password.write_text(APP_PASSWORD)
         password.chmod(0o600)
@@ -125,6 +131,7 @@ class LiveGateway:
             "name": "test", "issuer": self.world.issuer.url, "audience": "gatebook", "groups_claim": "groups",
             "kind": {"claim": "kind"}, "attributes": ["agent", "model", "model_version"],
         }  # fmt: skip
+        provider |= self.provider
         columns = ["*.ssn", "*.card", "*.email"]
         return {
             "deployment": "testbed",
@@ -141,6 +148,7 @@ class LiveGateway:
             "ledger": {"folder": "ledger", "durability": "writes"},
             "recording": {"folder": "recordings", "recipients": [RECIPIENT]},
             **({"limits": dict(self.limits)} if self.limits else {}),
+            **self.more,
         }
 
     def _targets(self, password: Path) -> list[dict[str, Any]]:
@@ -240,6 +248,18 @@ class LiveGateway:
         report = verify_book(self.home / "ledger")
         assert report.intact, render(report)
         return report
+
+    def entries(self, *kinds: str) -> list[dict[str, Any]]:
+        """The entries of these kinds, in their order, each once."""
+        data, found = self.book_bytes().decode(errors="replace"), {}
+        for match in re.finditer(r'\{"', data):
+            try:
+                entry, _ = json.JSONDecoder().raw_decode(data, match.start())
+            except ValueError:
+                continue
+            if {"v", "id", "type"} <= entry.keys():
+                found[entry["id"]] = entry
+        return [entry for _, entry in sorted(found.items()) if entry["type"] in kinds]
 
     def book_bytes(self) -> bytes:
         """Every byte of the ledger's folder."""

@@ -76,7 +76,7 @@ class Place:
     steady: Clock = field(default_factory=Clock)
     now: int = NOW
     ledger_ok: bool = True
-    may_open: Callable[[Identity, str], bool] = lambda _identity, name: name == "shop"
+    may_open: Callable[[Identity, str, str], bool] = lambda _identity, name, _why: name == "shop"
     pages: Pages = field(default_factory=Pages)
     approvals: Approvals = field(init=False)
     grants: Grants = field(init=False)
@@ -101,8 +101,8 @@ class Place:
             grants=self.grants,
         )
 
-    def _may_open_now(self, identity: Identity, name: str) -> bool:
-        return self.may_open(identity, name)
+    def _may_open_now(self, identity: Identity, name: str, why: str) -> bool:
+        return self.may_open(identity, name, why)
 
     def client(self, address: str = "127.0.0.1", base: str = "https://gatebook.test") -> httpx.AsyncClient:
         """A client that calls from ``address``; by http when ``base`` says so."""

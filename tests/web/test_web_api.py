@@ -184,7 +184,7 @@ async def test_targets_are_those_one_may_open_and_where(place: Place) -> None:
 
 
 async def test_whoever_may_open_nothing_sees_no_target(place: Place) -> None:
-    place.may_open = lambda _identity, _name: False
+    place.may_open = lambda _identity, _name, _why: False
     async with place.client() as client:
         answer = await client.get("/api/v1/targets", headers=bearer(await exchanged(client)))
     assert answer.json() == {"targets": []}

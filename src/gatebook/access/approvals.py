@@ -26,7 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gatebook.access import giving, standing, store
 from gatebook.access.book import Book, shortened
 from gatebook.access.digests import digest
-from gatebook.access.requests import ENDED, GRANT, Asked, Request, State
+from gatebook.access.requests import ENDED, GRANT, SCRIPT, Asked, Request, State
 from gatebook.db import writing
 from gatebook.errors import AccessError
 from gatebook.model import Identity
@@ -77,8 +77,8 @@ class Approvals:
 
     # Asking ---------------------------------------------------------------------------------------------------------------
 
-    def open(self, request: Request) -> None:
-        """Let a request wait for a person."""
+    def open(self, request: Request) -> Request:
+        """Let a request wait for a person. A script that waits already, or has its yes, is not asked about again."""
         one = request.requester
         _check_request(request)
         with database():
@@ -86,12 +86,15 @@ class Approvals:
             with writing(self._engine) as connection:
                 store.lock_requests(connection, one.issuer, one.subject)
                 request = _writable(_not_before(request, store.latest(connection)))
+                if request.kind == SCRIPT and (same := store.find_alive(connection, request.digest, one, request.opened_at)):
+                    return _known(connection, same).request
                 store.forget_votes(connection, request.opened_at - KEPT_MICROSECONDS)
                 store.forget_approvals(connection, request.opened_at - KEPT_MICROSECONDS)
                 if store.count_open(connection, one.issuer, one.subject, request.opened_at) >= PENDING_MAX:
                     raise AccessError(f"{PENDING_MAX} requests of yours wait already: wait until some are decided", "limit")
                 self._book.requested(request, name)
                 store.insert_approval(connection, request, standing.chain(one))
+                return request
 
     def approved(self, digest: str, requester: Identity, now: int) -> str | None:
         """An approval that can still be used for exactly this digest by this requester: for what is sent again."""

@@ -44,6 +44,8 @@ class Book:
             "purpose": shortened(request.purpose),
             "pol": {"digest": request.policy_digest},
         }
+        if request.script is not None:
+            fields |= {"statements": len(request.script.parts), "bytes": request.script.size}
         if request.kind == "grant":
             fields |= {"targets": list(request.resources), "ttl": request.seconds, "why": shortened(request.reason)}
         self.keep(Entry(kind="approval.request", fields=fields))

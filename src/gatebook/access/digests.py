@@ -26,8 +26,9 @@ def digest(
     policy_digest: str,
     requester: Identity,
     resources: Sequence[str],
+    purpose: str,
 ) -> str:
-    """``sha256:…`` of one action: its exact text and parameters, and where, as what, by whom and under which rules."""
+    """``sha256:…`` of one action: its exact text and parameters, and where, as what, by whom, what for, under which rules."""
     return _sealed(
         {
             "kind": "action",
@@ -41,6 +42,7 @@ def digest(
             "policy_digest": policy_digest,
             "requester": _party(requester),
             "resources": list(resources),
+            "purpose": purpose,
         }
     )
 

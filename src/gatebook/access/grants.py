@@ -19,7 +19,7 @@ from gatebook.access.digests import grant_digest
 from gatebook.access.requests import GRANT, Given, Live, Request
 from gatebook.db import writing
 from gatebook.errors import AccessError
-from gatebook.model import Identity, Reach
+from gatebook.model import PURPOSE_CHARACTERS, Identity, Reach
 
 __all__ = ["Given", "Grants", "Live", "Terms"]
 
@@ -85,7 +85,7 @@ class Grants:
             reason=why,
             approvers=terms.approvers,
             quorum=terms.quorum,
-            purpose=wish.purpose,
+            purpose=identity.purpose or wish.purpose,
             policy_digest=policy_digest,
             opened_at=now,
             expires_at=now + terms.answer_seconds * MICROSECONDS,
@@ -166,8 +166,10 @@ def _checked(wish: Wish, terms: Terms) -> tuple[tuple[str, ...], str]:
     targets, why = tuple(sorted(set(wish.targets))), wish.why.strip()
     if not 1 <= len(targets) <= TARGETS or not all(targets):
         raise AccessError(f"expected 1 to {TARGETS} targets", "wrong")
-    if not why or len(why) > REASON_CHARACTERS or len(wish.purpose) > REASON_CHARACTERS:
+    if not why or len(why) > REASON_CHARACTERS:
         raise AccessError(f"expected a reason, of at most {REASON_CHARACTERS} characters", "wrong")
+    if len(wish.purpose) > PURPOSE_CHARACTERS or not wish.purpose.isprintable():
+        raise AccessError(f"expected a purpose of at most {PURPOSE_CHARACTERS} printable characters", "wrong")
     if wish.reach.rank > terms.furthest.rank:
         raise AccessError(f"grants reach {terms.furthest} at most, not {wish.reach}", "wrong")
     if not SHORTEST_SECONDS <= wish.seconds <= terms.longest_seconds:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from gatebook.model import Identity, Reach, Vote
+from gatebook.model import Identity, Reach, Ruling, Vote
 
 
 class State(StrEnum):
@@ -25,12 +25,34 @@ ACTION, GRANT, SCRIPT = "action", "grant", "script"  # kinds of request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One statement of a script, and what the policy says to it. ``rule`` and ``reason`` may be those of several deeds."""
+
+    line: int
+    verb: str
+    reach: Reach
+    resources: tuple[str, ...]
+    ruling: Ruling
+    rule: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Script:
+    """A script that is decided as one. ``sha256`` is that of its bytes, as sha256sum says it of the file."""
+
+    sha256: str
+    size: int
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """Something that waits for a person's yes. ``id`` is a UUIDv7; ``digest`` binds the yes to exactly this (``digests``).
 
     ``text`` is fit to show: covered. ``approvers`` are ``group:NAME`` or ``subject:NAME``, the latter of the requester's own
     issuer; any one of them may vote, and ``quorum`` different people must. A grant's ``resources`` are its targets, and it
-    lives for ``seconds`` from the yes on. Times in µs.
+    lives for ``seconds`` from the yes on. ``masks`` are the mask sets that will cover the answer. Times in µs.
     """
 
     id: str
@@ -53,6 +75,8 @@ class Request:
     expires_at: int
     kind: str = ACTION
     seconds: int = 0
+    masks: frozenset[str] = frozenset()
+    script: Script | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

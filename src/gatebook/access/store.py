@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, text
 
-from gatebook.access.requests import Asked, Given, Live, Request, State
-from gatebook.model import Attribute, Identity, Kind, Reach, Vote
+from gatebook.access.requests import Asked, Given, Live, Part, Request, Script, State
+from gatebook.model import Attribute, Identity, Kind, Reach, Ruling, Vote
 
 _APPROVAL = """SELECT id, digest, session, requester, target, role, verb, reach, resources, text, rule, reason, approvers,
-  quorum, purpose, policy_digest, opened_at, expires_at, kind, seconds, state, why, changed_at,
+  quorum, purpose, policy_digest, opened_at, expires_at, kind, seconds, masks, script, state, why, changed_at,
   coalesce((SELECT grants.id FROM grants WHERE grants.approval = approvals.id), '') AS given
 FROM approvals"""
 _GRANT = """SELECT id, approval, issuer, subject, kind, targets, reach, not_before, expires_at, given_by, why, approvers, chain,
@@ -44,10 +44,10 @@ def insert_approval(connection: Connection, request: Request, chain: Collection[
         text(
             "INSERT INTO approvals (id, digest, session, issuer, subject, requester, chain, target, role, verb, reach,"
             " resources, text, rule, reason, approvers, quorum, purpose, policy_digest, opened_at, expires_at, kind, seconds,"
-            " state, why, changed_at)"
+            " masks, script, state, why, changed_at)"
             " VALUES (:id, :digest, :session, :issuer, :subject, :requester, :chain, :target, :role, :verb, :reach,"
             " :resources, :text, :rule, :reason, :approvers, :quorum, :purpose, :policy_digest, :opened_at, :expires_at, :kind,"
-            " :seconds, 'open', '', :opened_at)"
+            " :seconds, :masks, :script, 'open', '', :opened_at)"
         ),
         _columns(request, chain),
     )
@@ -100,6 +100,18 @@ def find_approved(connection: Connection, digest: str, requester: Identity, now:
         text(
             "SELECT id FROM approvals WHERE issuer = :issuer AND subject = :subject AND state = 'approved' AND digest = :digest"
             " AND kind <> 'grant' AND expires_at > :now ORDER BY expires_at, id LIMIT 1"
+        ),
+        {"issuer": requester.issuer, "subject": requester.subject, "digest": digest, "now": now},
+    )
+    return found.scalar_one_or_none()
+
+
+def find_alive(connection: Connection, digest: str, requester: Identity, now: int) -> str | None:
+    """A script's request of exactly this by this requester that waits, or has its yes and was not used."""
+    found = connection.execute(
+        text(
+            "SELECT id FROM approvals WHERE issuer = :issuer AND subject = :subject AND state IN ('open', 'approved')"
+            " AND digest = :digest AND kind = 'script' AND expires_at > :now ORDER BY expires_at, id LIMIT 1"
         ),
         {"issuer": requester.issuer, "subject": requester.subject, "digest": digest, "now": now},
     )
@@ -387,6 +399,8 @@ def _columns(request: Request, chain: Collection[str]) -> dict[str, Any]:
         "expires_at": request.expires_at,
         "kind": request.kind,
         "seconds": request.seconds,
+        "masks": json.dumps(sorted(request.masks)),
+        "script": json.dumps(asdict(request.script)) if request.script else "",
     }
 
 
@@ -404,6 +418,8 @@ def _asked(row: Mapping[Any, Any], votes: Mapping[str, tuple[Vote, ...]]) -> Ask
         reach=Reach(row["reach"]),
         resources=tuple(json.loads(row["resources"])),
         approvers=frozenset(json.loads(row["approvers"])),
+        masks=frozenset(json.loads(row["masks"])),
+        script=_script(json.loads(row["script"])) if row["script"] else None,
     )
     mine = votes.get(row["id"], ())
     why, given = row["why"], row["given"]
@@ -414,6 +430,15 @@ _PLAIN = (
     *("id", "digest", "session", "target", "role", "verb", "text", "rule", "reason", "quorum", "purpose", "policy_digest"),
     *("opened_at", "expires_at", "kind", "seconds"),
 )
+
+
+def _script(row: Mapping[str, Any]) -> Script:
+    return Script(sha256=row["sha256"], size=row["size"], parts=tuple(_part(one) for one in row["parts"]))
+
+
+def _part(row: Mapping[str, Any]) -> Part:
+    changed = {"reach": Reach(row["reach"]), "ruling": Ruling(row["ruling"]), "resources": tuple(row["resources"])}
+    return Part(**{**row, **changed})
 
 
 def _identity(row: Mapping[str, Any]) -> Identity:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
 
-from gatebook.cli.asking import CaOption, FromOption, IssuerOption, ReasonOption, Somebody, UrlOption, sign_in
-from gatebook.cli.common import JsonOption, duration, escaped, local_time, print_json, print_table
-from gatebook.cli.token import fail
-from gatebook.errors import GatebookError
+from gatebook.cli.asking import ReasonOption, Somebody, signed_in
+from gatebook.cli.common import JsonOption, count, duration, escaped, local_time, print_json, print_table, size
 
 app = typer.Typer(help="List, read, approve and deny what waits for a person.", no_args_is_help=True)
 
@@ -38,18 +35,15 @@ class Listed(StrEnum):
 
 
 @app.command("ls")
+@signed_in("approvals ls")
 def ls(
+    somebody: Somebody,
     state: Annotated[Listed, typer.Option("--state", help="Only those in this state; all for every one.")] = Listed.OPEN,
-    url: UrlOption = None,
-    ca: CaOption = None,
-    source: FromOption = None,
-    issuer: IssuerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List what you may decide and what you asked for, the newest first."""
-    with speaking("approvals ls"):
-        query = "" if state is Listed.ALL else f"?state={state}"
-        found = sign_in(url, ca, source, issuer).ask("GET", f"/api/v1/approvals{query}")["approvals"]
+    query = "" if state is Listed.ALL else f"?state={state}"
+    found = somebody.ask("GET", f"/api/v1/approvals{query}")["approvals"]
     if as_json:
         print_json(found)
     elif found:
@@ -60,17 +54,14 @@ def ls(
 
 
 @app.command()
+@signed_in("approvals show")
 def show(
+    somebody: Somebody,
     approval: Id,
-    url: UrlOption = None,
-    ca: CaOption = None,
-    source: FromOption = None,
-    issuer: IssuerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show one request whole: who asks, for what, why a rule held it, and how people voted."""
-    with speaking("approvals show"):
-        found = _find(sign_in(url, ca, source, issuer), approval)
+    found = _find(somebody, approval)
     if as_json:
         print_json(found)
     else:
@@ -78,42 +69,27 @@ def show(
 
 
 @app.command()
+@signed_in("approvals approve")
 def approve(
+    somebody: Somebody,
     approval: Id,
     reason: ReasonOption = "",
-    url: UrlOption = None,
-    ca: CaOption = None,
-    source: FromOption = None,
-    issuer: IssuerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say yes to exactly what is shown. Exit status 1 when the vote does not count."""
-    with speaking("approvals approve"):
-        _vote(sign_in(url, ca, source, issuer), approval, "approve", reason, as_json)
+    _vote(somebody, approval, "approve", reason, as_json)
 
 
 @app.command()
+@signed_in("approvals deny")
 def deny(
+    somebody: Somebody,
     approval: Id,
     reason: ReasonOption,
-    url: UrlOption = None,
-    ca: CaOption = None,
-    source: FromOption = None,
-    issuer: IssuerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say no; whoever asked reads the reason. Exit status 1 when the vote does not count."""
-    with speaking("approvals deny"):
-        _vote(sign_in(url, ca, source, issuer), approval, "deny", reason, as_json)
-
-
-@contextmanager
-def speaking(command: str) -> Iterator[None]:
-    """Says what went wrong, and leaves with 1, or with 2 for what the caller left out."""
-    try:
-        yield
-    except GatebookError as error:
-        fail(command, error)
+    _vote(somebody, approval, "deny", reason, as_json)
 
 
 def _find(somebody: Somebody, approval: str) -> dict[str, Any]:
@@ -140,6 +116,10 @@ def _vote(somebody: Somebody, approval: str, verdict: str, reason: str, as_json:
 def _print(found: Mapping[str, Any]) -> None:
     for name, value in _facts(found):
         print(f"{name:<10} {escaped(value)}")
+    if found["script"]:
+        print()
+        headings = ("LINE", "VERB", "OBJECTS", "SAYS", "RULE")
+        print_table(headings, [_part(part) for part in found["script"]["parts"]], wraps="OBJECTS", drops=("VERB",))
     if found["text"]:
         print()
         print(escaped(found["text"], keep="\n"))
@@ -157,9 +137,11 @@ def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Known as", attributes),
         ("Asks for", _wish(found)),
         ("Objects", ", ".join(found["resources"]) if found["kind"] != "grant" else ""),
+        ("Script", _script(found["script"]) if found["script"] else ""),
         ("Held by", f"{found['rule']}: {found['reason']}" if found["rule"] else ""),
         ("Because", "" if found["rule"] else found["reason"]),
         ("Purpose", found["purpose"]),
+        ("Masks", ", ".join(found["masks"])),
         ("Approvers", f"{found['quorum']} of {', '.join(found['approvers'])}"),
         ("Opened", local_time(found["opened_at"])),
         ("Ends", local_time(found["expires_at"])),
@@ -173,6 +155,15 @@ def _wish(found: Mapping[str, Any]) -> str:
     if found["kind"] == "grant":
         return f"{found['reach']} on {found['target']} for {duration(found['seconds'] * MICROSECONDS)}"
     return f"{found['verb']} ({found['reach']}) on {found['target']} as {found['role']}"
+
+
+def _script(script: Mapping[str, Any]) -> str:
+    return f"{count(script['statements'], 'statement')}, {size(script['size'])}, sha256 {script['sha256']}"
+
+
+def _part(part: Mapping[str, Any]) -> tuple[str, ...]:
+    said = "held" if part["ruling"] == "approve" else part["ruling"]
+    return str(part["line"]), part["verb"], ", ".join(part["resources"]), said, part["rule"]
 
 
 def _vote_line(vote: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ from gatebook.cli.question import Answer, Question, ask, somebody
 from gatebook.config import Config
 from gatebook.errors import ConfigError
 from gatebook.gateway.judge import Judge
-from gatebook.model import Attribute, Kind, Ruling
+from gatebook.model import Attribute, Hold, Kind, Ruling
 from gatebook.policy.decide import Circumstances
 
 FILE_BYTES_MAX = 4 * 1024 * 1024
@@ -26,7 +26,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Case(BaseModel):
-    """One row of a table. ``expect`` and, where it is given, ``rule`` have to be what is decided."""
+    """One row of a table. ``expect`` and, where they are given, ``rule`` and ``hold`` have to be what is decided."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -38,10 +38,12 @@ class Case(BaseModel):
     statement: str
     expect: Ruling
     rule: str | None = None
+    hold: Hold | None = None
     approved: bool = False
     at: AwareDatetime | None = None
     address: str = "127.0.0.1"
     purpose: str = ""
+    purpose_attested: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +64,10 @@ class Outcome:
 
     @property
     def passed(self) -> bool:
-        """Whether ruling and rule are the expected ones."""
+        """Whether ruling, rule and what becomes of what is held are the expected ones."""
         case, verdict = self.placed.case, self.answer.verdict
-        return verdict.ruling is case.expect and case.rule in (None, verdict.rule)
+        same = case.rule in (None, verdict.rule) and case.hold in (None, verdict.hold)
+        return verdict.ruling is case.expect and same
 
 
 def read_cases(path: Path) -> list[Placed]:
@@ -90,7 +93,13 @@ def run(placed: Placed, judge: Judge, config: Config, now: int) -> Outcome:
     case = placed.case
     moment = now if case.at is None else (case.at - _EPOCH) // (_EPOCH.resolution)
     identity = somebody(config, case.subject, case.kind, case.groups, moment, attested(case.attributes))
-    circumstances = Circumstances(now=moment, client_address=case.address, purpose=case.purpose, approved=case.approved)
+    circumstances = Circumstances(
+        now=moment,
+        client_address=case.address,
+        purpose=case.purpose,
+        purpose_attested=case.purpose_attested,
+        approved=case.approved,
+    )
     question = Question(identity=identity, target=case.target, statement=case.statement, circumstances=circumstances)
     try:
         return Outcome(placed, ask(judge, config, question))
@@ -125,5 +134,6 @@ def _expected(key: str) -> str:
     return {
         "expect": "allow, mask, approve or block",
         "kind": "agent, person or ci",
+        "hold": "wait or answer",
         "at": 'a time with its zone, as "2026-03-04T10:00:00Z"',
     }.get(key, f"a case of {', '.join(names)}")

@@ -111,9 +111,14 @@ def duration(microseconds: int) -> str:
     return f"{seconds}s"
 
 
-def size(count: int) -> str:
+def count(number: int, noun: str) -> str:
+    """``1 statement``, ``2 statements``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def size(octets: int) -> str:
     """Bytes as people read them."""
-    amount = float(count)
+    amount = float(octets)
     for unit in ("B", "KiB", "MiB"):
         if amount < 1024:
             return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"

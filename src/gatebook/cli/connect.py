@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 import typer
 
@@ -22,6 +23,7 @@ from gatebook.cli.apiclient import Gateway, RefusedError, UsageError, call, chec
 from gatebook.cli.token import CaOption, FromOption, IssuerOption, UrlOption, fail, get_token
 from gatebook.errors import GatebookError
 from gatebook.identity.keys import LOOPBACK
+from gatebook.model import PURPOSE_CHARACTERS
 
 # libpq settings that say nothing of where to connect or how to check it; all other PG* variables are taken away.
 KEPT_SETTINGS = frozenset({"PGAPPNAME", "PGCLIENTENCODING", "PGCONNECT_TIMEOUT", "PGDATESTYLE", "PGGEQO", "PGOPTIONS", "PGTZ"})
@@ -78,13 +80,20 @@ def connect(
         program = find_client(client)
         gateway = find_gateway(url, ca)
         token = _token(gateway, source, issuer)
-        place = find_place(gateway, token, target.partition("/")[0])
+        place = find_place(gateway, token, target.partition("/")[0], check_why(why))
         environment = client_environment(os.environ, place, target, token, gateway.ca, role)
         if options := client_options(os.environ.get("PGOPTIONS", ""), why, hold):
             environment["PGOPTIONS"] = options
     except GatebookError as error:
         fail("connect", error)
     os.execve(program, [program, *(args or [])], environment)  # noqa: S606 - no shell is wanted
+
+
+def check_why(why: str) -> str:
+    """The purpose, if it can be one; raises UsageError."""
+    if len(why) > PURPOSE_CHARACTERS or not why.isprintable():
+        raise UsageError(f"--why: expected a ticket or task of at most {PURPOSE_CHARACTERS} printable characters")
+    return why
 
 
 def client_options(given: str, why: str, hold: Hold) -> str:
@@ -106,9 +115,10 @@ def find_client(named: str | None) -> str:
     return found
 
 
-def find_place(gateway: Gateway, token: str, target: str) -> Place:
-    """Where ``target`` is, if this identity may open it; raises RefusedError."""
-    status, answer = call("GET", f"{gateway.url}/api/v1/targets", gateway.verify, bearer=token)
+def find_place(gateway: Gateway, token: str, target: str, why: str = "") -> Place:
+    """Where ``target`` is, if this identity may open it for this purpose; raises RefusedError."""
+    query = f"?{urlencode({'why': why})}" if why else ""
+    status, answer = call("GET", f"{gateway.url}/api/v1/targets{query}", gateway.verify, bearer=token)
     listed = answer.get("targets")
     if status != 200 or not isinstance(listed, list):
         raise RefusedError(f"Gatebook does not list targets: {said(answer, status)}")

@@ -10,8 +10,8 @@ from urllib.parse import quote, urlencode
 
 import typer
 
-from gatebook.cli.approvals import SHORT, speaking
-from gatebook.cli.asking import CaOption, FromOption, IssuerOption, ReasonOption, UrlOption, sign_in
+from gatebook.cli.approvals import SHORT
+from gatebook.cli.asking import ReasonOption, Somebody, signed_in
 from gatebook.cli.common import JsonOption, duration, escaped, local_time, print_json, print_table
 from gatebook.model import Reach
 
@@ -26,22 +26,19 @@ Time = Annotated[str, typer.Option("--for", metavar="TIME", help="For how long, 
 
 
 @app.command()
+@signed_in("grants request")
 def request(
+    somebody: Somebody,
     targets: Targets,
     reason: ReasonOption,
     lasting: Time = "1h",
     reach: Annotated[Reach, typer.Option("--reach", help="How far.")] = Reach.READ,
     purpose: Annotated[str, typer.Option("--purpose", help="The ticket or task it is for.")] = "",
-    url: UrlOption = None,
-    ca: CaOption = None,
-    source: FromOption = None,
-    issuer: IssuerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Ask for access to targets for a time. It begins when enough people said yes."""
     wish = {"targets": targets, "reach": reach.value, "seconds": seconds(lasting), "reason": reason, "purpose": purpose}
-    with speaking("grants request"):
-        asked = sign_in(url, ca, source, issuer).ask("POST", "/api/v1/grants", wish)
+    asked = somebody.ask("POST", "/api/v1/grants", wish)
     if as_json:
         print_json(asked)
         return
@@ -50,17 +47,14 @@ def request(
 
 
 @app.command("ls")
+@signed_in("grants ls")
 def ls(
+    somebody: Somebody,
     live: Annotated[bool, typer.Option("--live", help="Only those that give access now.")] = False,
-    url: UrlOption = None,
-    ca: CaOption = None,
-    source: FromOption = None,
-    issuer: IssuerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the grants that you hold, and those that you may revoke, the newest first."""
-    with speaking("grants ls"):
-        found = sign_in(url, ca, source, issuer).ask("GET", "/api/v1/grants")["grants"]
+    found = somebody.ask("GET", "/api/v1/grants")["grants"]
     found = [one for one in found if one["live"] or not live]
     if as_json:
         print_json(found)
@@ -72,19 +66,16 @@ def ls(
 
 
 @app.command()
+@signed_in("grants revoke")
 def revoke(
+    somebody: Somebody,
     grant: Id,
     reason: ReasonOption = "",
-    url: UrlOption = None,
-    ca: CaOption = None,
-    source: FromOption = None,
-    issuer: IssuerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """End a grant now: your own, or one that you could have approved."""
-    with speaking("grants revoke"):
-        path = f"/api/v1/grants/{quote(grant, safe='')}?{urlencode({'reason': reason}, errors='replace')}"
-        ended = sign_in(url, ca, source, issuer).ask("DELETE", path)
+    path = f"/api/v1/grants/{quote(grant, safe='')}?{urlencode({'reason': reason}, errors='replace')}"
+    ended = somebody.ask("DELETE", path)
     if as_json:
         print_json(ended)
     else:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import textwrap
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,14 +20,14 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from gatebook.cli import cases
-from gatebook.cli.common import ConfigOption, JsonOption, complain, escaped, load_config, print_json
+from gatebook.cli.common import ConfigOption, JsonOption, complain, count, escaped, load_config, print_json
 from gatebook.cli.question import HOUR, Answer, Question, ask, somebody
 from gatebook.config import Config
 from gatebook.db import engine
 from gatebook.errors import ConfigError
 from gatebook.gateway.judge import make_judge
 from gatebook.identity.store import last_seen
-from gatebook.model import Deed, Identity, Kind, Resource, Ruling, Verdict
+from gatebook.model import Deed, Hold, Identity, Kind, Resource, Ruling, Verdict
 from gatebook.policy.decide import Circumstances
 from gatebook.policy.rules import Policy, Rule
 from gatebook.protocols.postgres.reading import FACTS
@@ -97,6 +97,7 @@ def explain(
         typer.Option("--attr", metavar="NAME=VALUE", help="An attribute attested by the issuer; may be repeated."),
     ] = None,
     kind: Annotated[Kind | None, typer.Option("--kind", help="What they are; agent unless they were seen before.")] = None,
+    why: Annotated[str, typer.Option("--why", metavar="TICKET", help="The purpose that the session would state.")] = "",
     approved: Annotated[bool, typer.Option("--approved", help="As if somebody had approved exactly this.")] = False,
     config: ConfigOption = None,
     as_json: JsonOption = False,
@@ -117,7 +118,7 @@ def explain(
             identity=identity,
             target=target,
             statement=statement,
-            circumstances=Circumstances(now=now, client_address="127.0.0.1", approved=approved),
+            circumstances=Circumstances(now=now, client_address="127.0.0.1", purpose=why, approved=approved),
         )
         answer = ask(make_judge(loaded), loaded, question)
     except ConfigError as error:
@@ -141,6 +142,7 @@ def explained(answer: Answer) -> dict[str, Any]:
         ],
         "masks": sorted(verdict.masks),
         "approvers": sorted(verdict.approvers),
+        **({"hold": verdict.hold and verdict.hold.value} if verdict.ruling is Ruling.APPROVE else {}),
     }
 
 
@@ -218,6 +220,7 @@ def _show_answer(answer: Answer, identity: Identity) -> None:
             typer.echo(_wrap(text))
     groups = f" in {', '.join(sorted(identity.groups))}" if identity.groups else " in no group"
     lines = {"as": f"{identity.kind.value} {identity.subject}{groups}", "approvers": ", ".join(sorted(verdict.approvers))}
+    lines |= {"hold": verdict.hold.value if verdict.hold else ""}
     if verdict.ruling is not Ruling.BLOCK:
         lines |= {"masks": ", ".join(sorted(verdict.masks)), "unmasked": ", ".join(sorted(answer.decision.unmasked))}
     lines |= {f"shadow {rule}": f"would {ruling.value}" for rule, ruling in answer.decision.shadow}
@@ -254,6 +257,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "reason": rule.reason,
         "instead": rule.instead,
         "approvers": sorted(rule.approvers),
+        "hold": rule.hold.value if rule.hold else None,
         "masks": sorted(rule.masks),
         "unmasks": sorted(rule.unmasks),
         "shadow": rule.shadow,
@@ -264,7 +268,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
 def _show_policy(policy: Policy) -> None:
     rules = policy.rules.values()
     files = {rule.source for rule in rules}
-    typer.echo(_wrap(f"{_count(len(rules), 'valid rule')} in {_count(len(files), 'file')}, {policy.digest}", ""))
+    typer.echo(_wrap(f"{count(len(rules), 'valid rule')} in {count(len(files), 'file')}, {policy.digest}", ""))
     _names("standing access, held without any grant", (rule.id for rule in rules if rule.standing))
     _names("lift a mask", (rule.id for rule in rules if rule.unmasks))
     _names("in shadow, not enforced", (rule.id for rule in rules if rule.shadow))
@@ -275,15 +279,20 @@ def _names(what: str, names: Iterable[str]) -> None:
         typer.echo(_wrap(f"{what}: {found}"))
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def _told_hold(hold: Hold | None) -> str:
+    return f", hold {hold}" if hold else ""
 
 
 def _outcome(one: cases.Outcome) -> dict[str, Any]:
     case = one.placed.case
-    expected: Mapping[str, str | None] = {"ruling": case.expect.value, "rule": case.rule}
+    expected: dict[str, str | None] = {"ruling": case.expect.value, "rule": case.rule}
     place = {"file": one.placed.file, "line": one.placed.line, "passed": one.passed}
-    return {**place, "expected": expected, "decided": _ruled(one.answer.verdict)}
+    decided = _ruled(one.answer.verdict) | _held(one.answer.verdict.hold)
+    return {**place, "expected": expected | _held(case.hold), "decided": decided}
+
+
+def _held(hold: Hold | None) -> dict[str, str]:
+    return {"hold": hold.value} if hold else {}
 
 
 def _show_outcomes(outcomes: list[cases.Outcome]) -> None:
@@ -291,13 +300,13 @@ def _show_outcomes(outcomes: list[cases.Outcome]) -> None:
     for one in failed:
         _show_failed(one)
     result = f"{len(failed)} failed" if failed else "all as expected"
-    typer.echo(f"{_count(len(outcomes), 'case')}, {typer.style(result, fg='red' if failed else 'green')}")
+    typer.echo(f"{count(len(outcomes), 'case')}, {typer.style(result, fg='red' if failed else 'green')}")
 
 
 def _show_failed(one: cases.Outcome) -> None:
     case, verdict = one.placed.case, one.answer.verdict
     typer.echo(_wrap(f"{one.placed.file}:{one.placed.line}: {case.kind.value} {case.subject}: {case.statement}", ""))
-    typer.echo(typer.style(f"  - {case.expect.value} by {escaped(case.rule or 'any rule')}", fg="red"))
-    typer.echo(typer.style(f"  + {verdict.ruling.value} by {verdict.rule}", fg="green"))
+    typer.echo(typer.style(f"  - {case.expect.value} by {escaped(case.rule or 'any rule')}{_told_hold(case.hold)}", fg="red"))
+    typer.echo(typer.style(f"  + {verdict.ruling.value} by {verdict.rule}{_told_hold(verdict.hold)}", fg="green"))
     if verdict.reason:
         typer.echo(_wrap(verdict.reason, "    "))

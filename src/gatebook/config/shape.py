@@ -36,7 +36,7 @@ from gatebook.config.values import (
 from gatebook.errors import ConfigError
 from gatebook.masking.detectors import NAMES
 from gatebook.masking.rules import ColumnPattern, MaskSet, Style
-from gatebook.model import Kind, Reach, Target
+from gatebook.model import PURPOSE, Kind, Reach, Target
 
 # Listeners ---------------------------------------------------------------------------------------------------------------
 
@@ -111,8 +111,18 @@ class Provider(Part):
     groups_claim: Text = Field(default="groups", description="the claim that holds the groups")
     kind: KindRule = Field(description="claim: NAME, or always: person, agent or ci")
     attributes: Items[Text] = Field(default=(), description="claims taken over as attested attributes")
+    purpose_claim: Text | None = Field(
+        default=None, description="the claim that says what a session is for, another than any of attributes named purpose"
+    )
     client_id: Text | None = Field(default=None, description="the client by which people sign in to the pages")
     client_secret: Secret | None = Field(default=None, description="a reference to that client's secret, env:NAME or file:PATH")
+
+    @field_validator("purpose_claim", mode="after")
+    @classmethod
+    def _one_purpose(cls, claim: str | None, info: ValidationInfo) -> str | None:
+        if claim not in (None, PURPOSE) and PURPOSE in info.data.get("attributes", ()):
+            raise expected(f"{PURPOSE}, since attributes has a claim of that name")
+        return claim
 
 
 class Identities(Part):
@@ -302,6 +312,18 @@ class GrantsConfig(Part):
     answer_seconds: int = Field(default=3_600, ge=60, le=604_800, description="seconds a request waits for its answer")
 
 
+class ApprovalsConfig(Part):
+    """How long what is held waits for people."""
+
+    wait_seconds: int = Field(default=300, ge=5, le=3_600, description="seconds a held client waits on its connection")
+    valid_seconds: int = Field(
+        default=3_600, ge=60, le=86_400, description="seconds an action that is answered at once may be approved and sent again"
+    )
+    proposal_seconds: int = Field(
+        default=86_400, ge=60, le=604_800, description="seconds a proposed script may be approved and run"
+    )
+
+
 class Limits(Part):
     """Everything that waits or grows has an end."""
 
@@ -323,6 +345,9 @@ class Config(Part):
     ledger: LedgerConfig = Field(description="folder, durability")
     recording: Recording | None = Field(default=None, description="folder, recipients, required")
     grants: GrantsConfig | None = Field(default=None, description="approvers, quorum, furthest, longest and answer seconds")
+    approvals: ApprovalsConfig = Field(
+        default_factory=ApprovalsConfig, description="wait_seconds, valid_seconds, proposal_seconds"
+    )
     limits: Limits = Field(default_factory=Limits, description="login_seconds, sessions")
 
     _file: Path = PrivateAttr(Path())

@@ -269,7 +269,7 @@ def populations(facts: Facts, period: Period) -> dict[str, Table]:
 def _access(facts: Facts, period: Period) -> Table:
     columns = (
         "session kind identity_c issuer on_behalf_of_c groups attested address_c target labels protocol role rule policy "
-        "purpose token_expires actions refused closed_index closed_time close_reason"
+        "purpose purpose_attested token_expires actions refused closed_index closed_time close_reason"
     )
     query = "each entry session.open in the period; actions and refused count its entries action; closed_… is its session.close"
     table = Table("populations/access", "Sessions that were opened", query, (*PLACE, *columns.split()))
@@ -287,7 +287,7 @@ def _access(facts: Facts, period: Period) -> Table:
             *(one.text("res", name) for name in ("name", "labels")),
             *(one.text(name) for name in ("proto", "role", "rule")),
             one.text("pol", "digest"),
-            one.text("purpose"),
+            *(one.text(name) for name in ("purpose", "purpose_attested")),
             moment(expires) if isinstance(expires, int) else "",
             str(session.actions),
             str(session.refused),

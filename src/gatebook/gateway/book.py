@@ -56,6 +56,7 @@ class Book:
             "rule": verdict.rule,
             "pol": {"digest": verdict.policy_digest},
             "purpose": clip(session.purpose, REASON_BYTES),
+            "purpose_attested": session.purpose_attested,
         }
         await self._log.append(Entry(kind="session.open", fields=fields), durable=self._all_durable)
         self._rows.opened(session, role)

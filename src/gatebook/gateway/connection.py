@@ -28,10 +28,10 @@ from gatebook.errors import AccessError, GatebookError, IdentityError, LedgerErr
 from gatebook.gateway.book import new_id
 from gatebook.gateway.desk import Needs, Welcome, refused_by_people, refused_for_now
 from gatebook.gateway.dial import dial
-from gatebook.gateway.holding import Place
+from gatebook.gateway.holding import Place, holds
 from gatebook.gateway.tape import Tape
 from gatebook.gateway.upstream import Upstream
-from gatebook.model import Reach, Receipt, RefusalClass, Ruling, Session, Verdict
+from gatebook.model import Hold, Reach, Receipt, RefusalClass, Ruling, Session, Verdict
 from gatebook.protocols.postgres.refusal import NO_IDENTITY, too_many
 from gatebook.protocols.postgres.relay import PostgresRelay
 from gatebook.protocols.relay import (
@@ -83,7 +83,7 @@ class Connection(asyncio.Protocol):
         self._address = ""
         self._target: TargetConfig | None = None
         self._place = Place("", "", "")
-        self._waits, self._pending = True, ""
+        self._hold, self._pending = Hold.WAIT, ""
         self._granted: Reach | None = None
         self._tape = NO_TAPE
         self.key = secrets.token_bytes(8)  # the client's cancel key
@@ -288,7 +288,7 @@ class Connection(asyncio.Protocol):
             self._finish(why)
             return
         self._place = Place(welcome.role, welcome.database, welcome.target.address)
-        self._waits = effect.waits
+        self._hold = effect.hold
         self._granted = gateway.desk.granted(identity, effect.target)
         await asyncio.to_thread(gateway.book.know, identity)
         await gateway.book.opened(welcome.session, welcome.role, welcome.verdict)
@@ -355,16 +355,17 @@ class Connection(asyncio.Protocol):
         """An action that needs people: find their yes, or wait for it, or say that it is waited for; then use it up."""
         holding, verdict = self._gateway.holding, needs.verdict
         try:
+            hold = holds(self._hold, verdict)
             found = await holding.find(session, ask, verdict, self._place)
             if found is None:
-                request = await holding.open(session, ask, verdict, self._place, self._waits)
-                if not self._waits:
-                    return refused_for_now(ask, verdict, needs.decision, holding.link(request))
+                request = await holding.open(session, ask, needs, self._place, hold)
+                if hold is not Hold.WAIT:
+                    return refused_for_now(ask, needs, request.id, holding.link(request))
                 found = await self._wait(request)
                 if found is None:
                     why = await holding.outcome(request)
                     return refused_by_people(ask, verdict, needs.decision, why)
-            if self._finished or not await holding.use(found, session, ask.action, verdict, self._place):
+            if self._finished or not await holding.use(found, session, ask, verdict, self._place):
                 return refused_by_people(ask, verdict, needs.decision, "the approval was used or is over")
         except AccessError as error:
             return refused_by_people(ask, verdict, needs.decision, str(error))

@@ -15,6 +15,7 @@ from gatebook.config import Config, TargetConfig
 from gatebook.gateway.book import Book, new_id
 from gatebook.gateway.granted import Granted
 from gatebook.gateway.judge import Judge
+from gatebook.gateway.proposing import blocked_at
 from gatebook.masking.detectors import cover_text
 from gatebook.model import Action, Deed, Identity, Reach, RefusalClass, Resource, Ruling, Session, Verdict
 from gatebook.policy.decide import Circumstances, Decision
@@ -23,6 +24,10 @@ from gatebook.protocols.postgres.reading import FACTS
 from gatebook.protocols.relay import Allowed, Ask, Covering, Credential, Prove, Refused
 
 NOT_OPEN = "not-open-to-you"
+OTHER_PURPOSE = "other-purpose"
+SAY_WHY = (
+    "Where a purpose is asked for, state one: gatebook connect TARGET --why TICKET, or PGOPTIONS='-c gatebook.why=TICKET'."
+)
 
 log = structlog.get_logger("gatebook.desk")
 
@@ -53,10 +58,11 @@ class Turned:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """An action that goes on only with people's yes."""
+    """An action that goes on only with people's yes; ``by_deed`` is what the policy says to each of its deeds."""
 
     verdict: Verdict
     decision: str
+    by_deed: tuple[Verdict, ...]
 
 
 class Desk:
@@ -69,7 +75,12 @@ class Desk:
         self._granted = granted
 
     def welcome(self, identity: Identity, wanted: Prove, address: str, now: int) -> Welcome | Turned:
-        """Whether this identity may open this target, in which role."""
+        """Whether this identity may open this target, in which role.
+
+        A purpose that the provider vouches for is the session's; a client that states another is turned away.
+        """
+        if identity.purpose and wanted.purpose not in ("", identity.purpose):
+            return _another_purpose(identity.purpose, wanted.purpose)
         target = self._config.target(wanted.target)
         if target is None or target.protocol != "postgres":
             return _turned(wanted, "no such target")
@@ -85,16 +96,17 @@ class Desk:
             target=target.target,
             client_address=address,
             opened_at=now,
-            purpose=cover_text(wanted.purpose),
+            purpose=cover_text(identity.purpose or wanted.purpose),
+            purpose_attested=bool(identity.purpose),
         )
         verdict = self._opens(session, role)
         if verdict.ruling not in (Ruling.ALLOW, Ruling.MASK):
             return _turned(wanted, f"{verdict.rule}: {verdict.reason}")
         return Welcome(session, target, role, database, verdict)
 
-    def may_open(self, identity: Identity, name: str) -> bool:
-        """Whether this identity may open the target of that name, by its default role."""
-        wanted = Prove("", name, "", identity.subject)
+    def may_open(self, identity: Identity, name: str, purpose: str) -> bool:
+        """Whether this identity may open the target of that name for this purpose, by its default role."""
+        wanted = Prove("", name, "", identity.subject, purpose)
         return isinstance(self.welcome(identity, wanted, "127.0.0.1", self._clock()), Welcome)
 
     def covering(self, target: TargetConfig) -> Covering:
@@ -129,7 +141,10 @@ class Desk:
 
     async def _settle(self, session: Session, ask: Ask, decision: Decision, approval: str) -> Allowed | Refused | Needs:
         now, action, verdict = self._clock(), ask.action, decision.verdict
-        number = new_id(now)
+        number, position = new_id(now), 0
+        if ask.parts and verdict.ruling is Ruling.BLOCK:
+            decision, position = blocked_at(ask, decision)
+            verdict = decision.verdict
         shadow = tuple(rule for rule, _ in decision.shadow)
         if decision.faults:
             log.error("policy failed on an action", session=session.id, decision=number, faults=decision.faults)
@@ -137,8 +152,8 @@ class Desk:
         if verdict.ruling in (Ruling.ALLOW, Ruling.MASK):
             return Allowed(permit(action, verdict, receipt), verdict, number)
         if verdict.ruling is Ruling.APPROVE:
-            return Needs(verdict, number)
-        return Refused(action, verdict, refusal_class(verdict), number)
+            return Needs(verdict, number, decision.by_deed)
+        return Refused(action, verdict, refusal_class(verdict), number, position)
 
     def still_open(self, session: Session, role: str) -> bool:
         """Whether the policy would still open this session: a grant may have ended."""
@@ -158,6 +173,7 @@ class Desk:
             now=self._clock(),
             client_address=session.client_address,
             purpose=session.purpose,
+            purpose_attested=session.purpose_attested,
             granted=self.granted(session.identity, session.target.name),
             approved=approved,
         )
@@ -170,10 +186,10 @@ def refusal_class(verdict: Verdict) -> RefusalClass:
     return RefusalClass.FIX if verdict.instead else RefusalClass.NEVER
 
 
-def refused_for_now(ask: Ask, verdict: Verdict, decision: str, link: str) -> Refused:
+def refused_for_now(ask: Ask, needs: Needs, approval: str, link: str) -> Refused:
     """Held, and answered at once: the same action passes when it is sent again after the approval."""
-    said = replace(verdict, instead=f"Follow it at {link}, and send the same again once it is approved.")
-    return Refused(ask.action, said, RefusalClass.WAIT, decision)
+    said = replace(needs.verdict, instead=f"Follow it at {link}, and send the same again once it is approved.")
+    return Refused(ask.action, said, RefusalClass.WAIT, needs.decision, approval=approval, link=link)
 
 
 def refused_by_people(ask: Ask, verdict: Verdict, decision: str, why: str) -> Refused:
@@ -200,6 +216,13 @@ def _turned(wanted: Prove, why: str) -> Turned:
         rule=NOT_OPEN,
         reason=f"you may not open {target!r} as {role!r}, or there is no such target",
         policy_digest="",
-        instead="Ask whoever runs the gateway for access.",
+        instead="Ask whoever runs the gateway for access." + ("" if wanted.purpose else f" {SAY_WHY}"),
     )
     return Turned(verdict, cover_text(why))
+
+
+def _another_purpose(attested: str, stated: str) -> Turned:
+    attested, stated = cover_text(attested), cover_text(stated)
+    why = f"the token is for {attested!r}, and the session states {stated!r}"
+    instead = "State none (gatebook.why, --why), or get a token for that purpose."
+    return Turned(Verdict(ruling=Ruling.BLOCK, rule=OTHER_PURPOSE, reason=why, policy_digest="", instead=instead), why)

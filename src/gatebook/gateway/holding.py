@@ -15,16 +15,17 @@ import structlog
 
 from gatebook.access.approvals import Approvals
 from gatebook.access.digests import digest
-from gatebook.access.requests import ENDED, Request, State
+from gatebook.access.requests import ACTION, ENDED, SCRIPT, Request, State
 from gatebook.config import Config
-from gatebook.errors import GatebookError
+from gatebook.errors import AccessError, GatebookError
 from gatebook.gateway.book import new_id
+from gatebook.gateway.desk import Needs
+from gatebook.gateway.proposing import reasons, script
 from gatebook.masking.detectors import cover_text
-from gatebook.model import Action, Session, Verdict
+from gatebook.model import Action, Hold, Session, Verdict
 from gatebook.protocols.relay import Ask, Held
 
-WAIT_SECONDS = 300  # a held client waits this long, then the answer is no
-VALID_SECONDS = 3_600  # an action answered at once may be approved, and sent again, this long
+MICROSECONDS = 1_000_000
 
 log = structlog.get_logger("gatebook.holding")
 
@@ -38,6 +39,18 @@ class Place:
     server: str
 
 
+def holds(wanted: Hold, verdict: Verdict) -> Hold:
+    """What becomes of what is held: as its rule says, else as its client wants. Raises AccessError where both cannot be.
+
+    A proposal outlives its session, which a rule that has its requester wait does not allow.
+    """
+    if wanted not in (Hold.PROPOSE, Hold.RESUME):
+        return verdict.hold or wanted
+    if verdict.hold is Hold.WAIT:
+        raise AccessError("its rule has whoever asks wait for the answer, so it cannot be proposed: send it as it is", "wrong")
+    return wanted
+
+
 class Holding:
     """Requests of this process's sessions. Used from one event loop; the database from its threads."""
 
@@ -47,15 +60,22 @@ class Holding:
 
     async def find(self, session: Session, ask: Ask, verdict: Verdict, place: Place) -> str | None:
         """An approval that somebody gave to exactly this, not used yet."""
-        bound = _digest(session, ask.action, verdict, place)
+        bound = _digest(session, ask, verdict, place)
         return await asyncio.to_thread(self._approvals.approved, bound, session.identity, self._clock())
 
-    async def open(self, session: Session, ask: Ask, verdict: Verdict, place: Place, waits: bool) -> Request:
-        """Ask people. Raises AccessError when this identity has too many requests open."""
-        now, action = self._clock(), ask.action
-        request = Request(
+    async def open(self, session: Session, ask: Ask, needs: Needs, place: Place, hold: Hold) -> Request:
+        """Ask people, or give back what they are asked already. Raises AccessError when this may not be asked."""
+        if hold is Hold.RESUME:
+            raise AccessError("no approval fits: it was used or is over, or what it is bound to has changed", "closed")
+        request = await asyncio.to_thread(self._request, session, ask, needs, place, hold)
+        return await asyncio.to_thread(self._approvals.open, request)
+
+    def _request(self, session: Session, ask: Ask, needs: Needs, place: Place, hold: Hold) -> Request:
+        now, action, verdict = self._clock(), ask.action, needs.verdict
+        whole = hold is Hold.PROPOSE and bool(ask.parts)
+        return Request(
             id=new_id(now),
-            digest=_digest(session, action, verdict, place),
+            digest=_digest(session, ask, verdict, place),
             session=session.id,
             requester=session.identity,
             target=session.target.name,
@@ -65,20 +85,28 @@ class Holding:
             resources=tuple(resource.name for resource in action.resources if resource.name),
             text=cover_text(_whole(action), frozenset(self._config.masking.detectors)),
             rule=verdict.rule,
-            reason=verdict.reason,
+            reason=reasons(verdict, needs.by_deed) if whole else verdict.reason,
             approvers=verdict.approvers,
             purpose=session.purpose,
             policy_digest=verdict.policy_digest,
             opened_at=now,
-            expires_at=now + (WAIT_SECONDS if waits else VALID_SECONDS) * 1_000_000,
+            expires_at=now + self._seconds(hold, whole=whole) * MICROSECONDS,
+            kind=SCRIPT if whole else ACTION,
+            masks=verdict.masks,
+            script=script(ask, needs.by_deed) if whole else None,
         )
-        await asyncio.to_thread(self._approvals.open, request)
-        return request
+
+    def _seconds(self, hold: Hold, *, whole: bool) -> int:
+        terms = self._config.approvals
+        if hold is Hold.WAIT:
+            return terms.wait_seconds
+        return terms.proposal_seconds if whole else terms.valid_seconds
 
     def held(self, request: Request) -> Held:
         """What the client is told while it waits."""
         link = self.link(request)
-        return Held(request.id, request.rule, request.reason, request.approvers, link, WAIT_SECONDS)
+        seconds = self._config.approvals.wait_seconds
+        return Held(request.id, request.rule, request.reason, request.approvers, link, seconds)
 
     def link(self, request: Request) -> str:
         """The page of this request."""
@@ -88,7 +116,7 @@ class Holding:
         """Wait until people decided, the time is over or the request was voided."""
         future = self._waiting.setdefault(request.id, asyncio.get_running_loop().create_future())
         try:
-            async with asyncio.timeout(WAIT_SECONDS + 2):
+            async with asyncio.timeout(self._config.approvals.wait_seconds + 2):
                 return await future
         except TimeoutError:
             return State.EXPIRED
@@ -103,11 +131,11 @@ class Holding:
             return f"denied by {denied[-1].by}" + (f": {denied[-1].reason}" if denied[-1].reason else "")
         if found.state is State.VOID:
             return found.why or "withdrawn"
-        return f"nobody approved it within {WAIT_SECONDS} s"
+        return f"nobody approved it within {self._config.approvals.wait_seconds} s"
 
-    async def use(self, request: str, session: Session, action: Action, verdict: Verdict, place: Place) -> bool:
+    async def use(self, request: str, session: Session, ask: Ask, verdict: Verdict, place: Place) -> bool:
         """Use up a yes: true once at most, and only for exactly this action."""
-        bound = _digest(session, action, verdict, place)
+        bound = _digest(session, ask, verdict, place)
         return await asyncio.to_thread(self._approvals.use, request, bound, self._clock())
 
     async def void(self, request: str, why: str) -> None:
@@ -152,9 +180,11 @@ def _shown(value: bytes | None) -> str:
         return f"{len(value)} bytes: {value.hex()}"
 
 
-def _digest(session: Session, action: Action, verdict: Verdict, place: Place) -> str:
+def _digest(session: Session, ask: Ask, verdict: Verdict, place: Place) -> str:
+    """A yes to a script is none to the same text sent by itself, nor the reverse: people were shown something else."""
+    action = ask.action
     return digest(
-        text=f"{action.step}\0{action.text}",
+        text=f"{SCRIPT if ask.parts else action.step}\0{action.text}",
         parameters=action.parameters,
         role=place.role,
         database=place.database,
@@ -164,4 +194,5 @@ def _digest(session: Session, action: Action, verdict: Verdict, place: Place) ->
         policy_digest=verdict.policy_digest,
         requester=session.identity,
         resources=[f"{deed.verb} {deed.resource.kind} {deed.resource.name}" for deed in action.deeds],
+        purpose=session.purpose,
     )

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from gatebook.errors import IdentityError
-from gatebook.model import Attribute, Identity, Kind
+from gatebook.model import PURPOSE, PURPOSE_CHARACTERS, Attribute, Identity, Kind
 
 LEEWAY_SECONDS = 30  # between the provider's clock and ours, for nbf and iat; exp has none
 NAME_CHARACTERS = 256  # of a subject, a group, an attribute's value
@@ -25,8 +25,8 @@ MICROSECONDS = 1_000_000
 class Reading:
     """How one provider's claims are read. Without a ``kind`` for all its tokens, ``kind_claim`` names each one's.
 
-    ``prefix`` stands before its groups' names: empty for the first provider. ``others`` are the prefixes of all other
-    providers; no group of this one may begin with them.
+    ``purpose_claim`` says what its sessions are for. ``prefix`` stands before its groups' names: empty for the first provider.
+    ``others`` are the prefixes of all other providers; no group of this one may begin with them.
     """
 
     issuer: str
@@ -35,6 +35,7 @@ class Reading:
     kind: Kind | None
     kind_claim: str
     attributes: tuple[str, ...]
+    purpose_claim: str = ""
     prefix: str = ""
     others: tuple[str, ...] = ()
 
@@ -125,8 +126,12 @@ def _groups(claims: Mapping[str, Any], reading: Reading) -> frozenset[str]:
 
 
 def _attributes(claims: Mapping[str, Any], reading: Reading) -> dict[str, Attribute]:
-    present = [name for name in reading.attributes if name in claims]
-    return {name: Attribute(value=_text(claims[name], f"claim {name}"), attested=True) for name in present}
+    found = {name: _text(claims[name], f"claim {name}") for name in reading.attributes if name in claims}
+    if claims.get(reading.purpose_claim):
+        stated = found[PURPOSE] = _text(claims[reading.purpose_claim], f"purpose ({reading.purpose_claim})")
+        if len(stated) > PURPOSE_CHARACTERS:
+            raise IdentityError(f"the token's purpose ({reading.purpose_claim}) is longer than {PURPOSE_CHARACTERS} characters")
+    return {name: Attribute(value=value, attested=True) for name, value in found.items()}
 
 
 def _parties(claims: Mapping[str, Any], reading: Reading) -> tuple[str, str | None]:

@@ -148,6 +148,7 @@ def _readings(providers: Sequence[Provider]) -> list[Reading]:
             kind=provider.kind.always,
             kind_claim=provider.kind.claim or "",
             attributes=tuple(provider.attributes),
+            purpose_claim=provider.purpose_claim or "",
             prefix=prefix,
             others=tuple(other for other in prefixes if other and not prefix),
         )

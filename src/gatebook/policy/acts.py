@@ -52,7 +52,7 @@ def decide_act(
         "target": concern.target,
     }
     deed = Deed(verb=verb, reach=ACTS[verb], resource=Resource(kind=GATEBOOK, name=deployment), facts=facts)
-    around = Circumstances(now=now, client_address=address)
+    around = Circumstances(now=now, client_address=address, purpose=identity.purpose, purpose_attested=bool(identity.purpose))
     (verdict,) = judge(policy, identity=identity, target=_NOWHERE, deeds=(deed,), circumstances=around)
     return verdict
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from cedarpy import pst
 
-from gatebook.model import Kind, Reach
+from gatebook.model import Hold, Kind, Reach
 
 NO_RULE = "no-rule"  # the rule named when nothing permits
 POLICY_ERROR = "policy-error"  # when an evaluation failed
@@ -22,7 +22,7 @@ EXPIRED = "identity-expired"  # when the proof of identity is over
 RESERVED = frozenset({NO_RULE, POLICY_ERROR, TOO_MANY, EXPIRED})
 
 PERMIT_ONLY = frozenset({"mask", "unmask"})
-FORBID_ONLY = frozenset({"approvers", "instead"})
+FORBID_ONLY = frozenset({"approvers", "hold", "instead"})
 ANNOTATIONS = frozenset({"id", "reason", "mode"}) | PERMIT_ONLY | FORBID_ONLY
 
 TEXT_MAX = 300  # characters of a reason: it travels in every protocol's error
@@ -76,6 +76,8 @@ def _expected(name: str, value: str) -> str:
             return 'groups, as "group:dba" or "group:dba, group:security"'
         case "mask" | "unmask" if not _all(_NAME, value):
             return 'names of mask sets, as "pii" or "pii, secrets"'
+        case "hold" if value not in (Hold.WAIT, Hold.ANSWER):
+            return "wait or answer"
         case "mode" if value != "shadow":
             return "shadow"
         case "reason" | "instead" if not 0 < len(value) <= TEXT_MAX or not value.isprintable():
@@ -92,6 +94,8 @@ def _approval_faults(rule: pst.Template) -> Iterator[str]:
     """An approval may lift a forbid that names its approvers, and do nothing else anywhere."""
     uses = [lifts for clause in rule.clauses for lifts in _uses(clause.expr, isinstance(clause, pst.Unless))]
     if "approvers" not in rule.annotations:
+        if rule.effect == "forbid" and "hold" in rule.annotations:
+            yield "@hold: expected @approvers beside it: what nobody may approve is not held"
         if uses:
             yield "context.approved: expected only in a forbid with @approvers"
     elif rule.effect == "forbid" and not (uses and all(uses)):

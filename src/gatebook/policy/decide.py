@@ -24,7 +24,7 @@ from hashlib import sha256
 from cedarpy import Decision as Answer
 from cedarpy import Entities, is_authorized
 
-from gatebook.model import Action, Deed, Identity, Ruling, Target, Verdict
+from gatebook.model import Action, Deed, Hold, Identity, Ruling, Target, Verdict
 from gatebook.policy import checks
 from gatebook.policy.request import MINUTE, Circumstances, Request, entities, request
 from gatebook.policy.rules import Enforced, Policy, Rule
@@ -71,6 +71,7 @@ class _Found:
     lifted: frozenset[str] = frozenset()
     approvers: frozenset[str] = frozenset()
     instead: str = ""
+    hold: Hold | None = None
     faults: tuple[str, ...] = ()
 
 
@@ -192,6 +193,7 @@ def _find(policy: Policy, enforced: Enforced, one: Request, known: Entities, app
         granted.lifted,
         frozenset().union(*(rule.approvers for rule in denied)),
         denied[0].instead,
+        _hold(rule.hold for rule in denied),
     )
 
 
@@ -222,6 +224,12 @@ def _denied(rules: Sequence[Rule], one: Request) -> _Found:
     return _Found(Ruling.BLOCK, names, _reason(rules), instead=rules[0].instead)
 
 
+def _hold(said: Iterable[Hold | None]) -> Hold | None:
+    """What becomes of it where several have a say: one that has it answered at once is enough."""
+    holds = frozenset(said)
+    return next((one for one in (Hold.ANSWER, Hold.WAIT) if one in holds), None)
+
+
 def _reason(rules: Sequence[Rule]) -> str:
     """The first rule's reason, and the names of the others."""
     others = ", ".join(rule.id for rule in rules[1:])
@@ -244,7 +252,12 @@ def _decision(policy: Policy, found: Sequence[_Found], strictest: _Found, masks:
     united = frozenset().union(*(verdict.masks for verdict in by_deed)) if by_deed else masks
     approvers: frozenset[str] = frozenset().union(*(verdict.approvers for verdict in by_deed))
     held = strictest.ruling is Ruling.APPROVE
-    verdict = replace(_verdict(policy, strictest, masks, until), masks=united, approvers=approvers if held else frozenset())
+    verdict = replace(
+        _verdict(policy, strictest, masks, until),
+        masks=united,
+        approvers=approvers if held else frozenset(),
+        hold=_hold(one.hold for one in by_deed) if held else None,
+    )
     return Decision(
         verdict=verdict,
         by_deed=by_deed,
@@ -263,6 +276,7 @@ def _verdict(policy: Policy, found: _Found, masks: frozenset[str], until: int) -
         approvers=found.approvers,
         until=until,
         instead=found.instead,
+        hold=found.hold,
     )
 
 

@@ -28,6 +28,7 @@ class Circumstances:
     now: int
     client_address: str
     purpose: str = ""
+    purpose_attested: bool = False
     granted: Reach | None = None
     approved: bool = False
 
@@ -92,6 +93,7 @@ def _context(deed: Deed, circumstances: Circumstances, *, approved: bool) -> str
             "weekday": (minutes // 1440 + 3) % 7 + 1,  # the epoch was a Thursday
             "client_address": {"__extn": {"fn": "ip", "arg": _address(circumstances.client_address)}},
             "purpose": circumstances.purpose,
+            "purpose_attested": circumstances.purpose_attested,
         }
     )
 

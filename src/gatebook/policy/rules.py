@@ -18,6 +18,7 @@ from types import MappingProxyType
 from cedarpy import PolicySet, pst, validate_policies
 
 from gatebook.errors import PolicyError
+from gatebook.model import Hold
 from gatebook.policy import checks
 from gatebook.policy.cache import Cache
 from gatebook.policy.schema import SCHEMA
@@ -38,6 +39,7 @@ class Rule:
     approvers: frozenset[str] = frozenset()
     masks: frozenset[str] = frozenset()
     unmasks: frozenset[str] = frozenset()
+    hold: Hold | None = None
     shadow: bool = False
     standing: bool = False
 
@@ -182,6 +184,7 @@ def _rule(one: _Found) -> Rule:
         approvers=frozenset(checks.listed(notes.get("approvers", ""))),
         masks=frozenset(checks.listed(notes.get("mask", ""))),
         unmasks=frozenset(checks.listed(notes.get("unmask", ""))),
+        hold=Hold(notes["hold"]) if "hold" in notes else None,
         shadow="mode" in notes,
         standing=_standing(one.parsed),
     )

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from gatebook.masking.rules import MaskSet
-from gatebook.model import Action, Permit, RefusalClass, Session, Verdict
+from gatebook.model import Action, Hold, Permit, RefusalClass, Session, Verdict
 
 
 class Side:
@@ -99,13 +99,18 @@ class Allowed:
 class Refused:
     """What was asked for may not go. ``decision`` is the id under which the refusal stands in the ledger.
 
-    Without ``action`` the identity or the session itself was refused, and the relay says so and hangs up.
+    Without ``action`` the identity or the session itself was refused, and the relay says so and hangs up. ``position`` is the
+    character, from 1, of the statement that was refused, where the text has several. ``approval`` and ``link`` are those of a
+    request that waits for people.
     """
 
     action: Action | None
     verdict: Verdict
     refusal: RefusalClass
     decision: str
+    position: int = 0
+    approval: str = ""
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +165,7 @@ class Prove:
     database: str
     role: str
     purpose: str = ""
-    waits: bool = True  # a held action may keep this client waiting; else it is answered at once, to be sent again
+    hold: Hold = Hold.WAIT  # what the client wants of a held action
 
     def __repr__(self) -> str:
         return f"Prove(token=…, target={self.target!r}, database={self.database!r}, role={self.role!r})"
@@ -171,13 +176,15 @@ class Ask:
     """Have this action decided and, if it may go, written down.
 
     ``columns`` are the names of what may stand in its answer, "*" for anything; ``shown`` is its text, fit for a log. ``fault``
-    says what is wrong with the text itself, if it is: then there is nothing to ask people about.
+    says what is wrong with the text itself, if it is: then there is nothing to ask people about. ``parts`` says, of a whole
+    script that is proposed, how many of the action's deeds each of its statements has.
     """
 
     action: Action
     columns: frozenset[str]
     shown: str
     fault: str = ""
+    parts: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ GET  /readyz           ledger and database can be written
 GET  /api/v1/about     version, identity providers, where tokens are exchanged
 POST /api/v1/token     a provider's token for a gateway token (exchange.py)
 GET  /api/v1/whoami    who the bearer token proves
-GET  /api/v1/targets   the targets this identity may open, and where
+GET  /api/v1/targets   the targets this identity may open, and where; ?why=, the purpose of the session
 GET  /api/v1/events    what changed, as server-sent events (events.py)
 
 and those of approvals.py and grants.py
@@ -46,7 +46,7 @@ from gatebook.web.grants import grant_routes
 from gatebook.web.guard import Guard, on_fault
 from gatebook.web.problems import Problem, on_http_exception, on_problem
 
-MayOpen = Callable[[Identity, str], bool]
+MayOpen = Callable[[Identity, str, str], bool]  # the target's name, the purpose
 HANDLERS: Mapping[Any, ExceptionHandler] = {
     Problem: on_problem,
     HTTPException: on_http_exception,
@@ -154,8 +154,8 @@ class _Api:
         )
 
     async def targets(self, request: Request) -> Response:
-        identity = await self._door.bearer(request)
-        open_to = [one for one in self._config.targets if self._may_open(identity, one.name)]
+        identity, why = await self._door.bearer(request), request.query_params.get("why", "")
+        open_to = [one for one in self._config.targets if self._may_open(identity, one.name, why)]
         listed = [self._place(one.name, one.protocol, identity) for one in open_to]
         return JSONResponse({"targets": [place for place in listed if place is not None]})
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gatebook.access.approvals import NOT_KNOWN, Approvals, Asked, State
+from gatebook.access.requests import Script
 from gatebook.errors import AccessError
 from gatebook.model import Identity
 from gatebook.web.answers import only, read_json, take
@@ -91,6 +92,8 @@ def shown(found: Asked, viewer: Identity, approvals: Approvals, characters: int 
         "reason": request.reason,
         "purpose": request.purpose,
         "seconds": request.seconds,
+        "masks": sorted(request.masks),
+        "script": _script(request.script, parts=characters > LISTED_CHARACTERS) if request.script else None,
         "approvers": sorted(request.approvers),
         "quorum": request.quorum,
         "digest": request.digest,
@@ -103,6 +106,12 @@ def shown(found: Asked, viewer: Identity, approvals: Approvals, characters: int 
         "may_vote": found.state is State.OPEN and approvals.may_vote(found, viewer),
         "yours": approvals.own(found, viewer),
     }
+
+
+def _script(script: Script, *, parts: bool) -> dict[str, Any]:
+    """What a proposed script is made of; its ``parts`` where a request stands by itself."""
+    found = {"sha256": script.sha256, "size": script.size, "statements": len(script.parts)}
+    return found | ({"parts": [asdict(part) for part in script.parts]} if parts else {})
 
 
 def approval_routes(approvals: Approvals, who: Who) -> list[Route]:

@@ -3,6 +3,7 @@
 import json
 import struct
 
+import pytest
 from tests.protocols.postgres.stage import (
     CATALOG,
     SECRET,
@@ -23,6 +24,7 @@ from tests.protocols.postgres.stage import (
     shown_error,
 )
 
+from gatebook.model import Hold
 from gatebook.protocols.postgres import wire
 from gatebook.protocols.relay import Ask, Cancelled, Ended, Side, Stale, Withdraw
 
@@ -159,5 +161,20 @@ def test_the_gateways_own_options_state_purpose_and_patience_and_go_no_further()
     packet = wire.startup({"user": "shop-agent", "database": "shop", "options": options})
     stage.client(packet)
     effects = stage.client(wire.message(b"p", b"t\0"))
-    assert (effects[0].purpose, effects[0].waits) == ("OPS-12", False)
+    assert (effects[0].purpose, effects[0].hold) == ("OPS-12", Hold.ANSWER)
     assert struct.unpack("!I", packet[:4])[0] == len(packet)
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (f"-c gatebook.why={'x' * 201}", "at most 200 printable characters"),
+        ("-c gatebook.why=OPS\u202e7", "at most 200 printable characters"),
+        ("-c gatebook.why=OPS\x1b[2J", "at most 200 printable characters"),
+        ("-c gatebook.hold=never", "expected wait, answer"),
+    ],
+)
+def test_a_purpose_that_reads_otherwise_than_it_is_and_an_unknown_patience_are_refused(option: str, said: str):
+    effects = Stage().client(wire.startup({"user": "shop-agent", "database": "shop", "options": option}))
+    assert said in shown_error(effects)["M"]
+    assert hung_up(effects)

@@ -85,6 +85,9 @@ class Known:
         return frozenset(self.columns.values()) | {c.column for c in self.under} | ({"*"} if self.opaque else set())
 
 
+ANYWHERE = Relation("pg_catalog", "pg_class")  # found by every session: asked for to learn the search_path alone
+
+
 @dataclass(slots=True)
 class Catalog:
     """What one session has learnt. Owned by its relay; ``forget`` empties it."""

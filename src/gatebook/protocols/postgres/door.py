@@ -4,7 +4,7 @@ The SSL answer is the gateway's own, never the server's. Nothing may follow an S
 such bytes would be taken as if they had come through TLS).
 
 Two options are the gateway's own and go no further: ``-c gatebook.why=TICKET`` states the session's purpose, and
-``-c gatebook.hold=answer`` has held statements answered at once instead of waiting.
+``-c gatebook.hold=answer`` has held statements answered at once instead of waiting (``model.Hold`` has the other values).
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from gatebook.errors import WireError
+from gatebook.model import PURPOSE_CHARACTERS, Hold
 from gatebook.protocols.postgres import wire
 
 # Settings that drivers send at every start and that change only how values are written.
 HARMLESS = frozenset({"datestyle", "timezone", "intervalstyle", "extra_float_digits", "bytea_output", "application_name"})
-PURPOSE_CHARACTERS = 200  # of the ticket or task that gatebook.why names
 _ENCODINGS = frozenset({"utf8", "utf-8", "unicode", "sql_ascii", "auto"})  # what psql sends by itself; the session is UTF8
 
 
@@ -33,7 +33,7 @@ class Knock:
     unknown: tuple[str, ...] = ()
     minor: int = 0
     purpose: str = ""
-    waits: bool = True
+    hold: Hold = Hold.WAIT
 
 
 def knock(packet: bytes) -> Knock:
@@ -52,8 +52,10 @@ def knock(packet: bytes) -> Knock:
     settings = {key: value for key, value in given.items() if key not in options and key != "options"}
     settings |= _options(given.get("options", ""))
     purpose, hold = settings.pop("gatebook.why", ""), settings.pop("gatebook.hold", "wait")
-    if hold not in ("wait", "answer"):
-        raise WireError(f"gatebook.hold {hold!r}: expected wait, or answer to hear of a held statement at once")
+    if hold not in frozenset(Hold):
+        raise WireError(f"gatebook.hold {hold!r}: expected wait, answer to hear of a held statement at once, propose or resume")
+    if len(purpose) > PURPOSE_CHARACTERS or not purpose.isprintable():
+        raise WireError(f"gatebook.why: expected a ticket or task of at most {PURPOSE_CHARACTERS} printable characters")
     application = settings.get("application_name", "")
     return Knock(
         user,
@@ -63,8 +65,8 @@ def knock(packet: bytes) -> Knock:
         _checked(settings),
         options,
         code & 0xFFFF,
-        purpose[:PURPOSE_CHARACTERS],
-        hold == "wait",
+        purpose,
+        Hold(hold),
     )
 
 

@@ -38,6 +38,11 @@ def tokens(data: bytes) -> list[Found] | None:
     return [(token.token, token.start, token.end) for token in found.tokens]
 
 
+def is_comment(token: int) -> bool:
+    """Whether a token is a comment."""
+    return token in _COMMENTS
+
+
 def without_literals(data: bytes) -> str | None:
     """The text with each literal as ``$n``, each comment dropped; None when a byte lies where no token accounts for it."""
     found = tokens(data)

@@ -177,6 +177,11 @@ def completed(reading: Reading, catalog: Catalog, sets: Collection[MaskSet]) -> 
     return tuple(found)
 
 
+def counted(reading: Reading, catalog: Catalog) -> tuple[int, ...]:
+    """How many of the deeds that ``completed`` gives are each statement's."""
+    return tuple(len(one.deeds) + bool(calls_in_disguise(_asked(one, catalog), catalog)) for one in reading.statements)
+
+
 def _asked(statement: Statement, catalog: Catalog) -> Statement:
     """Without the names of relations that are not there: what is said about those is an error of the server."""
     there = ((one, name) for one, name in statement.qualified if one is None or catalog.by_name.get(one, NOWHERE) is not None)

@@ -7,6 +7,7 @@ server's cancel key stays here; the client gets one of the gateway's.
 from __future__ import annotations
 
 from gatebook.errors import WireError
+from gatebook.model import Hold
 from gatebook.protocols.postgres import door, wire
 from gatebook.protocols.postgres.login import Login
 from gatebook.protocols.relay import Cancel, Credential, Effect, Own, Prove, StartTls, ToClient
@@ -22,6 +23,11 @@ class Opening:
         self._knock: door.Knock | None = None
         self._credential: Credential | None = None
         self._login: Login | None = None
+
+    @property
+    def proposes(self) -> bool:
+        """Whether each Query of this session is a script that people are asked about as a whole."""
+        return self._knock is not None and self._knock.hold in (Hold.PROPOSE, Hold.RESUME)
 
     def read(self, client: wire.Frames) -> list[Effect] | None:
         """Take the client's next packet; None while it is not whole. Raises WireError in words fit for the client."""
@@ -64,7 +70,7 @@ class Opening:
             raise WireError(f"message {kind!r} where the password was due; send the token as password")
         self.step = "proving"
         knock = self._knock
-        return Prove(wire.password(body), knock.target, knock.database, knock.user, knock.purpose, knock.waits)
+        return Prove(wire.password(body), knock.target, knock.database, knock.user, knock.purpose, knock.hold)
 
     def opened(self, credential: Credential) -> str:
         """The session stands; returns the settings that must be decided before the login, as statements."""

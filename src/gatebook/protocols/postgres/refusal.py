@@ -6,17 +6,18 @@ import json
 
 from gatebook.model import Action, RefusalClass, Verdict
 from gatebook.protocols.postgres import wire
-from gatebook.protocols.relay import Held
+from gatebook.protocols.relay import Held, Refused
 
 INSUFFICIENT_PRIVILEGE = "42501"
 NO_IDENTITY = "no-identity"  # the rule's name when a token proved nothing
 
 
-def statement_refused(action: Action, verdict: Verdict, refusal: RefusalClass, decision: str, position: int = 0) -> bytes:
+def statement_refused(action: Action, refused: Refused, position: int = 0) -> bytes:
     """The ErrorResponse that stands in for the refused statement's own error."""
+    verdict, refusal = refused.verdict, refused.refusal
     why = _why_unknown(action)
     fields: dict[str, object] = {
-        "decision": decision,
+        "decision": refused.decision,
         "rule": verdict.rule,
         "class": str(refusal),
         "verb": action.verb,
@@ -29,13 +30,15 @@ def statement_refused(action: Action, verdict: Verdict, refusal: RefusalClass, d
         fields["instead"] = verdict.instead
     if verdict.approvers:
         fields["approvers"] = sorted(verdict.approvers)
+    if refused.approval:
+        fields |= {"approval": refused.approval, "follow": refused.link}
     return wire.error_response(
         "ERROR",
         INSUFFICIENT_PRIVILEGE,
         f"blocked by {verdict.rule}: {verdict.reason}" + (f" ({why})" if why else ""),
         detail=json.dumps(fields, separators=(",", ":"), ensure_ascii=False),
         hint=_hint(verdict, refusal),
-        position=position,
+        position=refused.position or position,
     )
 
 

@@ -141,7 +141,7 @@ class PostgresRelay:
     def _opened(self, session: Session, credential: Credential, covering: Covering) -> None:
         self._session, self._answers.covering = session.id, covering
         settings = self._opening.opened(credential)
-        if not self._asking.start(session, settings):
+        if not self._asking.start(session, settings, whole=self._opening.proposes):
             self._out.append(self._opening.log_in(session.id))
 
     # The server -----------------------------------------------------------------------------------------------------
@@ -169,7 +169,7 @@ class PostgresRelay:
             what = "startup settings refused" if self._asking.starting else "refused"
             self._say_last(refusal.session_refused(signal.verdict, signal.decision), f"{what} by {signal.verdict.rule}")
         else:
-            self._asking.refused(signal.action, signal.verdict, signal.refusal, signal.decision)
+            self._asking.refused(signal)
 
     # The end --------------------------------------------------------------------------------------------------------
 

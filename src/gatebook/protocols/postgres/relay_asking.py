@@ -53,7 +53,7 @@ from gatebook.protocols.postgres.expected import (
 )
 from gatebook.protocols.postgres.reading import Reading, Relation
 from gatebook.protocols.postgres.statement import read
-from gatebook.protocols.relay import Answered, Ask, Effect, Held, Own, ToClient, ToServer, Withdraw
+from gatebook.protocols.relay import Answered, Ask, Effect, Held, Own, Refused, ToClient, ToServer, Withdraw
 
 AHEAD_BYTES = 4_194_304  # of unanswered Parse and Bind messages; past it the server is asked to answer before more is taken
 
@@ -63,7 +63,7 @@ class Asking:
 
     def __init__(self, answers: Answers, secret: str, out: list[Effect]) -> None:
         self._answers, self._secret, self._out = answers, secret, out
-        self._session = ""
+        self._session, self._whole = "", False
         self._asked: Asked | None = None
         self._again: tuple[bytes, bytes] | None = None
         self._seq = 0
@@ -77,9 +77,12 @@ class Asking:
         """Whether the next request can be taken."""
         return self._asked is None and self._again is None and not self._copy_is_due and not self._draining
 
-    def start(self, session: Session, settings: str) -> bool:
-        """The session stands. Asks for the settings of its startup packet; False when there are none."""
-        self._session = session.id
+    def start(self, session: Session, settings: str, *, whole: bool) -> bool:
+        """The session stands. Asks for the settings of its startup packet; False when there are none.
+
+        ``whole`` says that each Query is a script that people decide about as one.
+        """
+        self._session, self._whole = session.id, whole
         if settings:
             action, line = self._action(read(settings), "run", settings)
             self._ask(AskedStart(action), frozenset(), line)
@@ -162,7 +165,8 @@ class Asking:
         if self._look_up(reading, b"Q", body):
             return
         action, line = self._action(reading, "run", reading.text)
-        self._ask(AskedQuery(action, reading, body), self._answers.columns(reading), line)
+        parts = lineage.counted(reading, self._answers.catalog) if self._whole else ()
+        self._ask(AskedQuery(action, reading, body), self._answers.columns(reading), line, parts)
 
     def _parse(self, body: bytes) -> None:
         parse = wire.parse(body)
@@ -238,7 +242,10 @@ class Asking:
         return True
 
     def _learn(self, reading: Reading) -> bool:
-        missing = self._answers.catalog.missing(self._relations(reading))
+        relations = self._relations(reading)
+        if self._whole and not self._answers.catalog.search_path:
+            relations.add(catalog.ANYWHERE)  # a script is bound to where its names are looked up, whether or not it has any
+        missing = self._answers.catalog.missing(relations)
         if not missing or len(missing) > catalog.QUESTION_RELATIONS or not self._answers.askable:
             return False
         self._own("catalog", wire.query(catalog.question(missing)), Looking(missing))
@@ -263,9 +270,9 @@ class Asking:
         touches = self._answers.touches(reading)
         return action, shown(text, parameters, touches, self._answers.covering.detectors)
 
-    def _ask(self, asked: Asked, columns: frozenset[str], line: str) -> None:
+    def _ask(self, asked: Asked, columns: frozenset[str], line: str, parts: tuple[int, ...] = ()) -> None:
         self._asked = asked
-        self._out.append(Ask(asked.action, columns, line, fault_of(asked)))
+        self._out.append(Ask(asked.action, columns, line, fault_of(asked), parts))
 
     # Verdicts -------------------------------------------------------------------------------------------------------
 
@@ -293,16 +300,16 @@ class Asking:
             raise AssertionError("a permit for settings that were not asked for")
         self._asked, self.held = None, False
 
-    def refused(self, action: Action | None, verdict: Verdict, refusal_class: RefusalClass, decision: str) -> None:
+    def refused(self, refused: Refused) -> None:
         """What was asked for may not go."""
-        if action is not None and action is self._withdrawn:
+        if refused.action is not None and refused.action is self._withdrawn:
             return
         self.held = False
         asked, self._asked = self._asked, None
         if asked is None:
             raise AssertionError("a refusal of an action that was not asked for")
         position = asked.reading.position if isinstance(asked, AskedQuery | AskedParse) else 0
-        self._make_real(asked, refusal.statement_refused(asked.action, verdict, refusal_class, decision, position))
+        self._make_real(asked, refusal.statement_refused(asked.action, refused, position))
 
     def hold(self, waiting: Held) -> None:
         """What was asked for waits for people."""
@@ -382,7 +389,8 @@ class Asking:
     def _refuse_here(self, asked: Asked, rule: str, why: str, decision: str) -> None:
         self._out.append(Answered(asked.action, rule.upper().replace("-", " "), 0, 0, {}))
         verdict = Verdict(ruling=Ruling.BLOCK, rule=rule, reason=why, policy_digest="")
-        self._make_real(asked, refusal.statement_refused(asked.action, verdict, RefusalClass.FIX, decision))
+        refused = Refused(asked.action, verdict, RefusalClass.FIX, decision)
+        self._make_real(asked, refusal.statement_refused(asked.action, refused))
 
     def _make_real(self, asked: Asked, said: bytes) -> None:
         if self._answers.skipping:
