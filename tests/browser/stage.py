@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from tests.web.pages.site import CLIENT, SECOND, asked
-from tests.web.place import describe
+from tests.web.place import acts_of, describe
 from tests.web.running import make_certificates, serving
 from werkzeug.serving import make_server
 
@@ -132,11 +132,11 @@ def open_stage(folder: Path, browser: Browser, pictures: Path) -> Iterator[Stage
                 "api": {"bind": f"127.0.0.1:{port}", "tls": {"cert": str(made.cert), "key": str(made.key)}},
                 "public_url": url,
             },
-            pages={"operators": ["dba"]},
         )
-        approvals = Approvals(source, lambda: time.time_ns() // 1_000, Book(entries.append, lambda who, value: who))
+        book = Book(entries.append, lambda who, value: who)
+        approvals = Approvals(source, lambda: time.time_ns() // 1_000, book)
         stage = Stage(url, issuer, source, approvals, browser, pictures, entries)
-        routes = page_routes(config, source, approvals, stage.now)
+        routes = page_routes(config, source, approvals, acts_of(config, stage.now, book), stage.now)
         with serving(config, Starlette(routes=routes, middleware=[Middleware(Guard)])):
             yield stage
             for context in stage.contexts:

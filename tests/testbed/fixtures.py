@@ -14,6 +14,8 @@ from tests.testbed.servers import embedded, with_tls
 from gatebook.cli.demo.certificates import Authority
 from gatebook.cli.demo.parts import PostgresServer
 
+NAMES = (b"agent-7", b'"dana"', b'127.0.0.1"', b'::1"')  # who the ring's clients are, and where they come from
+
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
@@ -54,6 +56,8 @@ def shared_gateway(tmp_path_factory: pytest.TempPathFactory, world: World) -> It
     yield gateway
     assert gateway.stop() == 0, gateway.log
     gateway.verified()
+    book = gateway.book_bytes()
+    assert [name for name in NAMES if name in book] == [], "people and addresses stand in the book as commitments"
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,18 @@ from gatebook.identity.oidc import Verifier
 from gatebook.identity.prove import Prover
 from gatebook.identity.tokens import GatewayTokens
 from gatebook.model import Identity
+from gatebook.policy.rules import load
 from gatebook.web.access import Door
+from gatebook.web.acts import Acts
 from gatebook.web.app import make_app
 
 
-def describe(folder: Path, **changes: Any) -> configuration.Config:
-    """A configuration with two targets; ``changes`` replace whole top-level keys."""
+def describe(folder: Path, rules: str = "", **changes: Any) -> configuration.Config:
+    """A configuration with two targets; ``changes`` replace whole top-level keys, ``rules`` the starter rules."""
     (folder / "policies").mkdir(exist_ok=True)
-    (folder / "policies" / "all.cedar").write_text('@id("all")\npermit(principal, action, resource);\n')
+    (folder / "policies" / "all.cedar").write_text('@id("sql-all")\npermit(principal, action in Action::"sql", resource);\n')
+    starter = files("gatebook.cli.demo").joinpath("policies", "gatebook.cedar").read_text()
+    (folder / "policies" / "gatebook.cedar").write_text(rules or starter)
     target = {"protocol": "postgres", "address": "127.0.0.1:1", "tls": {"mode": "disable"}, "default_role": "app"}
     target |= {"database": "shop", "roles": {"app": {"password": "env:NOWHERE"}}}
     described: dict[str, Any] = {
@@ -63,6 +68,12 @@ def describe(folder: Path, **changes: Any) -> configuration.Config:
     path.write_text(yaml.safe_dump(described | changes))
     path.chmod(0o600)
     return configuration.load(path)
+
+
+def acts_of(config: configuration.Config, clock: Callable[[], int], book: Book) -> Acts:
+    """Acts as the starter rules decide them."""
+    policy = load(config.policy_files())
+    return Acts(lambda: policy, config.deployment, clock, book)
 
 
 @dataclass
@@ -97,6 +108,7 @@ class Place:
             ledger_ok=lambda: self.ledger_ok,
             may_open=self._may_open_now,
             door=Door(prover, clock=lambda: self.now, monotonic=self.steady),
+            acts=acts_of(self.config, lambda: self.now, book),
             approvals=self.approvals,
             grants=self.grants,
         )

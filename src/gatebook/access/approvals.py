@@ -83,6 +83,7 @@ class Approvals:
         _check_request(request)
         with database():
             name = self._book.name(one.issuer, one.subject)
+            self._book.know(request)
             with writing(self._engine) as connection:
                 store.lock_requests(connection, one.issuer, one.subject)
                 request = _writable(_not_before(request, store.latest(connection)))

@@ -26,12 +26,24 @@ class Book:
         """The commitment that stands for somebody."""
         return self.commit(f"{issuer}|{subject}", subject)
 
+    def know(self, request: Request) -> None:
+        """Make the commitments to those who are asked by name, before a transaction begins."""
+        self._unnamed(request.approvers, request.requester.issuer)
+
+    def _unnamed(self, approvers: Iterable[str], issuer: str) -> list[str]:
+        """Groups as they are, people as commitments: ``subject:dana`` becomes ``subject_c:…``."""
+        found = []
+        for one in approvers:
+            kind, _, name = one.partition(":")
+            found.append(f"subject_c:{self.name(issuer, name)}" if kind == "subject" else one)
+        return sorted(found)
+
     def requested(self, request: Request, requester: str) -> None:
         """Something waits for a person."""
         fields = {
             "approval": request.id,
             "digest": request.digest,
-            "approvers": sorted(request.approvers),
+            "approvers": self._unnamed(request.approvers, request.requester.issuer),
             "quorum": request.quorum,
             "expires": request.expires_at,
             "kind": request.kind,
@@ -59,7 +71,7 @@ class Book:
             "idp": voter.issuer,
             "verdict": said["verdict"],
             "self": said["verdict"] == "refused",
-            "seats": sorted(seats),
+            "seats": self._unnamed(seats, request.requester.issuer),
             "reason": said["reason"],
         }
         self.keep(Entry(kind="approval.vote", fields=fields))

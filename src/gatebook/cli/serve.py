@@ -11,10 +11,14 @@ import structlog
 import typer
 import uvloop
 
+from gatebook.access.book import Book
 from gatebook.cli.common import load_config
 from gatebook.config import Config
 from gatebook.gateway.running import Parts, run
+from gatebook.ledger.commitments import Commitments
+from gatebook.policy.rules import load
 from gatebook.web.access import now_microseconds
+from gatebook.web.acts import Acts
 from gatebook.web.app import make_app
 from gatebook.web.pages.site import page_routes
 from gatebook.web.server import serve_api
@@ -34,6 +38,10 @@ def serve(
 
 
 async def _api(parts: Parts) -> None:
+    commitments = Commitments(parts.engine)
+    book = Book(lambda entry: parts.ledger.append_now(entry, durable=True), commitments.commit)
+    policy = load(parts.config.policy_files())
+    acts = Acts(lambda: policy, parts.config.deployment, now_microseconds, book)
     app = make_app(
         parts.config,
         parts.engine,
@@ -41,9 +49,10 @@ async def _api(parts: Parts) -> None:
         parts.tokens,
         ledger_ok=lambda: parts.ledger.failed is None,
         may_open=parts.desk.may_open,
+        acts=acts,
         approvals=parts.approvals,
         grants=parts.grants,
-        pages=page_routes(parts.config, parts.engine, parts.approvals, now_microseconds),
+        pages=page_routes(parts.config, parts.engine, parts.approvals, acts, now_microseconds),
     )
     await serve_api(parts.config, app)
 

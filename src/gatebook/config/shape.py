@@ -132,12 +132,6 @@ class Identities(Part):
     providers: Annotated[Items[Provider], Some] = Field(description="a list with at least one provider")
 
 
-class Pages(Part):
-    """Who sees what in the web app."""
-
-    operators: Items[Text] = Field(default=(), description="groups whose people see and end every session")
-
-
 # Targets -----------------------------------------------------------------------------------------------------------------
 
 
@@ -338,7 +332,6 @@ class Config(Part):
     home: AnyPath = Field(description="the folder of database and keys")
     listeners: Listeners = Field(description="postgres, api and public_url")
     identity: Identities = Field(description="providers, token_seconds")
-    pages: Pages = Field(default_factory=Pages, description="operators")
     targets: Annotated[Items[TargetConfig], Some] = Field(description="a list with at least one target")
     policy: PolicyConfig = Field(description="folder")
     masking: Masking = Field(default_factory=Masking, description="sets, detectors")

@@ -89,7 +89,7 @@ class Desk:
             return _turned(wanted, f"database {database!r} is not one of the target's")
         role = wanted.role if wanted.role in target.roles else target.default_role
         if wanted.role not in (*target.roles, identity.subject):
-            return _turned(wanted, f"user {wanted.role!r} is neither a role of the target nor the token's subject")
+            return _turned(wanted, "the user name is neither a role of the target nor the token's subject")
         session = Session(
             id=new_id(now),
             identity=identity,

@@ -30,6 +30,7 @@ from gatebook.gateway.holding import Holding
 from gatebook.gateway.rows import Rows
 from gatebook.gateway.tape import Tapes
 from gatebook.identity.prove import Prover
+from gatebook.masking.detectors import cover_text
 from gatebook.protocols.relay import Stale
 
 SWEEP_SECONDS = 0.25  # expiry and kill reach a live session within this, and the promise is two seconds
@@ -162,7 +163,7 @@ class Gateway:
         for kill in await self._rows.kills():
             connection = live.get(kill.session)
             if connection is not None:
-                connection.end(f"ended by {kill.by}: {kill.reason}")
+                connection.end(f"ended by {_without_name(kill.by)}: {cover_text(kill.reason)}")
 
     def _end_all(self, why: str) -> None:
         for connection in list(self._connections):
@@ -177,6 +178,12 @@ class Gateway:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):
                 await self._quiet.wait()
+
+
+def _without_name(by: str) -> str:
+    """Who wanted a session ended, without a person's name: the book has it as a commitment, in the act that asked for it."""
+    kind, _, _ = by.partition(":")
+    return by if kind == "operator" else {"person": "a person", "agent": "an agent", "ci": "a job"}.get(kind, "somebody")
 
 
 def server_context(cert: Path, key: Path) -> ssl.SSLContext:

@@ -76,14 +76,15 @@ def open_session(connection: Connection, *, session: Session, role: str) -> None
     identity = session.identity
     connection.execute(
         text(
-            "INSERT INTO sessions (id, issuer, subject, kind, target, role, client_address, purpose, opened_at)"
-            " VALUES (:id, :issuer, :subject, :kind, :target, :role, :client_address, :purpose, :opened_at)"
+            "INSERT INTO sessions (id, issuer, subject, kind, on_behalf_of, target, role, client_address, purpose, opened_at)"
+            " VALUES (:id, :issuer, :subject, :kind, :on_behalf_of, :target, :role, :client_address, :purpose, :opened_at)"
         ),
         {
             "id": session.id,
             "issuer": identity.issuer,
             "subject": identity.subject,
             "kind": identity.kind.value,
+            "on_behalf_of": identity.on_behalf_of,
             "target": session.target.name,
             "role": role,
             "client_address": session.client_address,

@@ -8,7 +8,7 @@ GET  /api/v1/whoami    who the bearer token proves
 GET  /api/v1/targets   the targets this identity may open, and where; ?why=, the purpose of the session
 GET  /api/v1/events    what changed, as server-sent events (events.py)
 
-and those of approvals.py and grants.py
+and those of approvals.py, grants.py and sessions.py
 """
 
 from __future__ import annotations
@@ -38,13 +38,15 @@ from gatebook.identity.prove import Prover
 from gatebook.identity.tokens import GatewayTokens
 from gatebook.model import Identity
 from gatebook.web.access import Door
+from gatebook.web.acts import Acts
 from gatebook.web.answers import on_access_error, on_ledger_error
-from gatebook.web.approvals import approval_routes
+from gatebook.web.approvals import Asking, approval_routes
 from gatebook.web.events import Events
 from gatebook.web.exchange import exchange
-from gatebook.web.grants import grant_routes
+from gatebook.web.grants import Giving, grant_routes
 from gatebook.web.guard import Guard, on_fault
 from gatebook.web.problems import Problem, on_http_exception, on_problem
+from gatebook.web.sessions import Sessions, session_routes
 
 MayOpen = Callable[[Identity, str, str], bool]  # the target's name, the purpose
 HANDLERS: Mapping[Any, ExceptionHandler] = {
@@ -65,20 +67,24 @@ def make_app(
     ledger_ok: Callable[[], bool],
     may_open: MayOpen,
     door: Door | None = None,
-    approvals: Approvals | None = None,
-    grants: Grants | None = None,
+    acts: Acts,
+    approvals: Approvals,
+    grants: Grants,
     pages: Sequence[Route] = (),
 ) -> Starlette:
     """The API's app. ``may_open`` says whether an identity may open the target of that name; ``door`` is for other clocks.
 
-    Without ``approvals`` and ``grants`` it has no routes to them; ``pages`` are the web app's (pages/site.py).
+    ``acts`` says who may look at and decide what; ``pages`` are the web app's (pages/site.py).
     """
     door = door or Door(prover)
     api = _Api(config, engine, door, tokens, ledger_ok, may_open)
-    more = [Route("/api/v1/events", Events(engine, door.bearer, door.now).stream)]
-    if approvals is not None:
-        more += approval_routes(approvals, door.bearer)
-        more += grant_routes(grants, approvals, door.bearer) if grants is not None else []
+    asking = Asking(approvals, acts)
+    more = [
+        Route("/api/v1/events", Events(engine, door.bearer, door.now).stream),
+        *approval_routes(asking, door.bearer),
+        *grant_routes(Giving(grants, acts), asking, door.bearer),
+        *session_routes(Sessions(engine, acts), door.bearer, acts),
+    ]
     return Starlette(
         routes=[
             Route("/healthz", api.healthz),

@@ -1,4 +1,4 @@
-"""Approvals over HTTP. The functions without a request in them are what the pages use, too.
+"""Approvals over HTTP. ``Asking`` is what the pages use, too: it asks the policy, writes down, and then does.
 
 GET  /api/v1/approvals             those the asker asked for and may decide; ?state=, ?kind=
 GET  /api/v1/approvals/{id}        one of them, by its id or the beginning of one
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -17,10 +17,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gatebook.access.approvals import NOT_KNOWN, Approvals, Asked, State
+from gatebook.access.approvals import Approvals, Asked, State
 from gatebook.access.requests import Script
 from gatebook.errors import AccessError
-from gatebook.model import Identity
+from gatebook.model import Identity, Verdict
+from gatebook.policy.acts import DECIDE, VIEW_APPROVALS, VIEW_SESSIONS, Concern, permits
+from gatebook.web.acts import NOT_THERE, Acts, Asker, is_of
 from gatebook.web.answers import only, read_json, take
 from gatebook.web.problems import Problem
 
@@ -33,20 +35,6 @@ SHOWN_CHARACTERS = 150_000  # of a text by itself: all six of its JSON bytes fit
 REASON_CHARACTERS = 500
 
 
-async def visible(approvals: Approvals, viewer: Identity, state: State | None = None, kind: str | None = None) -> list[Asked]:
-    """What this viewer asked for and may decide, the newest first; raises AccessError."""
-    found = await asyncio.to_thread(approvals.list, state, kind, SEARCHED)
-    return [one for one in found if approvals.may_see(one, viewer)][:LISTED]
-
-
-async def one_visible(approvals: Approvals, viewer: Identity, approval: str) -> Asked:
-    """One of them; what somebody may not see is not there. Raises AccessError."""
-    found = await asyncio.to_thread(approvals.find, approval)
-    if not approvals.may_see(found, viewer):
-        raise AccessError(NOT_KNOWN, "unknown")
-    return found
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ballot:
     """What somebody says to a request: ``digest`` is what they looked at, empty if they do not say."""
@@ -56,11 +44,67 @@ class Ballot:
     digest: str = ""
 
 
-async def cast(approvals: Approvals, voter: Identity, approval: str, ballot: Ballot) -> Asked:
-    """Vote, and give back what then is; raises AccessError and LedgerError."""
-    approved, reason, seen = ballot.approved, ballot.reason, ballot.digest or None
-    await asyncio.to_thread(approvals.vote, approval, voter, approved, reason, approvals.now(), seen)
-    return await asyncio.to_thread(approvals.find, approval)
+class Asking:
+    """Requests as the rules let somebody see and decide them. Calls block: make them in threads.
+
+    Raises AccessError where the answer is no (what somebody may not see is not there) and LedgerError without a book.
+    """
+
+    def __init__(self, approvals: Approvals, acts: Acts) -> None:
+        self.approvals, self._acts = approvals, acts
+
+    def list(self, asker: Asker, state: State | None = None, kind: str | None = None) -> list[Asked]:
+        """What this asker may see, the newest first."""
+        verdicts: dict[Concern, Verdict] = {}
+        found = [one for one in self.approvals.list(state, kind, SEARCHED) if self._shows(asker, one, verdicts)]
+        own = self._acts.verdict(asker, VIEW_APPROVALS, Concern(own=True, target=""))
+        self._acts.note(asker, VIEW_APPROVALS, next((one for one in verdicts.values() if permits(one)), own))
+        return found[:LISTED]
+
+    def find(self, asker: Asker, approval: str) -> Asked:
+        """One of them, by its id or the beginning of one; that there is none sounds as that there is one of others."""
+        try:
+            found = self.approvals.find(approval)
+        except AccessError as error:
+            raise AccessError(NOT_THERE, "unknown") if error.fault == "unknown" else error from None
+        self._acts.demand(asker, VIEW_APPROVALS, self.concern(found, asker.identity), found.request.id)
+        return found
+
+    def vote(self, asker: Asker, approval: str, ballot: Ballot) -> Asked:
+        """Vote, and give back what then is."""
+        found = self.find(asker, approval)
+        about, reason = found.request.id, ballot.reason
+        self._acts.demand(asker, DECIDE, self.concern(found, asker.identity), about, reason, seen=True)
+        self.approvals.vote(about, asker.identity, ballot.approved, reason, self.approvals.now(), ballot.digest or None)
+        return self.approvals.find(about)
+
+    def obstacle(self, asker: Asker, found: Asked, now: int) -> str:
+        """Why this asker's word on an open request would not count now; empty when it would."""
+        try:
+            self.approvals.check_vote(found.request.id, asker.identity, now)
+        except AccessError as error:
+            return str(error)
+        verdict = self._acts.verdict(asker, DECIDE, self.concern(found, asker.identity))
+        return "" if permits(verdict) else verdict.reason
+
+    def may_see_session(self, asker: Asker, found: Asked) -> bool:
+        """Whether the session that a request came from is this asker's to see."""
+        about = replace(self.concern(found, asker.identity), approver=False)
+        return bool(found.request.session) and self._acts.may(asker, VIEW_SESSIONS, about)
+
+    def concern(self, found: Asked, viewer: Identity) -> Concern:
+        """What rules may ask about a request."""
+        request, requester = found.request, found.request.requester
+        owner = requester.attributes.get("owner")
+        names = {requester.subject, requester.on_behalf_of or "", owner.value if owner and owner.attested else ""} - {""}
+        own = is_of(viewer, requester.issuer, names)
+        return Concern(own=own, approver=self.approvals.may_vote(found, viewer), target=request.target)
+
+    def _shows(self, asker: Asker, one: Asked, verdicts: dict[Concern, Verdict]) -> bool:
+        about = self.concern(one, asker.identity)
+        if about not in verdicts:
+            verdicts[about] = self._acts.verdict(asker, VIEW_APPROVALS, about)
+        return permits(verdicts[about])
 
 
 def shown(found: Asked, viewer: Identity, approvals: Approvals, characters: int = SHOWN_CHARACTERS) -> dict[str, Any]:
@@ -114,9 +158,9 @@ def _script(script: Script, *, parts: bool) -> dict[str, Any]:
     return found | ({"parts": [asdict(part) for part in script.parts]} if parts else {})
 
 
-def approval_routes(approvals: Approvals, who: Who) -> list[Route]:
+def approval_routes(asking: Asking, who: Who) -> list[Route]:
     """The routes; ``who`` says who asks."""
-    api = _Api(approvals, who)
+    api = _Api(asking, who)
     return [
         Route("/api/v1/approvals", api.list),
         Route("/api/v1/approvals/{id}", api.show),
@@ -125,25 +169,28 @@ def approval_routes(approvals: Approvals, who: Who) -> list[Route]:
 
 
 class _Api:
-    def __init__(self, approvals: Approvals, who: Who) -> None:
-        self._approvals, self._who = approvals, who
+    def __init__(self, asking: Asking, who: Who) -> None:
+        self._asking, self._who = asking, who
 
     async def list(self, request: Request) -> Response:
-        viewer = await self._who(request)
+        asker = Asker.of(await self._who(request), request)
         state, kind = _state(request.query_params.get("state")), request.query_params.get("kind")
-        found = await visible(self._approvals, viewer, state, kind)
-        return JSONResponse({"approvals": [shown(one, viewer, self._approvals, LISTED_CHARACTERS) for one in found]})
+        found = await asyncio.to_thread(self._asking.list, asker, state, kind)
+        return JSONResponse({"approvals": [self._shown(one, asker, LISTED_CHARACTERS) for one in found]})
 
     async def show(self, request: Request) -> Response:
-        viewer = await self._who(request)
-        found = await one_visible(self._approvals, viewer, request.path_params["id"])
-        return JSONResponse(shown(found, viewer, self._approvals))
+        asker = Asker.of(await self._who(request), request)
+        found = await asyncio.to_thread(self._asking.find, asker, request.path_params["id"])
+        return JSONResponse(self._shown(found, asker))
 
     async def vote(self, request: Request) -> Response:
-        voter = await self._who(request)
+        asker = Asker.of(await self._who(request), request)
         ballot = _ballot(await read_json(request))
-        found = await cast(self._approvals, voter, request.path_params["id"], ballot)
-        return JSONResponse(shown(found, voter, self._approvals))
+        found = await asyncio.to_thread(self._asking.vote, asker, request.path_params["id"], ballot)
+        return JSONResponse(self._shown(found, asker))
+
+    def _shown(self, found: Asked, asker: Asker, characters: int = SHOWN_CHARACTERS) -> dict[str, Any]:
+        return shown(found, asker.identity, self._asking.approvals, characters)
 
 
 def _state(named: str | None) -> State | None:

@@ -1,4 +1,4 @@
-"""Grants over HTTP. The functions without a request in them are what the pages use, too.
+"""Grants over HTTP. ``Giving`` asks the policy, writes down, and then does.
 
 GET    /api/v1/grants        those the asker holds, and may revoke
 POST   /api/v1/grants        targets, reach, seconds, reason, purpose: asks for one
@@ -8,6 +8,7 @@ DELETE /api/v1/grants/{id}   ends one at once; ?reason=
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -15,13 +16,17 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gatebook.access.approvals import Approvals, Request
+from gatebook.access import standing
+from gatebook.access.approvals import Request
 from gatebook.access.grants import Given, Grants, Wish
+from gatebook.errors import AccessError
 from gatebook.ledger.entries import uuid7
-from gatebook.model import Identity, Reach
-from gatebook.web import approvals as asking
+from gatebook.model import Reach
+from gatebook.policy.acts import REVOKE, VIEW_GRANTS, Concern, permits
+from gatebook.web.acts import NOT_THERE, Acts, Asker
 from gatebook.web.answers import only, read_json, take
-from gatebook.web.approvals import REASON_CHARACTERS, Who
+from gatebook.web.approvals import REASON_CHARACTERS, Asking, Who
+from gatebook.web.approvals import shown as approvals_shown
 from gatebook.web.problems import Problem
 
 LISTED = 200
@@ -29,21 +34,46 @@ SEARCHED = 2_000
 NAME_CHARACTERS = 63  # of a target
 
 
-async def visible(grants: Grants, viewer: Identity) -> list[Given]:
-    """What this viewer holds and may revoke, the newest first; raises AccessError."""
-    found = await asyncio.to_thread(grants.list, SEARCHED)
-    return [one for one in found if grants.may_see(one, viewer)][:LISTED]
+class Giving:
+    """Grants as the rules let somebody see and end them. Calls block: make them in threads.
+
+    Raises AccessError where the answer is no (what somebody may not see is not there) and LedgerError without a book.
+    """
+
+    def __init__(self, grants: Grants, acts: Acts) -> None:
+        self.grants, self._acts = grants, acts
+
+    def list(self, asker: Asker) -> list[Given]:
+        """What this asker may see, the newest first."""
+        found = [(one, self._acts.verdict(asker, VIEW_GRANTS, concern(one, asker))) for one in self.grants.list(SEARCHED)]
+        seen = [(one, verdict) for one, verdict in found if permits(verdict)]
+        own = self._acts.verdict(asker, VIEW_GRANTS, Concern(own=True, target=""))
+        self._acts.note(asker, VIEW_GRANTS, seen[0][1] if seen else own)
+        return [one for one, _ in seen[:LISTED]]
+
+    def ask(self, asker: Asker, wish: Wish) -> Request:
+        """Ask for a grant: people decide about it, not the rules."""
+        now = self.grants.now()
+        return self.grants.request(asker.identity, wish, id=uuid7(now), now=now)
+
+    def end(self, asker: Asker, grant: str, reason: str) -> Given:
+        """End a grant now."""
+        found = [one for one in self.grants.list(SEARCHED) if one.id.startswith(grant)]
+        if len(found) != 1:
+            raise AccessError(NOT_THERE, "unknown")
+        (one,) = found
+        self._acts.demand(asker, VIEW_GRANTS, concern(one, asker), one.id)
+        self._acts.demand(asker, REVOKE, concern(one, asker), one.id, reason, seen=True)
+        return self.grants.revoke(one.id, asker.identity, self.grants.now(), reason)
 
 
-async def ask(grants: Grants, requester: Identity, wish: Wish) -> Request:
-    """Ask for a grant; raises AccessError and LedgerError."""
-    now = grants.now()
-    return await asyncio.to_thread(grants.request, requester, wish, id=uuid7(now), now=now)
-
-
-async def end(grants: Grants, by: Identity, grant: str, reason: str) -> Given:
-    """End a grant now; raises AccessError and LedgerError."""
-    return await asyncio.to_thread(grants.revoke, grant, by, grants.now(), reason)
+def concern(grant: Given, asker: Asker) -> Concern:
+    """What rules may ask about a grant."""
+    viewer = asker.identity
+    proven = replace(viewer, attributes={}, on_behalf_of=None)  # what a client says of itself makes nothing its own
+    own = viewer.issuer == grant.issuer and standing.own(grant.chain, proven)
+    approver = bool(standing.seats(grant.approvers, grant.issuer, viewer, viewer.groups))
+    return Concern(own=own, approver=approver, target=", ".join(grant.targets))
 
 
 def shown(grant: Given, now: int) -> dict[str, Any]:
@@ -66,9 +96,9 @@ def shown(grant: Given, now: int) -> dict[str, Any]:
     }
 
 
-def grant_routes(grants: Grants, approvals: Approvals, who: Who) -> list[Route]:
+def grant_routes(giving: Giving, asking: Asking, who: Who) -> list[Route]:
     """The routes; ``who`` says who asks."""
-    api = _Api(grants, approvals, who)
+    api = _Api(giving, asking, who)
     return [
         Route("/api/v1/grants", api.list, methods=["GET"]),
         Route("/api/v1/grants", api.ask, methods=["POST"]),
@@ -77,28 +107,28 @@ def grant_routes(grants: Grants, approvals: Approvals, who: Who) -> list[Route]:
 
 
 class _Api:
-    def __init__(self, grants: Grants, approvals: Approvals, who: Who) -> None:
-        self._grants, self._approvals, self._who = grants, approvals, who
+    def __init__(self, giving: Giving, asking: Asking, who: Who) -> None:
+        self._giving, self._asking, self._who = giving, asking, who
 
     async def list(self, request: HttpRequest) -> Response:
-        viewer = await self._who(request)
-        found, now = await visible(self._grants, viewer), self._grants.now()
+        asker = Asker.of(await self._who(request), request)
+        found, now = await asyncio.to_thread(self._giving.list, asker), self._giving.grants.now()
         return JSONResponse({"grants": [shown(one, now) for one in found]})
 
     async def ask(self, request: HttpRequest) -> Response:
-        requester = await self._who(request)
-        asked = await ask(self._grants, requester, _wish(await read_json(request)))
-        found = await asking.one_visible(self._approvals, requester, asked.id)
-        body = asking.shown(found, requester, self._approvals)
+        asker = Asker.of(await self._who(request), request)
+        asked = await asyncio.to_thread(self._giving.ask, asker, _wish(await read_json(request)))
+        approvals = self._asking.approvals
+        body = approvals_shown(await asyncio.to_thread(approvals.find, asked.id), asker.identity, approvals)
         return JSONResponse(body, HTTPStatus.ACCEPTED, {"Location": f"/api/v1/approvals/{asked.id}"})
 
     async def end(self, request: HttpRequest) -> Response:
-        by = await self._who(request)
+        asker = Asker.of(await self._who(request), request)
         reason = request.query_params.get("reason", "")
         if len(reason) > REASON_CHARACTERS:
             raise Problem(HTTPStatus.BAD_REQUEST, f"reason: expected at most {REASON_CHARACTERS} characters")
-        ended = await end(self._grants, by, request.path_params["id"], reason)
-        return JSONResponse(shown(ended, self._grants.now()))
+        ended = await asyncio.to_thread(self._giving.end, asker, request.path_params["id"], reason)
+        return JSONResponse(shown(ended, self._giving.grants.now()))
 
 
 def _wish(sent: dict[str, Any]) -> Wish:

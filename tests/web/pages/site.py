@@ -17,7 +17,7 @@ from sqlalchemy import Engine
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from tests.identity.issuer import AUDIENCE, ISSUER, NOW, SECOND, Clock, all_jwks, claims, token
-from tests.web.place import describe
+from tests.web.place import acts_of, describe
 
 from gatebook.access.approvals import Approvals, Request
 from gatebook.access.book import Book
@@ -100,7 +100,15 @@ class Site:
         book = Book(keep=self._keep, commit=lambda who, value: hashlib.sha256(f"{who} {value}".encode()).hexdigest())
         self.approvals = Approvals(self.source, lambda: self.now, book)
         transport = httpx.MockTransport(self._provider)
-        routes = page_routes(self.config, self.source, self.approvals, lambda: self.now, transport=transport, monotonic=Clock())
+        routes = page_routes(
+            self.config,
+            self.source,
+            self.approvals,
+            acts_of(self.config, lambda: self.now, book),
+            lambda: self.now,
+            transport=transport,
+            monotonic=Clock(),
+        )
         self.app = Starlette(routes=routes, middleware=[Middleware(Guard)])
 
     def _keep(self, entry: Entry) -> None:
@@ -157,14 +165,13 @@ def challenge_of(verifier: str) -> str:
 
 @contextmanager
 def open_site(folder: Path, **changes: Any) -> Iterator[Site]:
-    """A site whose database lives in ``folder``; dba are its operators."""
+    """A site whose database lives in ``folder``; the starter rules hold."""
     source = engine(f"sqlite:///{folder}/gatebook.db")
     migrate(source)
     listeners = {"postgres": {"bind": "127.0.0.1:15432"}, "api": {"bind": "127.0.0.1:18443"}, "public_url": ORIGIN}
     usual = {
         "identity": {"token_seconds": 300, "providers": [PROVIDER]},
         "listeners": listeners,
-        "pages": {"operators": ["dba"]},
     }
     yield Site(describe(folder, **(usual | changes)), source)
     source.dispose()

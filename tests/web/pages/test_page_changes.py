@@ -57,7 +57,13 @@ async def test_a_vote_counts_and_stands_in_the_book_before_it_does(site: Site) -
         answer = await vote(client, reason="fine")
         assert (answer.status_code, answer.headers["location"]) == (303, f"/approvals/{uuid(1)}")
     assert state(site) is State.APPROVED
-    assert [entry.kind for entry in site.entries] == ["approval.request", "approval.vote", "approval.result"]
+    assert [entry.kind for entry in site.entries] == [
+        "approval.request",
+        "gatebook.act",  # a look
+        "gatebook.act",  # the act of deciding
+        "approval.vote",
+        "approval.result",
+    ]
 
 
 @pytest.mark.parametrize("headers", FORGED)

@@ -12,7 +12,7 @@ from pathlib import Path
 from gatebook.cli.demo.clients import Answer, run
 from gatebook.cli.demo.processes import PartError, wait_until
 from gatebook.cli.demo.stage import Stage
-from gatebook.cli.demo.world import World
+from gatebook.cli.demo.world import AGENT, PEOPLE, World
 
 SIGNED_SECONDS = 10.0  # until the newest entries stand under a checkpoint
 COPIES = 5  # of a folder that is written to meanwhile; one of them is whole
@@ -71,6 +71,8 @@ def verified_book(stage: Stage, world: World, auditor: Auditor) -> None:
     stage.check("what was allowed, masked and blocked stands in it", {"mask", "block"} <= set(report["rulings"]), told)
     spilled = [value for value in _real_values(world) if value in _all_bytes(world.ledger)]
     stage.check("and no customer's card, SSN or address", not spilled, f"{len(spilled)} real values in {world.ledger}")
+    named = [name for name in (AGENT, *(one.subject for one in PEOPLE)) if f'"{name}"'.encode() in _all_bytes(world.ledger)]
+    stage.check("and nobody by name: people are commitments, which evidence opens", not named, f"{named} in {world.ledger}")
 
 
 def _real_values(world: World) -> list[bytes]:

@@ -217,7 +217,6 @@ class World:
                     }
                 ],
             },
-            "pages": {"operators": ["dba"]},
             "targets": [
                 {
                     "name": "shop",

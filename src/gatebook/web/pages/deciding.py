@@ -10,11 +10,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gatebook.access.approvals import Approvals
 from gatebook.access.requests import Asked, State
 from gatebook.errors import AccessError
+from gatebook.web.acts import NOT_THERE, Asker
+from gatebook.web.approvals import Asking, Ballot
 from gatebook.web.pages.browser import Refused, form_of
-from gatebook.web.pages.frame import Frame, Visitor
+from gatebook.web.pages.frame import Frame
 
 DECIDED = 20  # of the lately decided, on the list
 VERDICTS = {"approve": True, "deny": False}
@@ -28,6 +29,7 @@ class Item:
     asked: Asked
     yours: bool
     obstacle: str = ""
+    session: bool = False  # whether its session is the visitor's to see
 
     @property
     def yes(self) -> int:
@@ -36,10 +38,10 @@ class Item:
 
 
 class Deciding:
-    """Requests for approval. Calls to ``Approvals`` block, so they run in threads."""
+    """Requests for approval. Calls to ``Asking`` block, so they run in threads."""
 
-    def __init__(self, frame: Frame, approvals: Approvals) -> None:
-        self._frame, self._approvals = frame, approvals
+    def __init__(self, frame: Frame, asking: Asking) -> None:
+        self._frame, self._asking = frame, asking
 
     def routes(self) -> list[Route]:
         """Where these pages are."""
@@ -69,34 +71,35 @@ class Deciding:
         verdict, digest = form.get("verdict", ""), form.get("digest", "")
         if verdict not in VERDICTS or not digest:
             raise Refused(HTTPStatus.BAD_REQUEST, "A broken form", "Neither approve nor deny was chosen. Nothing was changed.")
-        item = await asyncio.to_thread(self._item, request.path_params["id"], visitor)
-        found = item.asked.request.id
-        arguments = (found, visitor.identity, VERDICTS[verdict], form.get("reason", ""), self._frame.now(), digest)
-        await asyncio.to_thread(self._approvals.vote, *arguments)
-        return self._frame.go(f"/approvals/{found}")
+        ballot = Ballot(approved=VERDICTS[verdict], reason=form.get("reason", ""), digest=digest)
+        approval = request.path_params["id"]
+        await asyncio.to_thread(self._vote, visitor, approval, ballot)
+        return self._frame.go(f"/approvals/{approval}")
 
-    def _lists(self, visitor: Visitor) -> tuple[list[Item], list[Item]]:
-        opened = [self._seen(one, visitor) for one in self._approvals.list(State.OPEN) if self._may_see(one, visitor)]
+    def _lists(self, visitor: Asker) -> tuple[list[Item], list[Item]]:
+        found = self._asking.list(visitor)
+        opened = [self._seen(one, visitor) for one in found if one.state is State.OPEN]
         opened.sort(key=lambda item: (not item.yours, item.asked.request.expires_at))
-        newest = sorted(self._approvals.list(), key=lambda one: one.changed_at, reverse=True)
-        decided = [one for one in newest if one.state is not State.OPEN and self._may_see(one, visitor)]
+        newest = sorted(found, key=lambda one: one.changed_at, reverse=True)
+        decided = [one for one in newest if one.state is not State.OPEN]
         return opened, [self._seen(one, visitor) for one in decided[:DECIDED]]
 
-    def _seen(self, asked: Asked, visitor: Visitor) -> Item:
-        return Item(asked, self._approvals.may_vote(asked, visitor.identity))
+    def _seen(self, asked: Asked, visitor: Asker) -> Item:
+        return Item(asked, self._asking.approvals.may_vote(asked, visitor.identity))
 
-    def _may_see(self, asked: Asked, visitor: Visitor) -> bool:
-        return visitor.operator or self._approvals.may_see(asked, visitor.identity)
+    def _vote(self, visitor: Asker, approval: str, ballot: Ballot) -> None:
+        self._find(approval, visitor)
+        self._asking.vote(visitor, approval, ballot)
 
-    def _item(self, approval: str, visitor: Visitor) -> Item:
-        """Raises AccessError for what is not there, and the same for what is not this visitor's to see."""
-        asked = self._approvals.find(approval)
-        if asked.request.id != approval or not self._may_see(asked, visitor):
-            raise AccessError("there is no such request, or it is not yours to see", "unknown")
-        obstacle = ""
-        if asked.state is State.OPEN:
-            try:
-                self._approvals.check_vote(approval, visitor.identity, self._frame.now())
-            except AccessError as error:
-                obstacle = str(error)
-        return Item(asked, self._approvals.may_vote(asked, visitor.identity), obstacle)
+    def _find(self, approval: str, visitor: Asker) -> Asked:
+        """Pages have whole ids; what is not this visitor's to see is not there. Raises AccessError."""
+        asked = self._asking.find(visitor, approval)
+        if asked.request.id != approval:
+            raise AccessError(NOT_THERE, "unknown")
+        return asked
+
+    def _item(self, approval: str, visitor: Asker) -> Item:
+        asked = self._find(approval, visitor)
+        obstacle = self._asking.obstacle(visitor, asked, self._frame.now()) if asked.state is State.OPEN else ""
+        session = self._asking.may_see_session(visitor, asked)
+        return Item(asked, self._asking.approvals.may_vote(asked, visitor.identity), obstacle, session)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -18,7 +17,7 @@ from starlette.responses import Response
 from gatebook.config import Config
 from gatebook.errors import AccessError, IdentityError, LedgerError
 from gatebook.identity.oidc import ProviderError
-from gatebook.model import Identity
+from gatebook.web.acts import Asker
 from gatebook.web.pages import browser, shown
 from gatebook.web.pages.begun import own_page
 from gatebook.web.pages.browser import Refused
@@ -30,7 +29,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 _SAID = {  # how an AccessError's sort of no is answered
     "unknown": (HTTPStatus.NOT_FOUND, "Not here"),
     "closed": (HTTPStatus.CONFLICT, "Too late"),
-    "forbidden": (HTTPStatus.FORBIDDEN, "Not yours to decide"),
+    "forbidden": (HTTPStatus.FORBIDDEN, "Not yours to do"),
     "limit": (HTTPStatus.TOO_MANY_REQUESTS, "Too many"),
     "wrong": (HTTPStatus.BAD_REQUEST, "Something is missing"),
     "away": (HTTPStatus.SERVICE_UNAVAILABLE, "Not now"),
@@ -39,18 +38,6 @@ _SAID = {  # how an AccessError's sort of no is answered
 
 class SignInNeeded(Exception):  # noqa: N818 - it is an answer
     """Nobody is signed in."""
-
-
-@dataclass(frozen=True, slots=True)
-class Visitor:
-    """Who looks at a page. An operator sees and ends every session."""
-
-    identity: Identity
-    operator: bool
-
-    def owns(self, issuer: str, subject: str) -> bool:
-        """Whether that is themselves."""
-        return (self.identity.issuer, self.identity.subject) == (issuer, subject)
 
 
 class Frame:
@@ -62,23 +49,22 @@ class Frame:
         self.engine = engine
         self.sign_ins = SignIns(engine)
         self.now = clock
-        self._operators = frozenset(config.pages.operators)
         self._templates = _environment()
 
     # Who --------------------------------------------------------------------------------------------------------------------
 
-    async def visitor(self, request: Request) -> Visitor:
+    async def visitor(self, request: Request) -> Asker:
         """Who is signed in; raises SignInNeeded."""
         cookie = request.cookies.get(browser.SESSION, "")
         found = await asyncio.to_thread(self.sign_ins.find, cookie, self.now()) if cookie else None
         if found is None:
             raise SignInNeeded
-        return Visitor(found, not self._operators.isdisjoint(found.groups))
+        return Asker.of(found, request)
 
     # What -------------------------------------------------------------------------------------------------------------------
 
     def page(
-        self, request: Request, template: str, visitor: Visitor | None, status: HTTPStatus = HTTPStatus.OK, **values: object
+        self, request: Request, template: str, visitor: Asker | None, status: HTTPStatus = HTTPStatus.OK, **values: object
     ) -> Response:
         """A page; nothing but 304 when the browser has this very one."""
         frame = {"visitor": visitor, "path": request.url.path, "deployment": self.deployment}

@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from http import HTTPStatus
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gatebook.db import writing
-from gatebook.web.pages import store
-from gatebook.web.pages.browser import Refused, form_of
-from gatebook.web.pages.frame import Frame, Visitor
+from gatebook.policy.acts import KILL, REPLAY
+from gatebook.web.acts import Asker
+from gatebook.web.pages.browser import form_of
+from gatebook.web.pages.frame import Frame
+from gatebook.web.sessions import Sessions
+from gatebook.web.store import ActionRow, SessionRow
 
-LIVE, PAST, ACTIONS = 100, 50, 200  # at most so many on a page
-REASON_CHARACTERS = 300
 _ID = "/sessions/{id}"
 
 
-@dataclass(frozen=True, slots=True)
-class Lists:
-    """Sessions that a visitor may see."""
-
-    live: list[store.SessionRow]
-    past: list[store.SessionRow]
-
-
 class Looking:
-    """Sessions. Operators see and end all, everybody else their own."""
+    """Sessions, as far as the rules show them."""
 
-    def __init__(self, frame: Frame) -> None:
-        self._frame = frame
+    def __init__(self, frame: Frame, sessions: Sessions) -> None:
+        self._frame, self._sessions = frame, sessions
 
     def routes(self) -> list[Route]:
         """Where these pages are."""
@@ -46,44 +36,24 @@ class Looking:
     async def all(self, request: Request) -> Response:
         """Live ones, then the last of the past."""
         visitor = await self._frame.visitor(request)
-        lists = await asyncio.to_thread(self._lists, visitor)
+        lists = await asyncio.to_thread(self._sessions.lists, visitor)
         return self._frame.page(request, "sessions.html", visitor, lists=lists)
 
     async def one(self, request: Request) -> Response:
         """A session and its statements, the newest first."""
         visitor = await self._frame.visitor(request)
-        session, actions = await asyncio.to_thread(self._session, request.path_params["id"], visitor)
-        return self._frame.page(request, "session.html", visitor, session=session, actions=actions)
+        session, actions, may = await asyncio.to_thread(self._session, request.path_params["id"], visitor)
+        return self._frame.page(request, "session.html", visitor, session=session, actions=actions, may=may)
 
     async def end(self, request: Request) -> Response:
         """Ask the gateway for a live session's end; it looks several times a second."""
         visitor = await self._frame.visitor(request)
-        reason = (await form_of(request)).get("reason", "").strip() or "no reason given"
-        if len(reason) > REASON_CHARACTERS or not reason.isprintable():
-            text = f"A reason is one line of at most {REASON_CHARACTERS} characters that can be seen. Nothing was changed."
-            raise Refused(HTTPStatus.BAD_REQUEST, "Another reason", text)
+        reason = (await form_of(request)).get("reason", "")
         session = request.path_params["id"]
-        await asyncio.to_thread(self._end, session, visitor, reason)
+        await asyncio.to_thread(self._sessions.end, visitor, session, reason, self._frame.now())
         return self._frame.go(f"/sessions/{session}")
 
-    def _lists(self, visitor: Visitor) -> Lists:
-        identity = visitor.identity
-        owner = None if visitor.operator else (identity.issuer, identity.subject)
-        with self._frame.engine.connect() as connection:
-            live = store.list_sessions(connection, live=True, owner=owner, limit=LIVE)
-            return Lists(live, store.list_sessions(connection, live=False, owner=owner, limit=PAST))
-
-    def _session(self, session: str, visitor: Visitor) -> tuple[store.SessionRow, list[store.ActionRow]]:
-        with self._frame.engine.connect() as connection:
-            found = store.find_session(connection, session)
-            if found is None or not (visitor.operator or visitor.owns(found.issuer, found.subject)):
-                raise Refused(HTTPStatus.NOT_FOUND, "Not here", "There is no such session, or it is not yours to see.")
-            return found, store.last_actions(connection, session, ACTIONS)
-
-    def _end(self, session: str, visitor: Visitor, reason: str) -> None:
-        self._session(session, visitor)
-        by = f"person:{visitor.identity.subject}"
-        with writing(self._frame.engine) as connection:
-            asked = store.request_kill(connection, session=session, at=self._frame.now(), by=by, reason=reason)
-        if not asked:
-            raise Refused(HTTPStatus.CONFLICT, "Too late", "The session is closed already.")
+    def _session(self, session: str, visitor: Asker) -> tuple[SessionRow, list[ActionRow], dict[str, bool]]:
+        found = self._sessions.find(visitor, session)
+        may = {name: self._sessions.may(visitor, verb, found) for name, verb in (("end", KILL), ("replay", REPLAY))}
+        return found, self._sessions.actions(found.id), may

@@ -32,6 +32,8 @@ from starlette.routing import Route
 from gatebook.access.approvals import Approvals
 from gatebook.config import Config
 from gatebook.identity.oidc import Verifier
+from gatebook.web.acts import Acts
+from gatebook.web.approvals import Asking
 from gatebook.web.pages import browser
 from gatebook.web.pages.begun import Begun, own_page
 from gatebook.web.pages.browser import Refused
@@ -39,6 +41,7 @@ from gatebook.web.pages.deciding import Deciding
 from gatebook.web.pages.frame import Frame, SignInNeeded
 from gatebook.web.pages.looking import Looking
 from gatebook.web.pages.provider import SignInClient
+from gatebook.web.sessions import Sessions
 
 STATIC = {"style.css": "text/css", "live.js": "text/javascript", "icon.svg": "image/svg+xml"}
 ANSWER_FIELDS = 20
@@ -48,12 +51,16 @@ def page_routes(
     config: Config,
     engine: Engine,
     approvals: Approvals,
+    acts: Acts,
     clock: Callable[[], int],
     *,
     transport: httpx.AsyncBaseTransport | None = None,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> list[Route]:
-    """The pages' routes. ``transport`` and ``monotonic`` are for calls to identity providers."""
+    """The pages' routes; ``acts`` says who may look at and decide what.
+
+    ``transport`` and ``monotonic`` are for calls to identity providers.
+    """
     frame = Frame(config, engine, clock)
     door = _Door(config, frame, transport, monotonic)
     return [
@@ -62,8 +69,8 @@ def page_routes(
         Route("/sign-in/with/{provider}", frame.guarded(door.leave)),
         Route("/sign-in/return", frame.guarded(door.come_back)),
         Route("/sign-out", frame.changing(door.sign_out), methods=["POST"]),
-        *Deciding(frame, approvals).routes(),
-        *Looking(frame).routes(),
+        *Deciding(frame, Asking(approvals, acts)).routes(),
+        *Looking(frame, Sessions(engine, acts)).routes(),
         *(Route(f"/static/{name}", _static(name)) for name in STATIC),
     ]
 

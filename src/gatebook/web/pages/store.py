@@ -1,10 +1,9 @@
-"""SQL of the pages: who is signed in, and the rows of sessions and actions that the gateway writes. Times in microseconds."""
+"""SQL of the pages: who is signed in. Times in microseconds."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -81,109 +80,3 @@ def _identity(row: Mapping[Any, Any]) -> Identity:
         proven_at=row["proven_at"],
         expires_at=row["expires_at"],
     )
-
-
-# Sessions ----------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionRow:
-    """A session as its row has it; counts of a live one are of its actions so far."""
-
-    id: str
-    issuer: str
-    subject: str
-    kind: str
-    target: str
-    role: str
-    client_address: str
-    purpose: str
-    opened_at: int
-    closed_at: int | None
-    close_reason: str
-    actions: int
-    refused: int
-    bytes_in: int
-    bytes_out: int
-    kill_requested_at: int | None
-    kill_by: str
-
-    @property
-    def live(self) -> bool:
-        """Whether it is open."""
-        return self.closed_at is None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActionRow:
-    """An action as its row has it; ``text`` is covered, ``status`` and ``rows`` are there once it is answered."""
-
-    seq: int
-    at: int
-    step: str
-    verb: str
-    reach: str
-    ruling: str
-    rule: str
-    reason: str
-    decision: str
-    text: str
-    status: str
-    rows: int | None
-
-
-_COUNTED = """CASE WHEN closed_at IS NULL THEN (SELECT count(*) FROM actions WHERE actions.session = sessions.id)
-       ELSE sessions.actions END AS actions,
-  CASE WHEN closed_at IS NULL
-       THEN (SELECT count(*) FROM actions WHERE actions.session = sessions.id AND ruling NOT IN ('allow', 'mask'))
-       ELSE refused END AS refused"""
-_SESSION = f"""SELECT id, issuer, subject, kind, target, coalesce(role, '') AS role,
-  coalesce(client_address, '') AS client_address, coalesce(purpose, '') AS purpose, opened_at, closed_at,
-  coalesce(close_reason, '') AS close_reason, {_COUNTED}, bytes_in, bytes_out, kill_requested_at,
-  coalesce(kill_by, '') AS kill_by
-FROM sessions"""  # noqa: S608 (constants)
-
-
-def list_sessions(connection: Connection, *, live: bool, owner: tuple[str, str] | None, limit: int) -> list[SessionRow]:
-    """The newest live or closed sessions; with an ``owner`` (issuer, subject) only theirs."""
-    issuer, subject = owner or (None, None)
-    found = connection.execute(
-        text(
-            f"{_SESSION} WHERE (closed_at IS NULL) = :live AND (:issuer IS NULL OR (issuer = :issuer AND subject = :subject))"
-            " ORDER BY opened_at DESC, id DESC LIMIT :limit"
-        ),
-        {"live": live, "issuer": issuer, "subject": subject, "limit": limit},
-    )
-    return [SessionRow(**row) for row in found.mappings()]
-
-
-def find_session(connection: Connection, session: str) -> SessionRow | None:
-    """The session of this id."""
-    row = connection.execute(text(f"{_SESSION} WHERE id = :session"), {"session": session}).mappings().first()
-    return SessionRow(**row) if row else None
-
-
-def last_actions(connection: Connection, session: str, limit: int) -> list[ActionRow]:
-    """The last ``limit`` actions of a session, the newest first."""
-    found = connection.execute(
-        text(
-            "SELECT seq, at, step, verb, reach, coalesce(ruling, '') AS ruling, coalesce(rule, '') AS rule,"
-            " coalesce(reason, '') AS reason, coalesce(decision, '') AS decision, coalesce(text, '') AS text,"
-            " coalesce(status, '') AS status, rows FROM actions WHERE session = :session"
-            " ORDER BY seq DESC, at DESC, step DESC LIMIT :limit"
-        ),
-        {"session": session, "limit": limit},
-    )
-    return [ActionRow(**row) for row in found.mappings()]
-
-
-def request_kill(connection: Connection, *, session: str, at: int, by: str, reason: str) -> bool:
-    """Ask for a live session's end; the first to ask is the one who stands in the book. False when it is closed."""
-    asked = connection.execute(
-        text(
-            "UPDATE sessions SET kill_by = coalesce(kill_by, :by), kill_reason = coalesce(kill_reason, :reason),"
-            " kill_requested_at = coalesce(kill_requested_at, :at) WHERE id = :session AND closed_at IS NULL"
-        ),
-        {"session": session, "at": at, "by": by, "reason": reason},
-    )
-    return asked.rowcount == 1
