@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from tests.web.pages.site import CLIENT, SECOND, asked
+from tests.web.pages.tapes import recording_keys
 from tests.web.place import acts_of, describe
 from tests.web.running import make_certificates, serving
 from werkzeug.serving import make_server
@@ -28,6 +29,7 @@ from gatebook.cli.demo.provider import make_app as make_provider
 from gatebook.cli.demo.world import PEOPLE
 from gatebook.db import engine, migrate
 from gatebook.model import Entry
+from gatebook.recording.reader import Reader
 from gatebook.web.guard import Guard
 from gatebook.web.pages.site import page_routes
 
@@ -46,6 +48,7 @@ class Stage:
     browser: Browser
     pictures: Path
     entries: list[Entry]
+    folder: Path
     contexts: list[BrowserContext] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
@@ -127,6 +130,7 @@ def open_stage(folder: Path, browser: Browser, pictures: Path) -> Iterator[Stage
                     {"name": "demo", "issuer": issuer, "audience": "gatebook", "kind": {"claim": "kind"}, "client_id": CLIENT}
                 ],
             },
+            recording=recording_keys(folder),
             listeners={
                 "postgres": {"bind": "127.0.0.1:15432"},
                 "api": {"bind": f"127.0.0.1:{port}", "tls": {"cert": str(made.cert), "key": str(made.key)}},
@@ -135,8 +139,8 @@ def open_stage(folder: Path, browser: Browser, pictures: Path) -> Iterator[Stage
         )
         book = Book(entries.append, lambda who, value: who)
         approvals = Approvals(source, lambda: time.time_ns() // 1_000, book)
-        stage = Stage(url, issuer, source, approvals, browser, pictures, entries)
-        routes = page_routes(config, source, approvals, acts_of(config, stage.now, book), stage.now)
+        stage = Stage(url, issuer, source, approvals, browser, pictures, entries, folder)
+        routes = page_routes(config, source, approvals, acts_of(config, stage.now, book), stage.now, reader=Reader.of(config))
         with serving(config, Starlette(routes=routes, middleware=[Middleware(Guard)])):
             yield stage
             for context in stage.contexts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from gatebook.config import Config
 from gatebook.gateway.running import Parts, run
 from gatebook.ledger.commitments import Commitments
 from gatebook.policy.rules import load
+from gatebook.recording.reader import Reader
 from gatebook.web.access import now_microseconds
 from gatebook.web.acts import Acts
 from gatebook.web.app import make_app
@@ -33,11 +35,12 @@ def serve(
     """Run the gateway: listeners, policy, ledger and API, until SIGTERM."""
     loaded = load_config(config)
     _set_up_log(json_log or not sys.stderr.isatty())
+    reader = Reader.of(loaded)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(loaded, _api, lambda: _ready(loaded)))
+        runner.run(run(loaded, partial(_api, reader), lambda: _ready(loaded)))
 
 
-async def _api(parts: Parts) -> None:
+async def _api(reader: Reader | None, parts: Parts) -> None:
     commitments = Commitments(parts.engine)
     book = Book(lambda entry: parts.ledger.append_now(entry, durable=True), commitments.commit)
     policy = load(parts.config.policy_files())
@@ -52,7 +55,7 @@ async def _api(parts: Parts) -> None:
         acts=acts,
         approvals=parts.approvals,
         grants=parts.grants,
-        pages=page_routes(parts.config, parts.engine, parts.approvals, acts, now_microseconds),
+        pages=page_routes(parts.config, parts.engine, parts.approvals, acts, now_microseconds, reader=reader),
     )
     await serve_api(parts.config, app)
 

@@ -278,11 +278,14 @@ def _recipient(value: str) -> str:
 
 
 class Recording(Part):
-    """Where sessions are recorded, and who can read the recordings. The gateway cannot."""
+    """Where sessions are recorded, and who can read the recordings: the gateway only with a ``reader``."""
 
     folder: AnyPath = Field(description="the folder of the recordings")
     recipients: Annotated[Items[Annotated[str, AfterValidator(_recipient)]], Some] = Field(
         description="the age recipients who can read recordings, at least one"
+    )
+    reader: Secret | None = Field(
+        default=None, description="a reference to the age identity by which pages read recordings, env:NAME or file:PATH"
     )
     required: bool = Field(default=True, description="true, or false to let sessions go on that cannot be recorded")
 

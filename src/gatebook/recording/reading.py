@@ -52,14 +52,19 @@ def load_identity(path: Path) -> list[Any]:
             text = file.read(IDENTITY_BYTES).decode("ascii", "replace")
     except OSError as error:
         raise RecordingError(f"{path}: {error.strerror}: expected a file with an age identity") from None
-    lines = [line.strip() for line in text.splitlines()]
-    try:
-        found = [pyrage.x25519.Identity.from_str(line) for line in lines if line and not line.startswith("#")]
-    except pyrage.IdentityError:
-        found = []
+    found = identities(text)
     if not found:
         raise RecordingError(f"{path}: expected AGE-SECRET-KEY-1…, as age-keygen writes it, without a passphrase")
     return found
+
+
+def identities(text: str) -> list[Any]:
+    """The identities in a text as ``age-keygen`` writes it; none where anything in it is something else."""
+    lines = [line.strip() for line in text.splitlines()]
+    try:
+        return [pyrage.x25519.Identity.from_str(line) for line in lines if line and not line.startswith("#")]
+    except pyrage.IdentityError:
+        return []
 
 
 def unlock(place: Path, identities: Sequence[Any]) -> bytes:
@@ -80,6 +85,20 @@ def unlock(place: Path, identities: Sequence[Any]) -> bytes:
 
 
 @dataclass(slots=True)
+class Piece:
+    """One segment of a recording. ``vouched``: the ledger has its hash. ``fault``: why nothing of it, or nothing more, counts.
+
+    ``events`` are read as they are asked for; a fault in the middle of them is there once they ended.
+    """
+
+    n: int
+    vouched: bool = False
+    fault: str = ""
+    notes: list[str] = field(default_factory=list)
+    events: Iterator[Event] = field(default_factory=lambda: iter(()))
+
+
+@dataclass(slots=True)
 class Recording:
     """One session's recording. ``known`` is what the ledger has of it, by number; of a live one it may not have all yet.
 
@@ -97,19 +116,47 @@ class Recording:
 
     def events(self) -> Iterator[Event]:
         """Every event that counts, in order."""
-        numbers = _numbers(self.place) | set(self.known)
-        for n in range(max(numbers, default=-1) + 1):
-            yield from self._piece(n)
-        if not numbers:
+        for piece in self.pieces():
+            yield from piece.events
+
+    def numbers(self) -> set[int]:
+        """The segments that are there, or that the ledger knows."""
+        return _numbers(self.place) | set(self.known)
+
+    def pieces(self, first: int = 0, content_bytes: int = SEGMENT_BYTES) -> Iterator[Piece]:
+        """The segments from ``first`` on, one after the other; of one with more than ``content_bytes`` nothing is read."""
+        numbers = sorted(n for n in self.numbers() if n >= first)
+        expected = first
+        for n in numbers:
+            if n > expected:
+                self.faults.append(f"segment{'' if n == expected + 1 else 's'} {_span(expected, n - 1)}: missing")
+                yield Piece(
+                    expected, fault="it is missing" if n == expected + 1 else f"{_span(expected, n - 1)}: they are missing"
+                )
+            yield self._piece(n, content_bytes)
+            expected = n + 1
+        if not numbers and first == 0:
             self.faults.append("nothing is recorded")
 
-    def _piece(self, n: int) -> Iterator[Event]:
+    def _piece(self, n: int, content_bytes: int) -> Piece:
+        notes = len(self.notes)
         try:
             finished, data = self._found(n)
-            self._compare(n, data)
-            yield from self._opened(n, data, finished)
+            vouched = self._compare(n, data)
+            piece = Piece(n, vouched=vouched)
+            piece.events = self._read(piece, self._opened(n, data, finished, content_bytes))
         except RecordingError as error:
             self.faults.append(f"segment {n}: {error}")
+            return Piece(n, fault=str(error))
+        piece.notes = self.notes[notes:]
+        return piece
+
+    def _read(self, piece: Piece, events: Iterator[Event]) -> Iterator[Event]:
+        try:
+            yield from events
+        except RecordingError as error:
+            piece.fault = str(error)
+            self.faults.append(f"segment {piece.n}: {error}")
 
     def _found(self, n: int) -> tuple[bool, bytes]:
         for name in (f"{n}.seg", f"{n}.spool", f"{n}.seg"):  # a spool may become a segment between the two
@@ -118,7 +165,8 @@ class Recording:
                 return name.endswith(".seg"), data
         raise RecordingError("it is missing")
 
-    def _compare(self, n: int, data: bytes) -> None:
+    def _compare(self, n: int, data: bytes) -> bool:
+        """Whether the ledger vouches for it; False of a live one that is not there yet."""
         known = self.known.get(n)
         if known is None and not self.live:
             raise RecordingError("the ledger knows nothing of it")
@@ -128,13 +176,14 @@ class Recording:
             raise RecordingError("these are not the bytes that the ledger knows")
         elif known.last:
             self.complete = True
+        return known is not None
 
-    def _opened(self, n: int, data: bytes, finished: bool) -> Iterator[Event]:
+    def _opened(self, n: int, data: bytes, finished: bool, content_bytes: int) -> Iterator[Event]:
         form, facts, line = grec.read_first_line(data)
         if (facts["sid"], facts["n"]) != (self.place.name, n):
             raise RecordingError("it belongs to another place")
         if form == grec.SEGMENT:
-            yield from _segment(data, n, line, self.key)
+            yield from _segment(data, n, line, self.key, content_bytes)
             return
         if finished:
             self.notes.append(f"segment {n} was cut by a crash")
@@ -142,14 +191,14 @@ class Recording:
         yield from spool.read(data[len(line) :])
 
 
-def _segment(data: bytes, n: int, line: bytes, key: bytes) -> list[Event]:
+def _segment(data: bytes, n: int, line: bytes, key: bytes, content_bytes: int = SEGMENT_BYTES) -> list[Event]:
     try:
         packed = grec.box(key, grec.SEGMENT).decrypt(grec.segment_nonce(n), data[len(line) :], line)
     except InvalidTag:
         raise RecordingError("it is not as it was written") from None
     try:
-        if zstandard.frame_content_size(packed) > SEGMENT_BYTES:
-            raise RecordingError(f"more than {SEGMENT_BYTES} bytes")
+        if zstandard.frame_content_size(packed) > content_bytes:
+            raise RecordingError(f"it holds more than {content_bytes} bytes")
         plain = zstandard.ZstdDecompressor().decompress(packed)
     except zstandard.ZstdError:
         raise RecordingError("it cannot be decompressed") from None
@@ -228,6 +277,10 @@ class Tail:
         else:
             events = list(_Spool(self._key, self._n, line).read(data[len(line) :]))
         return events[self._spool.events if self._spool else 0 :]
+
+
+def _span(first: int, last: int) -> str:
+    return str(first) if first == last else f"{first} to {last}"
 
 
 def _numbers(place: Path) -> set[int]:

@@ -20,7 +20,7 @@ from gatebook.errors import WireError
 from gatebook.protocols.postgres import rows, wire
 from gatebook.recording.grec import Event
 
-ROWS = 200  # of one table; a longer result is several tables
+ROWS, TABLE_BYTES = 200, 1 << 22  # of one table; a longer result is several tables
 COPY_BYTES = 16_384  # of one piece of a COPY
 LONGEST_BYTES = 1 << 28  # of one message
 
@@ -125,6 +125,7 @@ class Results:
         self._columns: tuple[rows.Column, ...] | None = None
         self._of_statement = False  # the columns were told for a statement: their formats are not known
         self._rows: list[tuple[Cell, ...]] = []
+        self._bytes = 0  # of them
         self._copied = bytearray()
 
     def feed(self, event: Event) -> list[Item]:
@@ -181,7 +182,8 @@ class Results:
                 self._columns = rows.parse_row_description(body)
             case b"D":
                 self._rows.append(self._row(body))
-                if len(self._rows) >= ROWS:
+                self._bytes += len(body)
+                if len(self._rows) >= ROWS or self._bytes >= TABLE_BYTES:
                     yield from self._held(time, more=True)
             case b"d":
                 self._copied += body
@@ -211,7 +213,7 @@ class Results:
 
     def _held(self, time: int, *, more: bool) -> Iterator[Item]:
         if self._rows:
-            found, self._rows = tuple(self._rows), []
+            found, self._rows, self._bytes = tuple(self._rows), [], 0
             fits = self._columns is not None and all(len(row) == len(self._columns) for row in found)
             names = tuple(one.name for one in self._columns) if fits and self._columns is not None else None
             yield Table(time, names, found, more)

@@ -145,6 +145,15 @@ def last_actions(connection: Connection, session: str, limit: int) -> list[Actio
     return [ActionRow(**row) for row in found.mappings()]
 
 
+def count_rulings(connection: Connection, session: str) -> dict[str, int]:
+    """How many actions of a session were ruled how."""
+    found = connection.execute(
+        text("SELECT coalesce(ruling, '') AS ruling, count(*) AS many FROM actions WHERE session = :session GROUP BY ruling"),
+        {"session": session},
+    )
+    return {row.ruling: row.many for row in found}
+
+
 def request_kill(connection: Connection, *, session: str, at: int, by: str, reason: str) -> bool:
     """Ask for a live session's end; the first to ask is the one who stands in the book. False when it is closed."""
     asked = connection.execute(

@@ -26,6 +26,7 @@ from gatebook.db import engine, migrate, writing
 from gatebook.errors import LedgerError
 from gatebook.gateway import store
 from gatebook.model import Action, Attribute, Deed, Entry, Identity, Kind, Reach, Resource, Ruling, Session, Target, Verdict
+from gatebook.recording.reader import Reader
 from gatebook.web.guard import Guard
 from gatebook.web.pages.site import page_routes
 
@@ -106,6 +107,7 @@ class Site:
             self.approvals,
             acts_of(self.config, lambda: self.now, book),
             lambda: self.now,
+            reader=Reader.of(self.config),
             transport=transport,
             monotonic=Clock(),
         )

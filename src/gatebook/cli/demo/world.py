@@ -237,8 +237,15 @@ class World:
             },
             "ledger": {"folder": "ledger", "durability": "writes"},
             "grants": {"approvers": ["group:dba"]},
-            "recording": {"folder": "recordings", "recipients": [self._make_auditor()]},
+            "recording": self._recording(secrets_folder),
         }
+
+    def _recording(self, secrets_folder: Path) -> dict[str, object]:
+        """Two can read recordings: the auditor, and the pages by an identity of their own."""
+        identity, recipient = new_identity()
+        write_private(secrets_folder / "recordings.txt", identity + "\n")
+        recipients = [self._make_auditor(), recipient]
+        return {"folder": "recordings", "recipients": recipients, "reader": f"file:{secrets_folder / 'recordings.txt'}"}
 
     def _make_auditor(self) -> str:
         """The auditor's key for recordings: the gateway gets the public half alone."""

@@ -17,7 +17,7 @@ from gatebook.web.pages.browser import RETURN_SECONDS
 
 MICROSECONDS = 1_000_000
 HOME = "/approvals"
-_PAGE = re.compile(r"/(?:approvals|sessions)(?:/[0-9a-f-]{36})?")
+_PAGE = re.compile(r"/(?:approvals|sessions)(?:/[0-9a-f-]{36}(?:/replay)?)?")
 _COOKIE = re.compile(r"([A-Za-z0-9_-]{43})\.([0-9]{1,18})\.([a-z0-9_-]{1,63})\.([0-9a-z/-]{1,64})")
 
 

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from gatebook.config import Config
 from gatebook.errors import AccessError, IdentityError, LedgerError
 from gatebook.identity.oidc import ProviderError
+from gatebook.recording.results import End
 from gatebook.web.acts import Asker
 from gatebook.web.pages import browser, shown
 from gatebook.web.pages.begun import own_page
@@ -145,4 +146,5 @@ def _environment() -> Environment:
     )
     for name in ("exact", "name", "peek", "size", "moment", "iso", "lasted", "volume"):
         made.filters[f"as_{name}"] = getattr(shown, name)
+    made.tests["ended"] = lambda one: isinstance(one, End)
     return made

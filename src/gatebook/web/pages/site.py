@@ -7,6 +7,8 @@ POST /approvals/ID/vote       approve or deny it
 GET  /sessions                sessions, live and past (looking.py)
 GET  /sessions/ID             one session and its statements
 POST /sessions/ID/end         end a live one
+GET  /sessions/ID/replay      what passed through it (replaying.py); ?from=, ?ruling=, ?find=
+POST /sessions/ID/replay      why somebody looks
 GET  /sign-in                 who are you?
 GET  /sign-in/with/PROVIDER   off to the provider
 GET  /sign-in/return          and back
@@ -32,6 +34,8 @@ from starlette.routing import Route
 from gatebook.access.approvals import Approvals
 from gatebook.config import Config
 from gatebook.identity.oidc import Verifier
+from gatebook.ledger.vouching import Vouching
+from gatebook.recording.reader import Reader
 from gatebook.web.acts import Acts
 from gatebook.web.approvals import Asking
 from gatebook.web.pages import browser
@@ -41,6 +45,8 @@ from gatebook.web.pages.deciding import Deciding
 from gatebook.web.pages.frame import Frame, SignInNeeded
 from gatebook.web.pages.looking import Looking
 from gatebook.web.pages.provider import SignInClient
+from gatebook.web.pages.replaying import Replaying
+from gatebook.web.replays import Replays
 from gatebook.web.sessions import Sessions
 
 STATIC = {"style.css": "text/css", "live.js": "text/javascript", "icon.svg": "image/svg+xml"}
@@ -54,15 +60,19 @@ def page_routes(
     acts: Acts,
     clock: Callable[[], int],
     *,
+    reader: Reader | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> list[Route]:
-    """The pages' routes; ``acts`` says who may look at and decide what.
+    """The pages' routes; ``acts`` says who may look at and decide what, ``reader`` opens recordings.
 
     ``transport`` and ``monotonic`` are for calls to identity providers.
     """
     frame = Frame(config, engine, clock)
     door = _Door(config, frame, transport, monotonic)
+    sessions = Sessions(engine, acts)
+    vouching = Vouching(config.ledger.folder)
+    replays = Replays(engine, acts, sessions, reader, vouching, recorded=config.recording is not None)
     return [
         Route("/", frame.guarded(door.first)),
         Route("/sign-in", frame.guarded(door.sign_in)),
@@ -70,7 +80,8 @@ def page_routes(
         Route("/sign-in/return", frame.guarded(door.come_back)),
         Route("/sign-out", frame.changing(door.sign_out), methods=["POST"]),
         *Deciding(frame, Asking(approvals, acts)).routes(),
-        *Looking(frame, Sessions(engine, acts)).routes(),
+        *Looking(frame, sessions).routes(),
+        *Replaying(frame, replays, sessions).routes(),
         *(Route(f"/static/{name}", _static(name)) for name in STATIC),
     ]
 

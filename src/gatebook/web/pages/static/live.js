@@ -4,7 +4,7 @@
 (() => {
   const BUSY = 1000, HIDDEN = 5000, PATIENCE = 8000, MISSES = 3;
   const offline = document.getElementById("offline");
-  let tag = "", ahead = 0, misses = 0, leaving = false;
+  let tag = "", ahead = 0, misses = 0, leaving = false, over = false;
   let had = document.getElementById("main").innerHTML;  // as it came, before times are counted
 
   const two = (number) => String(number).padStart(2, "0");
@@ -65,13 +65,16 @@
 
   function put(fresh) {
     const main = document.getElementById("main"), other = fresh.getElementById("main");
-    if (!other || !other.hasAttribute("data-live") || other.innerHTML === had) return;
+    if (!other || !(other.hasAttribute("data-live") || other.hasAttribute("data-over")) || other.innerHTML === had) return;
     had = other.innerHTML;
+    over = other.hasAttribute("data-over");  // it will not change any more
     const before = kept(main);
+    const follows = main.hasAttribute("data-follows") && innerHeight + scrollY >= document.documentElement.scrollHeight - 80;
     main.replaceChildren(...[...other.childNodes].map((node) => document.adoptNode(node)));
     document.title = fresh.title;
     restored(main, before);
     count();
+    if (follows) scrollTo(0, document.documentElement.scrollHeight);
   }
 
   function say(text) {
@@ -81,7 +84,7 @@
 
   function ask() {
     const call = new XMLHttpRequest();
-    call.open("GET", location.pathname);
+    call.open("GET", location.pathname + location.search);
     call.responseType = "document";
     call.timeout = PATIENCE;
     if (tag) call.setRequestHeader("If-None-Match", tag);
@@ -97,7 +100,7 @@
       if (call.status === 401) say("You are signed out. Reload the page to sign in again.");
       else if (call.status >= 500 || misses >= MISSES) say("Gatebook does not answer: what you see may be old.");
       else say("");
-      setTimeout(ask, document.hidden ? HIDDEN : BUSY);
+      if (!over) setTimeout(ask, document.hidden ? HIDDEN : BUSY);
     };
     call.send();
   }

@@ -1,0 +1,79 @@
+"""What the book says of a recording: segments in all logs, from where the session began, on from where a search stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.ledger.books import action, open_log, opening
+
+from gatebook.ledger.log import Log
+from gatebook.ledger.vouching import Vouched, Vouching
+from gatebook.model import Entry
+
+ONE, OTHER = "01900000-0000-7000-8000-000000000001", "01900000-0000-7000-8000-000000000002"
+SHA = "a" * 64
+
+
+def segment(sid: str, n: int, *, last: bool = False, sha256: str = SHA, kind: str = "rec.segment") -> Entry:
+    fields = {"n": n, "last": last, "events": 1, "bytes": 2, "sha256": sha256, "t0": 1, "t1": 2}
+    who = {"sid": sid} if kind == "rec.segment" else {"target_sid": sid, "cut": True}
+    return Entry(kind=kind, fields={**fields, **who})
+
+
+def begin(folder: Path, process: str, sid: str) -> Log:
+    log = open_log(folder / process)
+    log.append_now(opening(sid), durable=False)
+    return log
+
+
+def test_segments_are_found_whichever_process_wrote_them_and_no_others(tmp_path: Path) -> None:
+    first, second = begin(tmp_path, "1", ONE), begin(tmp_path, "2", OTHER)
+    first.append_now(segment(ONE, 0), durable=True)
+    second.append_now(segment(OTHER, 0, sha256="b" * 64), durable=True)
+    second.append_now(segment(ONE, 1, last=True, kind="rec.recovered"), durable=True)
+    vouching = Vouching(tmp_path)
+    assert vouching.segments(ONE, 0) == {0: Vouched(SHA, last=False), 1: Vouched(SHA, last=True)}
+    assert vouching.segments(OTHER, 0) == {0: Vouched("b" * 64, last=False)}
+    first.close()
+    second.close()
+
+
+def test_what_was_written_since_is_found_by_asking_again(tmp_path: Path) -> None:
+    log, vouching = begin(tmp_path, "1", ONE), Vouching(tmp_path)
+    assert vouching.segments(ONE, 0) == {}
+    for n in range(3):
+        log.append_now(segment(ONE, n), durable=True)
+        assert sorted(vouching.segments(ONE, 0)) == list(range(n + 1))
+    log.close()
+
+
+def test_the_first_that_the_book_said_counts(tmp_path: Path) -> None:
+    log = begin(tmp_path, "1", ONE)
+    log.append_now(segment(ONE, 0), durable=True)
+    log.append_now(segment(ONE, 0, sha256="c" * 64), durable=True)
+    assert Vouching(tmp_path).segments(ONE, 0) == {0: Vouched(SHA, last=False)}
+    log.close()
+
+
+def test_a_search_begins_in_the_file_in_which_the_session_began(tmp_path: Path) -> None:
+    log = begin(tmp_path, "1", OTHER)
+    for number in range(1, 9_000):
+        log.append_now(action(OTHER, number, text="x" * 900), durable=False)
+    log.append_now(opening(ONE), durable=True)
+    log.append_now(segment(ONE, 0), durable=True)
+    files = sorted(path.name for path in (tmp_path / "1" / "wal").iterdir() if path.name != "next")
+    assert len(files) > 1
+    (tmp_path / "1" / "wal" / files[0]).write_bytes(b"")  # so that whoever reads it finds nothing
+    assert Vouching(tmp_path).segments(ONE, 2_000_000_000_000_000) == {0: Vouched(SHA, last=False)}
+    log.close()
+
+
+def test_a_text_that_looks_like_a_segment_is_none(tmp_path: Path) -> None:
+    log = begin(tmp_path, "1", OTHER)
+    log.append_now(action(OTHER, 1, text=f'"type":"rec.segment" {ONE}'), durable=True)
+    assert Vouching(tmp_path).segments(ONE, 0) == {}
+    log.close()
+
+
+def test_where_there_is_no_log_nothing_is_known(tmp_path: Path) -> None:
+    assert Vouching(tmp_path / "nowhere").segments(ONE, 0) == {}
