@@ -1,9 +1,9 @@
-# Needs python3 >= 3.11, make and coreutils. Everything else is installed into .venv, by hash.
+# Needs python3 >= 3.11, make and coreutils. Everything else is installed into .venv, by hash. With cargo, native/ is built too.
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 DEMO := $(BIN)/gatebook demo
-QUICK := ruff format mypy imports unit
+QUICK := ruff format mypy imports unit twin
 
 .PHONY: help
 help: ## Show this list
@@ -32,19 +32,19 @@ test: install ## All of it: sets up what is missing, then check, then real clien
 .PHONY: lock
 lock: install ## Renew requirements.lock from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
-		--extra demo --extra test pyproject.toml -o requirements.lock
+		--extra demo --extra native --extra test pyproject.toml -o requirements.lock
 
 .PHONY: clean
 clean: ## Remove the environment, the demo's files and caches
 	@if [ -e .demo/run.json ] && [ -x $(BIN)/gatebook ]; then $(DEMO) --stop; fi
-	@rm -rf .venv .demo .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	@rm -rf native/target .venv .demo .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
 	@find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: install
 install:
 	@scripts/bootstrap
 
-.PHONY: check-ruff check-format check-mypy check-imports check-unit
+.PHONY: check-ruff check-format check-mypy check-imports check-unit check-twin
 check-ruff:
 	@$(BIN)/ruff check --quiet
 check-format:
@@ -55,3 +55,5 @@ check-imports:
 	@$(BIN)/lint-imports
 check-unit:
 	@$(BIN)/pytest -m "not real" -n auto
+check-twin: # what the compiled twin does, by the Python twin alone
+	@GATEBOOK_NATIVE=0 $(BIN)/pytest -m "not real" -n auto tests/protocols tests/masking

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ from typer.testing import CliRunner
 from gatebook import __version__
 from gatebook.cli.main import COMMANDS, Entry, _load, main, make_app
 from gatebook.errors import GatebookError
+from gatebook.protocols.postgres import native
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
@@ -39,9 +42,22 @@ def test_help_loads_nothing_heavy() -> None:
     assert not {"sqlalchemy", "cryptography", "pydantic", "cedarpy", "uvicorn", "httpx"} & set(loaded)
 
 
+def test_where_cargo_is_the_compiled_twin_is_too() -> None:
+    """It may be left out by hand, and is where there is no cargo; else `make install` has built it."""
+    asked = "from gatebook.protocols.postgres import native; print(native.named())"
+    environment = {name: value for name, value in os.environ.items() if name != "GATEBOOK_NATIVE"}
+    if shutil.which("cargo"):
+        said = subprocess.run([sys.executable, "-c", asked], env=environment, capture_output=True, text=True, check=True).stdout
+        assert said.startswith("native ")
+    said = subprocess.run(
+        [sys.executable, "-c", asked], env=environment | {"GATEBOOK_NATIVE": "0"}, capture_output=True, text=True
+    )
+    assert said.stdout == "python\n"
+
+
 def test_the_version_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(monkeypatch, "--version") == 0
-    assert capsys.readouterr().out == f"gatebook {__version__}\n"
+    assert capsys.readouterr().out == f"gatebook {__version__}, rows by {native.named()}\n"
 
 
 @pytest.mark.parametrize("words", [("confg",), ("config", "chek"), ("config", "check", "--nope"), ("sessions", "kill", "x")])

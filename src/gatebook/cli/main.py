@@ -106,8 +106,14 @@ def _signpost() -> None:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"gatebook {__version__}")
+        print(f"gatebook {__version__}, rows by {_rows_by()}")
         raise typer.Exit
+
+
+def _rows_by() -> str:
+    from gatebook.protocols.postgres import native
+
+    return native.named()
 
 
 Version = Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")]

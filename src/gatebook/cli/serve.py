@@ -18,6 +18,7 @@ from gatebook.config import Config
 from gatebook.gateway.running import Parts, run
 from gatebook.ledger.commitments import Commitments
 from gatebook.policy.rules import load
+from gatebook.protocols.postgres import native
 from gatebook.recording.reader import Reader
 from gatebook.web.access import now_microseconds
 from gatebook.web.acts import Acts
@@ -63,7 +64,8 @@ async def _api(reader: Reader | None, parts: Parts) -> None:
 def _ready(config: Config) -> None:
     postgres = config.listeners.postgres
     where = f"{postgres.bind.host}:{postgres.bind.port}" if postgres else ""
-    structlog.get_logger("gatebook.gateway").info("ready", postgres=where, api=config.listeners.public_url)
+    url = config.listeners.public_url
+    structlog.get_logger("gatebook.gateway").info("ready", postgres=where, api=url, rows=native.named())
 
 
 def _set_up_log(as_json: bool) -> None:

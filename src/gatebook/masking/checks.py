@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import log2
 from typing import TypeAlias
 
@@ -18,15 +19,16 @@ Part: TypeAlias = tuple[int, int, bytes]  # start, end, what stands there instea
 Check: TypeAlias = Callable[[re.Match[bytes]], Part | None]
 
 
-def named(name: str) -> Check:
-    """Take the group ``value``, or else the whole match, and put ``<name>`` in its place."""
-    marker = b"<%s>" % name.encode()
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """Takes the group ``value``, or else the whole match, and puts ``<name>`` in its place."""
 
-    def check(found: re.Match[bytes]) -> Part:
+    name: str
+
+    def __call__(self, found: re.Match[bytes]) -> Part:
+        """The part of this match."""
         group = "value" if "value" in found.re.groupindex else 0
-        return found.start(group), found.end(group), marker
-
-    return check
+        return found.start(group), found.end(group), b"<%s>" % self.name.encode()
 
 
 # Cards --------------------------------------------------------------------------------------------------------------------
@@ -54,7 +56,7 @@ _ISSUERS = (
     (b"6761", b"6763", tuple(range(13, 20))),
 )
 # Lengths by the first four digits: asked for at every place where a card could begin, so it must cost little.
-_LENGTHS = {
+LENGTHS = {
     b"%04d" % head: frozenset(
         length for low, high, lengths in _ISSUERS if low <= (b"%04d" % head)[: len(low)] <= high for length in lengths
     )
@@ -74,7 +76,7 @@ def luhn(digits: bytes) -> bool:
 
 def is_card(digits: bytes) -> bool:
     """Whether the digits, without separators, are a card number of an issuer and pass Luhn."""
-    return len(digits) in _LENGTHS.get(digits[:4], _NO_LENGTHS) and luhn(digits)
+    return len(digits) in LENGTHS.get(digits[:4], _NO_LENGTHS) and luhn(digits)
 
 
 def card(found: re.Match[bytes]) -> Part | None:
@@ -100,7 +102,7 @@ def ssn(found: re.Match[bytes]) -> Part | None:
 
 
 # Length of an IBAN by country (the IBAN registry, SWIFT).
-_IBAN_LENGTHS = {
+IBAN_LENGTHS = {
     country.encode(): length
     for length, countries in {
         15: "NO",
@@ -129,7 +131,7 @@ _IBAN_LENGTHS = {
 def iban(found: re.Match[bytes]) -> Part | None:
     """An account number of its country's length whose check digits are right (ISO 13616, mod 97)."""
     head, rest = found[0], found["rest"]
-    wanted = _IBAN_LENGTHS.get(head[:2], 0) - len(head)
+    wanted = IBAN_LENGTHS.get(head[:2], 0) - len(head)
     compact = rest.replace(b" ", b"")
     if not 0 < wanted <= len(compact):
         return None
@@ -176,9 +178,9 @@ def phone(found: re.Match[bytes]) -> Part | None:
 
 # Addresses ----------------------------------------------------------------------------------------------------------------
 
-_PLAIN_EMAIL = re.compile(rb"([A-Za-z0-9._%+-]+)@([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)")
-_ESCAPE = re.compile(rb"u[0-9A-Fa-f]{4}|[nrtbf]")  # the rest of \n or \u00e9, which is no part of the address
-_IMAGE_SCALE = re.compile(rb"[1-9]x\.(?:png|jpe?g|gif|webp|svg)", re.IGNORECASE)
+PLAIN_EMAIL = re.compile(rb"([A-Za-z0-9._%+-]+)@([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)")
+ESCAPE = re.compile(rb"u[0-9A-Fa-f]{4}|[nrtbf]")  # the rest of \n or \u00e9, which is no part of the address
+IMAGE_SCALE = re.compile(rb"[1-9]x\.(?:png|jpe?g|gif|webp|svg)", re.IGNORECASE)
 
 
 def email(found: re.Match[bytes]) -> Part | None:
@@ -189,13 +191,13 @@ def email(found: re.Match[bytes]) -> Part | None:
         except UnicodeDecodeError:
             return _plain_email(found)
     start, local = found.start(), found["local"]
-    escape = _ESCAPE.match(local) if found.string[start - 1 : start] == b"\\" else None
+    escape = ESCAPE.match(local) if found.string[start - 1 : start] == b"\\" else None
     skip = escape.end() if escape else 0
     return _address(start + skip, local[skip:], found["domain"])
 
 
 def _plain_email(found: re.Match[bytes]) -> Part | None:
-    inner = _PLAIN_EMAIL.search(found[0])
+    inner = PLAIN_EMAIL.search(found[0])
     return _address(found.start() + inner.start(), inner[1], inner[2]) if inner else None
 
 
@@ -203,21 +205,21 @@ def _address(start: int, local: bytes, domain: bytes) -> Part | None:
     """Replaces the local part alone: the domain may be the beginning of the next address."""
     last = domain.rpartition(b".")[2]
     can_exist = len(last) > 1 and (last.isalpha() or not last.isascii() or last[:4].lower() == b"xn--")
-    if not local or not can_exist or local == b"git" or _IMAGE_SCALE.fullmatch(domain):
+    if not local or not can_exist or local == b"git" or IMAGE_SCALE.fullmatch(domain):
         return None
     return start, start + len(local), styles.local_part(local[:1])
 
 
-_PORT = re.compile(rb"[0-9]{1,5}[^0-9A-Za-z@:._~-]")
-_PARTLY_COVERED = re.compile(
-    rb"\*{12}[0-9]{4}|\*\*\*-\*\*-[0-9]{4}|\*\*\*(?:@|\Z)|<(?:[a-z]+-(?:key|token)|jwt|iban|phone|authorization|url-password|secret)>"
+PORT = re.compile(rb"[0-9]{1,5}[^0-9A-Za-z@:._~-]")
+PARTLY_COVERED = re.compile(
+    rb"\*{12}[0-9]{4}|\*\*\*-\*\*-[0-9]{4}|\*\*\*(?:@|(?!(?s:.)))|<(?:[a-z]+-(?:key|token)|jwt|iban|phone|authorization|url-password|secret)>"
 )
 
 
 def url_password(found: re.Match[bytes]) -> Part | None:
     """The password between user and host of a URL; not a port with more text after it, in which an address follows."""
     value = found["value"]
-    other = _PORT.match(value) or _PARTLY_COVERED.search(value)
+    other = PORT.match(value) or PARTLY_COVERED.search(value)
     return None if other else (*found.span("value"), b"<url-password>")
 
 
@@ -235,9 +237,9 @@ def authorization(found: re.Match[bytes]) -> Part | None:
     return (*found.span("value"), b"<authorization>") if sure else None
 
 
-_COVERED = re.compile(rb"(?:h:[0-9a-f]{16}|[*xX]+|\*{12}[0-9]{4}|\*\*\*-\*\*-[0-9]{4}|<[a-z-]+>)")
-_PLACEHOLDER = re.compile(rb"(?:\$\{?\w+\}?|%\(\w+\)s|%s|\?|:\w+|\{\{.*\}\}|\.+)")
-_WORDS = frozenset(
+COVERED = re.compile(rb"(?:h:[0-9a-f]{16}|[*xX]+|\*{12}[0-9]{4}|\*\*\*-\*\*-[0-9]{4}|<[a-z-]+>)")
+PLACEHOLDER = re.compile(rb"(?:\$\{?\w+\}?|%\(\w+\)s|%s|\?|:\w+|\{\{.*\}\}|\.+)")
+WORDS = frozenset(
     b"true false null none nil undefined yes no on off required optional string password secret token default new old".split()
 )
 _NO_VALUE = (
@@ -250,7 +252,8 @@ _NO_VALUE = (
     b" ",
     b"\t",
 )  # by these first bytes a closing quote was taken for an opening one
-_PATH = re.compile(rb"(?:[/~.]|[A-Za-z]:\\)")
+RANDOM_BITS = 2.999  # per byte of what looks random; no distribution has exactly that, so that rounding decides nothing
+PATH = re.compile(rb"(?:[/~.]|[A-Za-z]:\\)")
 
 
 def secret(found: re.Match[bytes]) -> Part | None:
@@ -266,12 +269,12 @@ def secret(found: re.Match[bytes]) -> Part | None:
 
 
 def _is_secret(found: re.Match[bytes], value: bytes, *, bare: bool) -> bool:
-    if _COVERED.fullmatch(value) or _PLACEHOLDER.fullmatch(value) or value.lower() in _WORDS:
+    if COVERED.fullmatch(value) or PLACEHOLDER.fullmatch(value) or value.lower() in WORDS:
         return False
     strong = found["strong"]
     if strong is None:
-        return len(value) >= 16 and _mixed(value) and entropy(value) >= 3.0
-    if strong.lower() == b"pwd" and _PATH.match(value):  # the working directory, not a password
+        return len(value) >= 16 and _mixed(value) and entropy(value) >= RANDOM_BITS
+    if strong.lower() == b"pwd" and PATH.match(value):  # the working directory, not a password
         return False
     if bare and not found["closed"] and b"=" not in found["sep"]:  # may be a sentence: "password: must have …"
         return len(value) >= 6 and _mixed(value)

@@ -20,6 +20,10 @@ ROUNDS = 4  # a finding may stand right behind another that had to go first; bou
 
 WORK = 16 * 1024 * 1024  # for one row or report: what it costs stays below a second, in which every other session waits
 SWEEP = 16  # times the cost of asking the hints: what a detector costs in bytes that were made to be slow
+TAKEN_APART = 8  # work for a byte of JSON or of an array that is read piece by piece
+PIECE = 64  # work for one escape or one hex string, however short
+LONG_LINE = 1_048_576  # bytes; a longer line is taken apart, since a row knows when it has looked enough
+LONG_CELL = 65_536  # bytes; which detectors may hold in such a cell is asked of it alone, since its neighbours' cost much here
 LOG_CHARACTERS = 16_384  # of a text that is too much work; nothing shows more of a text in a log
 TORN_CHARACTERS = 1024  # the end of such a part: a value may be cut in two there
 UNREAD = "<unread>"  # stands for what was not looked at

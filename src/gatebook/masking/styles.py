@@ -14,9 +14,9 @@ from gatebook.masking.rules import Style
 COVERED = b"****"
 SHORT = 4  # characters; of a shorter value even the first one would tell too much
 
-_CARD = re.compile(rb"[0-9](?:[ -]?[0-9]){12,18}")
-_SSN = re.compile(rb"[0-9]{3}-?[0-9]{2}-?([0-9]{4})")
-_EMAIL = re.compile(rb"([A-Za-z0-9])?[^@\s]*@([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)")
+CARD = re.compile(rb"[0-9](?:[ -]?[0-9]){12,18}")
+SSN = re.compile(rb"[0-9]{3}-?[0-9]{2}-?([0-9]{4})")
+EMAIL = re.compile(rb"([A-Za-z0-9])?[^@\s]*@([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)")
 
 
 def cover_value(value: bytes, style: Style, key: bytes) -> bytes:
@@ -43,11 +43,11 @@ def local_part(first: bytes) -> bytes:
 
 
 def _partial(value: bytes) -> bytes:
-    if _CARD.fullmatch(value):
+    if CARD.fullmatch(value):
         return card(value)
-    if _SSN.fullmatch(value):
+    if SSN.fullmatch(value):
         return ssn(value)
-    if found := _EMAIL.fullmatch(value):
+    if found := EMAIL.fullmatch(value):
         return local_part(found[1] or b"") + b"@" + found[2]
     text = value.decode(errors="replace")
     return text[:1].encode() + COVERED if len(text) >= SHORT and text[0].isalnum() else COVERED

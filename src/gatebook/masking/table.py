@@ -3,8 +3,12 @@
 A *hint* is a cheap pattern that holds wherever the detector could find something, looked for in a view of the bytes (below).
 It begins, in each of its alternatives, with a literal byte that is rare in ordinary rows, and looks back from there: that way
 ``re`` skips to those bytes, which makes it ten times faster. It never looks at what surrounds a finding, so that a whole row
-can be asked at once, with length bytes between its cells. The *pattern* is exact, asked only where a hint holds, and the
-*check* decides (``checks.py``). A pattern that ignores case is tried only at its *heads*, looked for in the lower-cased bytes.
+can be asked at once, with length bytes between its cells. Its *marks* are literals for engines that find many of them at once:
+where a hint holds, one of them stands in the lower-cased bytes; numbers have none. The *pattern* is exact, asked only where a
+hint holds, and the *check* decides (``checks.py``). A pattern that ignores case is tried only at its *heads*, looked for in the
+lower-cased bytes.
+
+Patterns are of what ``re`` and PCRE2 read alike, over bytes.
 
 Every pattern takes time linear in the text: repeats are possessive, and where one has no upper bound, the pattern cannot start
 again inside of it. Order matters: url-password comes before email, which would take the password for a mailbox, and secret
@@ -41,11 +45,16 @@ class Detector:
     hints: tuple[tuple[str, bytes], ...]
     pattern: bytes
     check: checks.Check
+    marks: tuple[bytes, ...] = ()
     heads: bytes = b""
 
 
-def _token(name: str, hint: bytes, pattern: bytes) -> Detector:
-    return Detector(name, (("raw", hint),), pattern, checks.named(name))
+def _token(name: str, hint: bytes, marks: str, pattern: bytes) -> Detector:
+    return Detector(name, (("raw", hint),), pattern, checks.Marker(name), _marks(marks))
+
+
+def _marks(words: str) -> tuple[bytes, ...]:
+    return tuple(words.encode().split())
 
 
 # Behind a first byte: it is not inside a word or number, nor after a covered one; but what ends an escape, as in \n, is no part
@@ -94,7 +103,7 @@ _KEY_WORDS = b"api access private auth encryption signing master account storage
 _KEYS = rb"(?:%s)" % b"|".join(rb"(?<=%skey)|(?<=%s[_ .-]key)" % (word, word) for word in _KEY_WORDS.split())
 
 # A double quote inside of single ones, unless it ends the JSON string or array element in which all of this may stand.
-_INNER_QUOTE = rb"\"(?![ \t]{0,8}(?:[,:}\])]|\Z))"
+_INNER_QUOTE = rb"\"(?![ \t]{0,8}(?:[,:}\])]|(?!.)))"
 
 _SECRET = (
     rb"(?i:(?P<strong>pass(?:word|wd|phrase|code)|pwd|secret(?:[_ .-]?(?:access[_ .-]?)?key)?|identified[ ]by)"
@@ -119,62 +128,74 @@ TABLE: tuple[Detector, ...] = (
         (("raw", rb":\\*/\\*/(?=[^\x00-\x20/\"']*@)"),),
         rb":\\*/\\*/[^\x00-\x20/:@?#\"'\\]*+:(?P<value>[^\x00-\x20/\"']+)@",
         checks.url_password,
+        _marks("@"),
     ),
     _token(
         "private-key",
         rb"-----BEGIN ",
+        "-----begin",
         rb"-----BEGIN " + _PEM_KIND + rb"(?:[A-Za-z0-9+/=\s:,.()]|-(?!----)|\\++[nrt/])*+(?:-----END " + _PEM_KIND + rb")?",
     ),
-    _token("gatebook-token", rb"_(?<=gbt_)", rb"gbt_[A-Za-z0-9_-]{16,}+"),
+    _token("gatebook-token", rb"_(?<=gbt_)", "gbt_", rb"gbt_[A-Za-z0-9_-]{16,}+"),
     _token(
         "jwt",
         rb"J(?<=eyJ)",
+        "eyj",
         rb"e" + _TOKEN_EDGE + rb"yJ[A-Za-z0-9_-]{8,}+[.][A-Za-z0-9_-]*+[.][A-Za-z0-9_-]++(?:[.][A-Za-z0-9_-]++){0,2}",
     ),
     _token(
         "github-token",
         rb"_(?:(?<=gh[pousr]_)|(?<=github_pat_))",
+        "ghp_ gho_ ghu_ ghs_ ghr_ github_pat_",
         rb"gh[pousr]_[A-Za-z0-9]{36,}+|github_pat_[A-Za-z0-9_]{22,}+",
     ),
     _token(
         "gitlab-token",
-        rb"-(?<=t-)[A-Za-z0-9_-]{20}",
+        rb"-(?:(?<=glpat-)|(?<=glptt-)|(?<=gl[dr]t-)|(?<=glcbt-)|(?<=glft-)|(?<=glsoat-)|(?<=glimt-)|(?<=glagent-)"
+        rb"|(?<=glffct-))[A-Za-z0-9_-]{20}",
+        "glpat- glptt- gldt- glrt- glcbt- glft- glsoat- glimt- glagent- glffct-",
         rb"gl(?:pat|ptt|dt|rt|cbt|ft|soat|imt|agent|ffct)-[A-Za-z0-9_-]{20,}+(?:[.][A-Za-z0-9_-]++){0,3}",
     ),
     _token(
         "slack-token",
         rb"-(?:(?<=xox[abeoprs]-)|(?<=xapp-))|/services/",
+        "xoxa- xoxb- xoxe- xoxo- xoxp- xoxr- xoxs- xapp- /services/",
         rb"xox[abeoprs]-[A-Za-z0-9-]{10,}+|xapp-[0-9]-[A-Za-z0-9-]{20,}+|hooks[.]slack[.]com/services/[A-Za-z0-9/]{20,}+",
     ),
     _token(
         "stripe-key",
         rb"_(?:(?<=[sr]k_)(?:live|test)_|(?<=whsec_))",
+        "k_live_ k_test_ whsec_",
         rb"sk_(?:live|test)_[A-Za-z0-9]{10,}+|rk_(?:live|test)_[A-Za-z0-9]{10,}+|whsec_[A-Za-z0-9+/]{24,}+={0,2}",
     ),
-    _token("anthropic-key", rb"-(?<=sk-)ant-", rb"sk-ant-[A-Za-z0-9_-]{16,}+"),
+    _token("anthropic-key", rb"-(?<=sk-)ant-", "sk-ant-", rb"sk-ant-[A-Za-z0-9_-]{16,}+"),
     Detector(
         "openai-key",
         (("raw", rb"-(?<=sk-)[A-Za-z0-9_-]{20}"),),
         rb"s" + _TOKEN_EDGE + rb"k-[A-Za-z0-9_-]{20,}+",
         checks.openai,
+        _marks("sk-"),
     ),
     _token(
         "google-key",
         rb"I(?<=AI)za|[.](?<=ya29[.])|-(?<=GOCSPX-)",
+        "aiza ya29. gocspx-",
         rb"AIza[A-Za-z0-9_-]{35,}+|ya29[.][A-Za-z0-9_-]{20,}+|GOCSPX-[A-Za-z0-9_-]{20,}+",
     ),
-    _token("npm-token", rb"_(?<=npm_)", rb"npm_[A-Za-z0-9]{36,}+"),
-    _token("pypi-token", rb"-(?<=pypi-)", rb"pypi-[A-Za-z0-9_-]{32,}+"),
+    _token("npm-token", rb"_(?<=npm_)", "npm_", rb"npm_[A-Za-z0-9]{36,}+"),
+    _token("pypi-token", rb"-(?<=pypi-)", "pypi-", rb"pypi-[A-Za-z0-9_-]{32,}+"),
     Detector(
         "aws-secret-key",
         (("lower", rb"cret(?<=secret)"), ("raw", rb"IA(?<=A[KS]IA)[A-Z0-9]{16}")),
         _AWS_SECRET,
-        checks.named("aws-secret-key"),
+        checks.Marker("aws-secret-key"),
+        _marks("secret akia asia"),
         heads=rb"secret|aws|akia|asia",
     ),
     _token(
         "aws-access-key",
         rb"IA(?<=A[KSB]IA)[A-Z0-9]{16}|CA(?<=ACCA)[A-Z0-9]{16}",
+        "akia asia abia acca",
         rb"A" + _EDGE + rb"(?:KIA|SIA|BIA|CCA)[A-Z0-9]{16}" + _END,
     ),
     Detector(
@@ -182,6 +203,7 @@ TABLE: tuple[Detector, ...] = (
         (("lower", rb"zation(?<=authorization)|bearer "),),
         _AUTHORIZATION,
         checks.authorization,
+        (b"authorization", b"bearer "),
         heads=rb"authorization|bearer",
     ),
     Detector(
@@ -190,6 +212,7 @@ TABLE: tuple[Detector, ...] = (
         rb"(?<![A-Za-z0-9._%+\x80-\xff-])(?P<local>[A-Za-z0-9._%+\x80-\xff-]++)"
         rb"@(?P<domain>[A-Za-z0-9\x80-\xff-]++(?:[.][A-Za-z0-9\x80-\xff-]++)++)",
         checks.email,
+        _marks("@"),
     ),
     Detector(
         "iban",
@@ -222,6 +245,7 @@ TABLE: tuple[Detector, ...] = (
         (("lower", rb"pass(?:w|phr|code)|wd(?<=pwd)|cret(?<=secret)|ken(?<=token)|key|dential|fied by"),),
         _SECRET,
         checks.secret,
+        (*_marks("passw passphr passcode pwd secret token key dential"), b"fied by"),
         heads=rb"pass|pwd|secret|identified by|token|credential|key",
     ),
 )

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from gatebook.errors import WireError
-from gatebook.protocols.postgres import rows, wire
+from gatebook.protocols.postgres import oids, rows, wire
 from gatebook.recording.grec import Event
 
 ROWS, TABLE_BYTES = 200, 1 << 22  # of one table; a longer result is several tables
@@ -254,7 +254,7 @@ def _cell(cell: bytes, column: rows.Column, guess: bool) -> str | bytes:
     form = _NUMBERS.get(column.type_oid)
     if form and len(cell) == struct.calcsize(form):
         return str(struct.unpack(form, cell)[0])
-    if column.type_oid == rows.JSONB and cell[:1] == b"\x01":
+    if column.type_oid == oids.JSONB and cell[:1] == b"\x01":
         return cell[1:].decode("utf-8", "backslashreplace")
     if column.type_oid == UUID and len(cell) == 16:
         return str(uuid.UUID(bytes=cell))
@@ -262,5 +262,5 @@ def _cell(cell: bytes, column: rows.Column, guess: bool) -> str | bytes:
 
 
 UUID = 2950
-_TEXTS = rows.TEXTS | {rows.JSON, rows.XML}
+_TEXTS = oids.TEXTS | {oids.JSON, oids.XML}
 _NUMBERS = {16: "!?", 20: "!q", 21: "!h", 23: "!i", 26: "!I", 700: "!f", 701: "!d"}

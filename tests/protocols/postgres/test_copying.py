@@ -13,8 +13,9 @@ from gatebook.masking.detectors import NAMES
 from gatebook.masking.rules import Style
 from gatebook.protocols.postgres import statement
 from gatebook.protocols.postgres.copying import SIGNATURE, TRAILER, CopyCover, formats
+from gatebook.protocols.postgres.oids import UNTYPED
 from gatebook.protocols.postgres.reading import CopyPlan, Relation
-from gatebook.protocols.postgres.rows import UNTYPED, Cover
+from gatebook.protocols.postgres.rows import Cover
 
 OPEN, REDACT, PARTIAL, WHOLE = Cover(None, False), Cover(Style.REDACT, False), Cover(Style.PARTIAL, False), Cover(None, True)
 TEXT, INT4, INT8, NUMERIC, BYTEA, JSON, JSONB, UUID = 25, 23, 20, 1700, 17, 114, 3802, 2950

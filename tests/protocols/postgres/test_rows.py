@@ -8,14 +8,8 @@ from hypothesis import strategies as st
 from gatebook.errors import WireError
 from gatebook.masking.detectors import NAMES
 from gatebook.masking.rules import Style
-from gatebook.protocols.postgres.rows import (
-    Column,
-    Cover,
-    RowCover,
-    cover_notification,
-    cover_report,
-    parse_row_description,
-)
+from gatebook.protocols.postgres.reports import cover_notification, cover_report
+from gatebook.protocols.postgres.rows import Column, Cover, RowCover, parse_row_description
 
 KEY = b"k" * 32
 OPEN = Cover(None, False)

@@ -8,7 +8,8 @@ import pytest
 from gatebook.errors import WireError
 from gatebook.masking.detectors import NAMES
 from gatebook.protocols.postgres import wire
-from gatebook.protocols.postgres.rows import Column, Cover, RowCover, cover_report
+from gatebook.protocols.postgres.reports import cover_report
+from gatebook.protocols.postgres.rows import Column, Cover, RowCover
 
 TEXT, JSON, JSONB, BYTEA, INT8S, TEXTS, NUMRANGE = 25, 114, 3802, 17, 1016, 1009, 3906
 LARGE = 5_000_000

@@ -18,7 +18,7 @@ from gatebook.errors import WireError
 from gatebook.masking.detectors import cover_text
 from gatebook.masking.rules import MaskSet
 from gatebook.model import Permit
-from gatebook.protocols.postgres import rows, wire
+from gatebook.protocols.postgres import reports, rows, wire
 from gatebook.protocols.postgres.catalog import Catalog
 from gatebook.protocols.postgres.copying import SERVER_KINDS, CopyCover
 from gatebook.protocols.postgres.expected import (
@@ -130,10 +130,14 @@ class Answers:
         for portal in self.portals.values():
             portal.fresh = False
 
-    def take(self, messages: Iterable[tuple[bytes, bytes]]) -> list[Effect]:
+    def take(self, server: wire.Frames) -> list[Effect]:
         """Read server messages and say what reaches the client. Raises WireError when they are not what was asked."""
-        for kind, body in messages:
-            self._take(kind, body)
+        while True:
+            self._run(server)
+            found = server.message()
+            if found is None:
+                break
+            self._take(*found)
         self._flush()
         out, self._out = self._out, []
         return out
@@ -158,11 +162,27 @@ class Answers:
             self._out.append(ToClient(b"".join(self._said)))
             self._said.clear()
 
+    def _run(self, server: wire.Frames) -> None:
+        """Cover the rows that come next all at once, as far as there is a compiled twin that can."""
+        head = self._queue[0] if self._queue else None
+        if not isinstance(head, Simple | Executed):
+            return
+        running = head.running
+        cover = running.copying.cover or running.cover
+        if cover is None or not cover.runs:
+            return
+        data, at = server.rest()
+        run = cover.run(data, at)
+        if run.end > at:
+            server.skip(run.end)
+            running.size += run.size
+            self._said.append(run.messages)
+
     def _take(self, kind: bytes, body: bytes) -> None:
         if kind == b"N":
             self._say(kind, self._report(body))
         elif kind == b"A":
-            self._say(kind, rows.cover_notification(body, self._detectors))
+            self._say(kind, reports.cover_notification(body, self._detectors))
         elif kind == b"S":
             self._parameter(body)
         elif not self._queue:
@@ -177,7 +197,7 @@ class Answers:
     def _report(self, body: bytes) -> bytes:
         head = self._queue[0] if self._queue else None
         touches = isinstance(head, Simple | Executed) and head.running.touches
-        return rows.cover_report(body, generic=touches or self._touched, detectors=self._detectors)
+        return reports.cover_report(body, generic=touches or self._touched, detectors=self._detectors)
 
     def _parameter(self, body: bytes) -> None:
         name, value = wire.parameter_status(body)

@@ -21,9 +21,11 @@ from dataclasses import dataclass, field
 from struct import Struct
 
 from gatebook.errors import WireError
-from gatebook.protocols.postgres import wire
+from gatebook.protocols.postgres import native, wire
+from gatebook.protocols.postgres.native import Run
+from gatebook.protocols.postgres.oids import DYNAMIC, UNTYPED
 from gatebook.protocols.postgres.reading import CopyPlan
-from gatebook.protocols.postgres.rows import DYNAMIC, UNTYPED, Column, Cover, RowCover
+from gatebook.protocols.postgres.rows import Column, Cover, RowCover, rule
 
 ROW_BYTES = wire.SERVER_BYTES  # one row must fit in memory, in a message or over several
 SIGNATURE = b"PGCOPY\n\xff\r\n\0"
@@ -61,13 +63,27 @@ class CopyCover:
         limit: int = ROW_BYTES,
     ) -> None:
         binary = plan.format == "binary"
-        rows = RowCover([_column(oid, binary) for oid in types], covers, detectors, key)
+        columns = [_column(oid, binary) for oid in types]
+        rows = RowCover(columns, covers, detectors, key)
         names = RowCover([_column(UNTYPED, binary)] * len(types), [Cover(None, False)] * len(types), detectors, key)
+        written = [(one.type_oid, one.format, rule(one, how, key)) for one, how in zip(columns, covers, strict=True)]
+        marks = (plan.format, plan.delimiter, plan.null, plan.quote, plan.escape)
+        self._compiled = native.rows(detectors, written, key, marks)
         self.masked = names.masked = rows.masked
         self._limit = limit
         self._data = bytearray()
         form: type[_Text | _Csv | _Binary] = _FORMS[plan.format]
         self._form = form(plan, len(types), rows, names)
+
+    @property
+    def runs(self) -> bool:
+        """Whether ``run`` may cover anything now: only from the beginning of an ordinary row on."""
+        return self._compiled is not None and not self._data and self._form.ordinary
+
+    def run(self, data: bytes, at: int) -> Run:
+        """Cover the CopyData messages of whole rows from there on, as far as the compiled twin can."""
+        assert self._compiled is not None, "without it nothing runs"  # noqa: S101
+        return native.run(self._compiled, data, at, wire.SERVER_BYTES, self.masked)
 
     def feed(self, data: bytes) -> bytes:
         """The rows that are whole with these bytes, covered. Raises WireError when the data is not such a copy."""
@@ -105,6 +121,11 @@ class _Lines:
         self._rows, self._next = rows, names if plan.header else rows
         self._looked = 0  # bytes of the unfinished row that were searched for its end
         self._plain = count == 0
+
+    @property
+    def ordinary(self) -> bool:
+        """Whether no header is due."""
+        return self._next is self._rows
 
     def cover(self, row: bytes) -> bytes:
         """One line, with its end."""
@@ -261,6 +282,11 @@ class _Binary:
         self._headed = self.complete = False
         self._looked = 0  # bytes of the unfinished row, up to the length of a cell that is not whole
         self._left = -1  # cells of it behind those
+
+    @property
+    def ordinary(self) -> bool:
+        """Whether a row is due, neither head nor end."""
+        return self._headed and not self.complete
 
     def end(self, data: bytearray, start: int) -> int:
         """Behind the head, the trailer, or the last cell of a row."""

@@ -14,8 +14,9 @@ from gatebook.masking.rules import MaskSet
 from gatebook.model import Deed, Reach, Resource
 from gatebook.protocols.postgres.catalog import Catalog, Known
 from gatebook.protocols.postgres.disguise import calls_in_disguise
+from gatebook.protocols.postgres.oids import UNTYPED
 from gatebook.protocols.postgres.reading import Output, Reading, Relation, Statement
-from gatebook.protocols.postgres.rows import UNTYPED, Column, Cover
+from gatebook.protocols.postgres.rows import Column, Cover
 
 OPEN = Cover(style=None, whole=False)
 WHOLE = Cover(style=None, whole=True)

@@ -147,11 +147,10 @@ class PostgresRelay:
     # The server -----------------------------------------------------------------------------------------------------
 
     def _from_server(self) -> None:
-        messages = self._server.messages()
-        while self._phase == "logging in" and (found := next(messages, None)) is not None:
+        while self._phase == "logging in" and (found := self._server.message()) is not None:
             self._out += self._opening.logging_in(*found)
         if self._phase == "open":
-            self._out += self._answers.take(messages)
+            self._out += self._answers.take(self._server)
             self._asking.resume()
             self._from_client()
 

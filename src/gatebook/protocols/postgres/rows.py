@@ -1,4 +1,4 @@
-"""Rows and reports of an answer, covered on their way to the client.
+"""Rows of an answer, covered on their way to the client.
 
 A cell is treated by its column's rule, its type and its format. A rule's column, and one whose lineage is uncertain, is covered
 whole: a text-like type gets the covered text, JSON a JSON string, every other type NULL, since a word in the place of a number
@@ -25,36 +25,36 @@ from typing import TypeAlias
 
 from gatebook.errors import WireError
 from gatebook.masking.checks import is_card
-from gatebook.masking.detectors import UNREAD, OverworkError, Scan, Work, scan
+from gatebook.masking.detectors import LONG_CELL, LONG_LINE, PIECE, TAKEN_APART, OverworkError, Scan, Work, scan
 from gatebook.masking.rules import Style
 from gatebook.masking.styles import COVERED, cover_value
 from gatebook.masking.table import Detector
+from gatebook.protocols.postgres import native, wire
 from gatebook.protocols.postgres.binary_forms import elements, readable, whole_number
 from gatebook.protocols.postgres.json_forms import sound_json, still_json, unescaped
+from gatebook.protocols.postgres.native import Run
+from gatebook.protocols.postgres.oids import (
+    ARRAYS,
+    BYTEA,
+    CHAR,
+    DYNAMIC,
+    ELEMENTS,
+    INT8,
+    JSON,
+    JSONB,
+    LEXEMES,
+    NUMERIC,
+    RECORDS,
+    RIGID,
+    TEXTS,
+    UNTYPED,
+    XML,
+)
 
 _U16 = Struct("!H")
 _I32 = Struct("!i")
 _COLUMN = Struct("!IhIhiH")
 NULL = -1
-
-# Types by OID (pg_type.dat). From DYNAMIC on they are made by CREATE TYPE and CREATE EXTENSION: enums, citext, composites …
-DYNAMIC = 16384
-UNTYPED = 0  # of COPY's columns nobody may know the type
-JSON, JSONB, XML, BYTEA, CHAR, INT8, NUMERIC = 114, 3802, 142, 17, 18, 20, 1700
-TEXTS = frozenset((25, 1043, 1042, 19, CHAR, 705, 1790, 2275))  # text varchar bpchar name char unknown refcursor cstring
-# bool, int2, int4, floats, OIDs and names of objects, money, bits, addresses of networks, dates and times, uuid, geometry,
-# transaction numbers: too short or too rigid for anything that a detector finds
-_RIGID = (16, 21, 22, 23, 24, 26, 27, 28, 29, 30, 600, 601, 602, 603, 604, 628, 650, 700, 701, 718, 774, 790, 829, 869, 1082,
-          1083, 1114, 1184, 1186, 1266, 1560, 1562, 2205, 2206, 2278, 2950, 3220, 5069)  # fmt: skip
-RIGID = frozenset(_RIGID)
-# Array type to element type
-ARRAYS = {143: 142, 199: 114, 651: 650, 719: 718, 775: 774, 791: 790, 1000: 16, 1001: 17, 1002: 18, 1003: 19, 1005: 21,
-          1007: 23, 1009: 25, 1010: 27, 1011: 28, 1012: 29, 1014: 1042, 1015: 1043, 1016: 20, 1017: 600, 1021: 700,
-          1022: 701, 1028: 26, 1040: 829, 1041: 869, 1115: 1114, 1182: 1082, 1183: 1083, 1185: 1184, 1187: 1186, 1231: 1700,
-          1263: 2275, 1270: 1266, 1561: 1560, 1563: 1562, 2201: 1790, 2951: 2950, 3221: 3220, 3807: 3802}  # fmt: skip
-ELEMENTS = frozenset(ARRAYS.values())
-_RECORDS = frozenset((2249, 2287))
-_LEXEMES = frozenset((3614, 3615, 3643, 3645))  # tsvector, tsquery: their text form quotes like an array's
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,6 @@ def parse_row_description(body: bytes) -> tuple[Column, ...]:
 Suspects: TypeAlias = tuple[Detector, ...] | None
 # A treatment takes a cell that is not NULL and the detectors that may hold, and gives the cell to show, None for NULL.
 Treatment: TypeAlias = Callable[[bytes, Suspects], bytes | None]
-TAKEN_APART = 8  # work for a byte of JSON or of an array that is read piece by piece
-PIECE = 64  # work for one escape or one hex string, however short
-LONG_LINE = 1_048_576  # bytes; a longer line is taken apart, since a row knows when it has looked enough
-LONG_CELL = 65_536  # bytes; which detectors may hold in such a cell is asked of it alone, since its neighbours' cost much here
 
 
 class RowCover:
@@ -126,13 +122,25 @@ class RowCover:
         self._columns = tuple(columns)
         self._always: list[Treatment | None] = []  # what each column needs in every row
         self._suspected: list[Treatment | None] = []  # what it needs in a row where a detector may find something
-        for column, cover in zip(columns, covers, strict=True):
+        pairs = list(zip(columns, covers, strict=True))
+        for column, cover in pairs:
             always, suspected = self._cells.treatments(column, cover, key)
             self._always.append(always)
             self._suspected.append(always or suspected)
         self._walks = any(self._always)
         self._scans = any(treatment is not None for treatment in self._suspected)
         self._hides = any(_may_hide(column) for column in columns)
+        self._compiled = native.rows(detectors, [(one.type_oid, one.format, rule(one, how, key)) for one, how in pairs], key)
+
+    @property
+    def runs(self) -> bool:
+        """Whether ``run`` may cover anything now."""
+        return self._compiled is not None
+
+    def run(self, data: bytes, at: int) -> Run:
+        """Cover the DataRow messages that stand whole from there on, as far as the compiled twin can."""
+        assert self._compiled is not None, "without it nothing runs"  # noqa: S101
+        return native.run(self._compiled, data, at, wire.SERVER_BYTES, self.masked)
 
     def cover(self, body: bytes) -> bytes:
         """One DataRow's body with what has to be covered; the same object if that is nothing.
@@ -187,6 +195,21 @@ class RowCover:
             return whole(self._columns[number], cell, Style.REDACT, b"")
 
 
+def named_style(cover: Cover) -> tuple[str, Style]:
+    """What a column that is covered by a rule, or whole, is counted as, and its style."""
+    if cover.whole or cover.style is None:
+        return "uncertain", Style.REDACT
+    return cover.style.value, cover.style
+
+
+def rule(column: Column, cover: Cover, key: bytes) -> native.Rule | None:
+    """A column's rule as the compiled twin takes it."""
+    if not cover.whole and cover.style is None:
+        return None
+    name, style = named_style(cover)
+    return name, style.value, lambda cell: whole(column, cell, style, key)
+
+
 def _cell(value: bytes | None) -> bytes:
     return _I32.pack(NULL) if value is None else _I32.pack(len(value)) + value
 
@@ -194,7 +217,7 @@ def _cell(value: bytes | None) -> bytes:
 def _may_hide(column: Column) -> bool:
     """Whether the text form may hold hex of bytea, or escapes of JSON, that a scan of the row does not see through."""
     element = ARRAYS.get(column.type_oid, column.type_oid)
-    return (column.format == 0 and (element >= DYNAMIC or element in _RECORDS or element == BYTEA)) or element == JSON
+    return (column.format == 0 and (element >= DYNAMIC or element in RECORDS or element == BYTEA)) or element == JSON
 
 
 class _Cells:
@@ -220,8 +243,7 @@ class _Cells:
     # Covered whole ----------------------------------------------------------------------------------------------------
 
     def _by_rule(self, column: Column, cover: Cover, key: bytes) -> Treatment:
-        name = "uncertain" if cover.whole or cover.style is None else cover.style.value
-        style = Style.REDACT if cover.whole or cover.style is None else cover.style
+        name, style = named_style(cover)
 
         def treat(cell: bytes, _: Suspects) -> bytes | None:
             self._count(name)
@@ -237,9 +259,9 @@ class _Cells:
             return self._json
         if oid == XML:
             return self._xml
-        if element == BYTEA or oid >= DYNAMIC or oid in _RECORDS:
+        if element == BYTEA or oid >= DYNAMIC or oid in RECORDS:
             return self._hex
-        return self._text if element in TEXTS or oid in _LEXEMES else self._or_null
+        return self._text if element in TEXTS or oid in LEXEMES else self._or_null
 
     def _binary(self, oid: int) -> tuple[Treatment | None, Treatment | None]:
         """Treatments of the binary form: always, and where something may hold."""
@@ -387,78 +409,3 @@ def whole(column: Column, cell: bytes, style: Style, key: bytes) -> bytes | None
     if oid in (JSON, JSONB):
         return b"\x01" * (binary and oid == JSONB) + b'"' + covered + b'"'
     return None
-
-
-# Reports ------------------------------------------------------------------------------------------------------------------
-
-_WITHHELD = "details withheld: the statement reads masked columns (SQLSTATE {})"
-_KEPT = frozenset("SVCMPFLR")
-_NAMES = frozenset("stcnd")  # schema, table, column, constraint, data type
-# Messages of these classes and codes say nothing of data: transaction state, resources, deadlocks, operators' doings, locks
-_PLAIN = ("25", "53", "57", "40001", "40003", "40P01", "55P03")
-# A code of these may quote a value, since names are looked up at run time too (text::regclass), but not where the server points
-# into the text that the client sent: then it was parsing that text. What it parses inside of functions has an internal position
-# instead, and what it parses of a value (text::regtype) has a context.
-_OF_THE_TEXT = ("42", "3D", "3F", "26", "34")
-_DENIED = "42501"
-# Where procedural languages raise what their functions say, in any field they like
-_LANGUAGES = frozenset(("pl_exec.c", "plpy_elog.c", "plperl.c", "Util.c", "Util.xs", "pltcl.c", "plv8.cc"))
-_CODE = re.compile(r"[0-9A-Z]{5}")
-
-
-def cover_report(body: bytes, *, generic: bool, detectors: frozenset[str]) -> bytes:
-    """The body of an ErrorResponse or NoticeResponse, covered; the same object if nothing had to be. Raises WireError.
-
-    ``generic`` says that the statement reads masked columns: then nothing that could quote a value is left.
-    """
-    fields = _fields(body)
-    shown = _generic(fields) if generic else fields
-    work = Work()
-    covered = [(kind, _covered(value, detectors, work)) for kind, value in shown]
-    return body if covered == fields else b"".join(kind.encode("latin-1") + value + b"\0" for kind, value in covered) + b"\0"
-
-
-def _fields(body: bytes) -> list[tuple[str, bytes]]:
-    """Type and value of each field, in order; at the end stands a zero byte."""
-    if not body.endswith(b"\0") or (len(body) > 1 and not body.endswith(b"\0\0")):
-        raise WireError(f"report of {len(body)} bytes without an end")
-    parts = body[:-1].split(b"\0")[:-1]
-    if not all(parts):
-        raise WireError("report ends before its last byte")
-    return [(chr(part[0]), part[1:]) for part in parts]
-
-
-def _covered(value: bytes, detectors: frozenset[str], work: Work) -> bytes:
-    chosen = scan(detectors)
-    try:
-        return chosen.cover(value, chosen.suspects(value, work), {}, work)
-    except OverworkError:
-        return UNREAD.encode()
-
-
-def _generic(fields: list[tuple[str, bytes]]) -> list[tuple[str, bytes]]:
-    known = {kind: value.decode("utf-8", "replace") for kind, value in fields}
-    code = known.get("C", "")
-    code = code if _CODE.fullmatch(code) else "XX000"
-    from_server = bool(known.get("F")) and known["F"] not in _LANGUAGES
-    instead = {"C": code.encode()}
-    if not (from_server and _says_nothing_of_data(code, known)):
-        instead["M"] = _WITHHELD.format(code).encode()
-    kept = _KEPT | _NAMES if from_server else _KEPT
-    return [(kind, instead.get(kind, value)) for kind, value in fields if kind in kept]
-
-
-def _says_nothing_of_data(code: str, known: dict[str, str]) -> bool:
-    at_the_text = "P" in known and not {"p", "q", "W"} & known.keys()
-    denied = code == _DENIED and known.get("F") == "aclchk.c"
-    return code.startswith(_PLAIN) or denied or (at_the_text and code.startswith(_OF_THE_TEXT))
-
-
-def cover_notification(body: bytes, detectors: frozenset[str]) -> bytes:
-    """The body of a NotificationResponse, covered; the same object if nothing had to be. Raises WireError."""
-    texts = body[4:].split(b"\0")
-    if len(body) < 6 or len(texts) != 3 or texts[2]:
-        raise WireError(f"notification of {len(body)} bytes does not hold a channel and a payload")
-    work = Work()
-    covered = [_covered(text, detectors, work) for text in texts]
-    return body if covered == texts else body[:4] + b"\0".join(covered)

@@ -31,63 +31,75 @@ _HEAD = Struct("!cI")
 
 
 class Frames:
-    """The unfinished tail of one direction of a stream. Owned by one relay."""
+    """The unfinished tail of one direction of a stream. Owned by one relay.
+
+    What was added last stands in ``_data`` as it came, unread from ``_at`` on; what comes behind an unfinished message is kept
+    in ``_more`` until that is whole, so that a large one is copied once and not with each of its reads.
+    """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._data = bytearray()
+        self._data, self._at = b"", 0
+        self._more = bytearray()
 
     def __len__(self) -> int:
-        return len(self._data)
+        return len(self._data) - self._at + len(self._more)
 
     def add(self, data: bytes) -> None:
         """Append what came from the socket."""
-        self._data += data
+        if self._at == len(self._data) and not self._more:
+            self._data, self._at = data, 0
+        else:
+            self._more += data
+
+    def _has(self, count: int) -> bool:
+        """Whether so many bytes are there; then they stand in ``_data``."""
+        if len(self._data) - self._at >= count:
+            return True
+        if len(self) < count:
+            return False
+        self._data, self._at, self._more = self._data[self._at :] + self._more, 0, bytearray()
+        return True
 
     def packet(self) -> bytes | None:
         """Cut one untyped start packet, without its length; None while it is not whole."""
-        if len(self._data) < 4:
+        if not self._has(4):
             return None
-        (length,) = _U32.unpack_from(self._data)
+        (length,) = _U32.unpack_from(self._data, self._at)
         if not 8 <= length <= STARTUP_BYTES:
             raise WireError(f"startup packet length {length} outside 8..{STARTUP_BYTES}")
-        if len(self._data) < length:
+        if not self._has(length):
             return None
-        body = bytes(self._data[4:length])
-        del self._data[:length]
-        return body
+        start, self._at = self._at + 4, self._at + length
+        return self._data[start : self._at]
 
     def message(self) -> tuple[bytes, bytes] | None:
         """Cut one typed message as (type, body); None while it is not whole."""
-        if len(self._data) < 5:
+        if not self._has(_HEAD.size):
             return None
-        kind, length = self._head(self._data, 0)
-        if len(self._data) < length + 1:
+        kind, length = self._head()
+        if not self._has(length + 1):
             return None
-        body = bytes(self._data[5 : length + 1])
-        del self._data[: length + 1]
-        return kind, body
+        start, self._at = self._at + _HEAD.size, self._at + 1 + length
+        return kind, self._data[start : self._at]
 
     def messages(self) -> Iterator[tuple[bytes, bytes]]:
-        """Cut every whole message; the buffer is compacted once, so that a large read stays linear.
+        """Cut every whole message."""
+        while (found := self.message()) is not None:
+            yield found
 
-        An unfinished one is left where it is: copied with each of its reads, a large one would cost the square of its length.
-        """
-        if len(self._data) < 5 or len(self._data) < self._head(self._data, 0)[1] + 1:
-            return
-        data, pos, end = bytes(self._data), 0, len(self._data)
-        try:
-            while pos + 5 <= end:
-                kind, length = self._head(data, pos)
-                if pos + 1 + length > end:
-                    break
-                start, pos = pos + 5, pos + 1 + length
-                yield kind, data[start:pos]
-        finally:
-            del self._data[:pos]
+    def rest(self) -> tuple[bytes, int]:
+        """What is there in one piece, and where in it the next message begins, for one who reads many at once; see ``skip``."""
+        if self._more and self._has(_HEAD.size):
+            self._has(self._head()[1] + 1)
+        return self._data, self._at
 
-    def _head(self, data: bytes | bytearray, pos: int) -> tuple[bytes, int]:
-        kind, length = _HEAD.unpack_from(data, pos)
+    def skip(self, end: int) -> None:
+        """All up to there in what ``rest`` gave was read."""
+        self._at = end
+
+    def _head(self) -> tuple[bytes, int]:
+        kind, length = _HEAD.unpack_from(self._data, self._at)
         if 4 <= length <= self.limit:
             return kind, length
         if kind == b"D" and length <= ROW_BYTES:

@@ -1,0 +1,251 @@
+//! Rows of answers, covered by compiled code: the twin of what `gatebook.protocols.postgres.rows` and `copying` do in Python.
+//!
+//! Python gives the patterns, tables and limits (`Table`), and the columns of one result (`Rows`); `feed` walks the messages of
+//! a chunk with the interpreter's lock released. It stops before a message that is not a row, is not whole, or that the twin
+//! has to do, so that every fault and every case this crate does not know is the twin's.
+
+mod binary;
+mod checks;
+mod copying;
+mod rows;
+mod scan;
+mod signs;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+
+use checks::{Lore, Pattern};
+use copying::Form;
+use rows::{Calls, Column, Types};
+use scan::{Halt, Scan, Scratch, Spec};
+
+const HEAD: usize = 5; // a message's type and length
+const STOPS: u32 = 1_000; // rows left to Python before all are: each costs a look at what follows it
+
+/// A choice of detectors with all they need, shared by every result that it covers.
+#[pyclass(frozen)]
+struct Table {
+    scan: Arc<Scan>,
+    types: Arc<Types>,
+    calls: Arc<Calls>,
+}
+
+#[pymethods]
+impl Table {
+    #[new]
+    fn new(detectors: Vec<Spec>, lore: &Bound<'_, PyDict>, types: &Bound<'_, PyDict>, calls: &Bound<'_, PyDict>) -> PyResult<Table> {
+        let patterns: HashMap<String, Pattern> = got(lore, "patterns")?;
+        let ibans: HashMap<Vec<u8>, usize> = got(lore, "ibans")?;
+        let words: HashSet<Vec<u8>> = got(lore, "words")?;
+        let lore = Lore::new(got(lore, "lengths")?, ibans, words, got(lore, "random_bits")?, &patterns);
+        let scan = lore.and_then(|lore| Scan::new(detectors, lore)).map_err(PyValueError::new_err)?;
+        Ok(Table {
+            scan: Arc::new(scan),
+            types: Arc::new(Types {
+                dynamic: got(types, "dynamic")?,
+                texts: got(types, "texts")?,
+                rigid: got(types, "rigid")?,
+                lexemes: got(types, "lexemes")?,
+                arrays: got(types, "arrays")?,
+                work: got(types, "work")?,
+                taken_apart: got(types, "taken_apart")?,
+                piece: got(types, "piece")?,
+                long_cell: got(types, "long_cell")?,
+                long_line: got(types, "long_line")?,
+            }),
+            calls: Arc::new(Calls {
+                sound_json: got(calls, "sound_json")?,
+                still_json: got(calls, "still_json")?,
+                partial: got(calls, "partial")?,
+            }),
+        })
+    }
+
+    /// The detectors whose signs these bytes hold, and those whose hints do; for tests of what the signs promise.
+    fn suspects(&self, data: &[u8]) -> PyResult<(Vec<String>, Vec<String>)> {
+        let mut scratch = Scratch::default();
+        let signs = self.scan.signs.of(data, &mut scratch.lower);
+        let hinted = self.scan.hinted(data, u32::MAX >> (32 - self.scan.detectors.len().max(1)), &mut scratch);
+        let hinted = hinted.map_err(|_| PyValueError::new_err("a hint met the engine's limit"))?;
+        let named = |set: u32| scan::ranks(set).map(|rank| self.scan.detectors[rank].name.clone()).collect();
+        Ok((named(signs), named(hinted)))
+    }
+}
+
+fn got<'py, T>(facts: &Bound<'py, PyDict>, name: &str) -> PyResult<T>
+where
+    T: for<'a> FromPyObject<'a, 'py>,
+    for<'a> <T as FromPyObject<'a, 'py>>::Error: Into<PyErr>,
+{
+    let found = facts.get_item(name)?.ok_or_else(|| PyValueError::new_err(format!("no {name}")))?;
+    found.extract().map_err(Into::into)
+}
+
+/// The rows of one result or copy. Owned by one answer.
+#[pyclass]
+struct Rows {
+    rows: rows::Rows,
+    form: Option<Form>,
+    columns: usize,
+    ends: Vec<usize>,
+    masks: Vec<u32>,
+    lower: Vec<u8>,
+    out: Vec<u8>,
+    stops: u32,
+}
+
+#[pymethods]
+impl Rows {
+    /// `form` is that of a copy: format, delimiter, null, quote, escape.
+    #[new]
+    #[pyo3(signature = (table, columns, key, form=None))]
+    fn new(
+        table: &Table,
+        columns: Vec<Column>,
+        key: Vec<u8>,
+        form: Option<(String, Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>)>,
+    ) -> PyResult<Rows> {
+        let form = match form {
+            None => None,
+            Some((format, delimiter, null, quote, escape)) => {
+                let made = Form::new(&format, &delimiter, null, &quote, &escape);
+                Some(made.ok_or_else(|| PyValueError::new_err(format!("no form {format}")))?)
+            }
+        };
+        Ok(Rows {
+            columns: columns.len(),
+            rows: rows::Rows::new(table.scan.clone(), table.types.clone(), table.calls.clone(), columns, key),
+            form,
+            ends: Vec::new(),
+            masks: Vec::new(),
+            lower: Vec::new(),
+            out: Vec::new(),
+            stops: 0,
+        })
+    }
+
+    /// Cover the rows that stand whole in the data from `at` on, up to the first message that is none, or that Python has to
+    /// cover. Returns where that was, the messages (None: as they are), and the size of their bodies; `masked` grows.
+    fn feed<'py>(
+        &mut self,
+        py: Python<'py>,
+        data: &Bound<'py, PyBytes>,
+        at: usize,
+        limit: usize,
+        masked: &Bound<'py, PyDict>,
+    ) -> PyResult<(usize, Option<Bound<'py, PyBytes>>, usize)> {
+        let bytes = data.as_bytes();
+        let fed = py.detach(|| self.run(bytes, at, limit));
+        for (name, count) in self.rows.names.iter().zip(&mut self.rows.counts) {
+            if *count > 0 {
+                let before: u64 = masked.get_item(name)?.map_or(Ok(0), |known| known.extract())?;
+                masked.set_item(name, before + *count)?;
+                *count = 0;
+            }
+        }
+        let out = fed.changed.then(|| PyBytes::new(py, &self.out));
+        self.out.clear();
+        Ok((fed.end, out, fed.size))
+    }
+}
+
+struct Fed {
+    end: usize,
+    changed: bool,
+    size: usize,
+}
+
+impl Rows {
+    fn run(&mut self, data: &[u8], at: usize, limit: usize) -> Fed {
+        let kind = if self.form.is_some() { b'd' } else { b'D' };
+        self.ends.clear();
+        if self.stops > STOPS {
+            return Fed { end: at, changed: false, size: 0 };
+        }
+        let mut end = at;
+        while let Some(size) = whole(data, end, kind, limit) {
+            end += size;
+            self.ends.push(end);
+        }
+        if self.ends.is_empty() {
+            return Fed { end: at, changed: false, size: 0 };
+        }
+        self.masks.clear();
+        self.masks.resize(self.ends.len(), 0);
+        if self.rows.scans {
+            let ends: Vec<usize> = self.ends.iter().map(|end| end - at).collect();
+            self.rows.scan.mark(&data[at..end], &mut self.lower, &ends, &mut self.masks);
+        }
+        let looks = self.form.is_some() || self.rows.walks || self.rows.hides;
+        let (mut start, mut last, mut size, mut changed) = (at, at, 0, false);
+        for row in 0..self.ends.len() {
+            let (end, signs) = (self.ends[row], self.masks[row]);
+            let body = &data[start + HEAD..end];
+            let large = body.len() > self.rows.types.work; // may be too much to be looked at
+            let covered = if looks || large || signs != 0 {
+                match &self.form {
+                    None => self.rows.cover(body, signs),
+                    Some(form) => form.cover(&mut self.rows, self.columns, body, signs),
+                }
+            } else {
+                counted(body, self.columns)
+            };
+            match covered {
+                Err(Halt::Overwork | Halt::Twin) => {
+                    self.stops += 1;
+                    break;
+                }
+                Ok(None) => size += body.len(),
+                Ok(Some(covered)) => {
+                    changed = true;
+                    self.out.extend_from_slice(&data[last..start]);
+                    self.out.push(kind);
+                    self.out.extend_from_slice(&(covered.len() as u32 + 4).to_be_bytes());
+                    self.out.extend_from_slice(&covered);
+                    size += covered.len();
+                    last = end;
+                }
+            }
+            start = end;
+        }
+        if changed {
+            self.out.extend_from_slice(&data[last..start]);
+        }
+        Fed { end: start, changed, size }
+    }
+}
+
+/// The size of the message of this kind that begins there, if it is whole.
+fn whole(data: &[u8], at: usize, kind: u8, limit: usize) -> Option<usize> {
+    if *data.get(at)? != kind {
+        return None;
+    }
+    let length = binary::u32_at(data, at + 1)? as usize;
+    ((4..=limit).contains(&length) && data.len() - at > length).then_some(length + 1)
+}
+
+/// A row in which nothing is to be covered needs the right number of columns, no more.
+fn counted(body: &[u8], columns: usize) -> Result<Option<Vec<u8>>, Halt> {
+    match binary::u16_at(body, 0) {
+        Some(count) if usize::from(count) == columns => Ok(None),
+        _ => Err(Halt::Twin),
+    }
+}
+
+/// Whether the operator wants this module: `GATEBOOK_NATIVE=0` in the environment says no.
+#[pyfunction]
+fn wanted() -> bool {
+    std::env::var_os("GATEBOOK_NATIVE").is_none_or(|value| value != "0")
+}
+
+#[pymodule]
+fn gatebook_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_function(wrap_pyfunction!(wanted, module)?)?;
+    module.add_class::<Table>()?;
+    module.add_class::<Rows>()
+}

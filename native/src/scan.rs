@@ -1,0 +1,259 @@
+//! The engine over the table of detectors: what `gatebook.masking.detectors` does, with the same patterns.
+
+use pcre2::bytes::{CaptureLocations, Regex, RegexBuilder};
+
+use crate::checks::{Check, Lore};
+use crate::signs::{Marker, Signs};
+
+pub const ROUNDS: usize = 4;
+pub const SWEEP: usize = 16;
+pub const LONG: usize = 256;
+
+/// Why a row was not covered here.
+#[derive(Debug, PartialEq)]
+pub enum Halt {
+    /// The row's work is used up.
+    Overwork,
+    /// The Python twin has to cover this row: it is malformed, or an engine's limit was met.
+    Twin,
+}
+
+impl From<pcre2::Error> for Halt {
+    fn from(_: pcre2::Error) -> Halt {
+        Halt::Twin
+    }
+}
+
+/// How much may still be looked at for one row.
+pub struct Work(pub usize);
+
+impl Work {
+    pub fn spend(&mut self, size: usize) -> Result<(), Halt> {
+        self.0 = self.0.checked_sub(size).ok_or(Halt::Overwork)?;
+        Ok(())
+    }
+}
+
+/// A pattern as Python's `re` would run it over bytes.
+pub fn compiled(pattern: &str, dotall: bool, caseless: bool) -> Result<Regex, String> {
+    RegexBuilder::new()
+        .dotall(dotall)
+        .caseless(caseless)
+        .jit_if_available(true)
+        .build(pattern)
+        .map_err(|fault| format!("{pattern}: {fault}"))
+}
+
+pub fn anchored(pattern: &str, dotall: bool, caseless: bool) -> Result<Regex, String> {
+    compiled(&format!("\\G(?:{pattern})"), dotall, caseless)
+}
+
+pub fn whole(pattern: &str, dotall: bool, caseless: bool) -> Result<Regex, String> {
+    compiled(&format!("\\G(?:{pattern})\\z"), dotall, caseless)
+}
+
+#[derive(Clone, Copy)]
+enum View {
+    Raw,
+    Lower,
+    Shape,
+    Digits,
+    Dial,
+}
+
+pub struct Detector {
+    pub name: String,
+    hints: Vec<(View, Regex)>,
+    pattern: Regex,
+    heads: Option<Regex>,
+    check: Check,
+}
+
+/// What Python says of a detector: name, hints by view, marks, pattern, heads, check.
+pub type Spec = (String, Vec<(String, String)>, Vec<Vec<u8>>, String, String, String);
+
+pub struct Scan {
+    pub detectors: Vec<Detector>,
+    pub signs: Signs,
+    lore: Lore,
+}
+
+/// Buffers that are used again for each row.
+#[derive(Default)]
+pub struct Scratch {
+    pub lower: Vec<u8>,
+    view: Vec<u8>,
+    groups: Vec<Option<CaptureLocations>>,
+}
+
+impl Scan {
+    pub fn new(specs: Vec<Spec>, lore: Lore) -> Result<Scan, String> {
+        if specs.len() > 32 {
+            return Err(format!("{} detectors, at most 32", specs.len()));
+        }
+        let marks: Vec<_> = specs.iter().map(|spec| (spec.0.clone(), spec.2.clone())).collect();
+        let mut detectors = Vec::new();
+        for (name, hints, _, pattern, heads, check) in specs {
+            let run = if heads.is_empty() { compiled(&pattern, true, false)? } else { anchored(&pattern, true, false)? };
+            detectors.push(Detector {
+                check: Check::new(&check, &name, &run)?,
+                hints: hints.iter().map(|(view, hint)| Ok((seen(view)?, compiled(hint, false, false)?))).collect::<Result<_, String>>()?,
+                pattern: run,
+                heads: if heads.is_empty() { None } else { Some(compiled(&heads, false, false)?) },
+                name,
+            });
+        }
+        Ok(Scan { detectors, signs: Signs::new(&marks)?, lore })
+    }
+
+    pub fn lore(&self) -> &Lore {
+        &self.lore
+    }
+
+    pub fn mark(&self, data: &[u8], lower: &mut Vec<u8>, ends: &[usize], masks: &mut [u32]) {
+        self.signs.mark(data, lower, &mut Marker::new(ends, masks));
+    }
+
+    /// The detectors that may find something in the data or any part of it, as a set of ranks.
+    pub fn suspects(&self, data: &[u8], scratch: &mut Scratch) -> Result<u32, Halt> {
+        let signs = self.signs.of(data, &mut scratch.lower);
+        self.hinted(data, signs, scratch)
+    }
+
+    /// Those of the set whose hints hold.
+    pub fn hinted(&self, data: &[u8], signs: u32, scratch: &mut Scratch) -> Result<u32, Halt> {
+        let mut found = 0;
+        for rank in ranks(signs) {
+            for (view, hint) in &self.detectors[rank].hints {
+                if hint.is_match(seen_as(*view, data, &mut scratch.view))? {
+                    found |= 1 << rank;
+                    break;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The data with every finding of the suspects replaced, None if there is none; `counts` grows by rank.
+    pub fn cover(
+        &self,
+        data: &[u8],
+        suspects: u32,
+        counts: &mut [u64],
+        work: &mut Work,
+        scratch: &mut Scratch,
+    ) -> Result<Option<Vec<u8>>, Halt> {
+        let mut found = [0u64; 32];
+        let mut shown: Option<Vec<u8>> = None;
+        for _ in 0..ROUNDS {
+            let mut changed = false;
+            for rank in ranks(suspects) {
+                let now = shown.as_deref().unwrap_or(data);
+                work.spend(now.len() * SWEEP)?;
+                if let Some(covered) = self.sweep(rank, now, &mut found[rank], scratch)? {
+                    shown = Some(covered);
+                    changed = true;
+                }
+            }
+            if !changed {
+                break;
+            }
+        }
+        for rank in ranks(suspects) {
+            counts[rank] += found[rank];
+        }
+        Ok(shown)
+    }
+
+    fn sweep(&self, rank: usize, data: &[u8], count: &mut u64, scratch: &mut Scratch) -> Result<Option<Vec<u8>>, Halt> {
+        let detector = &self.detectors[rank];
+        if scratch.groups.len() < self.detectors.len() {
+            scratch.groups.resize_with(self.detectors.len(), || None);
+        }
+        let groups = scratch.groups[rank].get_or_insert_with(|| detector.pattern.capture_locations());
+        let lower = match detector.heads {
+            Some(_) => data.to_ascii_lowercase(),
+            None => Vec::new(),
+        };
+        let mut shown: Option<Vec<u8>> = None;
+        let (mut last, mut at) = (0, 0);
+        while let Some((start, end)) = detector.search(data, &lower, at, groups)? {
+            match detector.check.part(&self.lore, data, start, end, groups)? {
+                None => at = if end - start > LONG { end } else { start + 1 },
+                Some((from, to, cover)) => {
+                    let out = shown.get_or_insert_with(|| Vec::with_capacity(data.len() + 16));
+                    out.extend_from_slice(&data[last..from]);
+                    out.extend_from_slice(&cover);
+                    *count += 1;
+                    (last, at) = (to, to);
+                }
+            }
+        }
+        if let Some(out) = &mut shown {
+            out.extend_from_slice(&data[last..]);
+        }
+        Ok(shown)
+    }
+}
+
+impl Detector {
+    fn search(&self, data: &[u8], lower: &[u8], at: usize, groups: &mut CaptureLocations) -> Result<Option<(usize, usize)>, Halt> {
+        let Some(heads) = &self.heads else {
+            return Ok(self.pattern.captures_read_at(groups, data, at)?.map(|found| (found.start(), found.end())));
+        };
+        let mut place = at;
+        while let Some(head) = heads.find_at(lower, place)? {
+            if let Some(found) = self.pattern.captures_read_at(groups, data, head.start())? {
+                return Ok(Some((found.start(), found.end())));
+            }
+            place = head.start() + 1;
+        }
+        Ok(None)
+    }
+}
+
+pub fn ranks(set: u32) -> impl Iterator<Item = usize> {
+    let mut left = set;
+    std::iter::from_fn(move || {
+        let rank = left.trailing_zeros() as usize;
+        left &= left.wrapping_sub(1);
+        (rank < 32).then_some(rank)
+    })
+}
+
+fn seen(view: &str) -> Result<View, String> {
+    match view {
+        "raw" => Ok(View::Raw),
+        "lower" => Ok(View::Lower),
+        "shape" => Ok(View::Shape),
+        "digits" => Ok(View::Digits),
+        "dial" => Ok(View::Dial),
+        _ => Err(format!("no such view: {view}")),
+    }
+}
+
+fn shaped(byte: u8) -> u8 {
+    match byte {
+        b'0'..=b'9' => b'0',
+        b'A'..=b'Z' => b'A',
+        _ => byte,
+    }
+}
+
+fn seen_as<'a>(view: View, data: &'a [u8], room: &'a mut Vec<u8>) -> &'a [u8] {
+    room.clear();
+    match view {
+        View::Raw => return data,
+        View::Lower => {
+            room.extend_from_slice(data);
+            room.make_ascii_lowercase();
+        }
+        View::Shape => room.extend(data.iter().map(|byte| shaped(*byte))),
+        View::Digits => room.extend(data.iter().filter(|byte| !b" -".contains(byte)).map(|byte| shaped(*byte))),
+        View::Dial if memchr::memchr(b'+', data).is_some() => {
+            room.extend(data.iter().filter(|byte| !b" .()/-".contains(byte)).map(|byte| shaped(*byte)));
+        }
+        View::Dial => {}
+    }
+    room
+}
