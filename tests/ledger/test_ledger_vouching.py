@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
+import pytest
 from tests.ledger.books import action, open_log, opening
 
 from gatebook.ledger.log import Log
+from gatebook.ledger.tree import WIDTH
 from gatebook.ledger.vouching import Vouched, Vouching
 from gatebook.model import Entry
 
@@ -55,17 +58,29 @@ def test_the_first_that_the_book_said_counts(tmp_path: Path) -> None:
     log.close()
 
 
-def test_a_search_begins_in_the_file_in_which_the_session_began(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept", [True, False], ids=["write-ahead log kept", "its older files gone"])
+def test_what_lies_in_bundles_is_found_there_from_the_sessions_beginning_on(tmp_path: Path, kept: bool) -> None:
     log = begin(tmp_path, "1", OTHER)
-    for number in range(1, 9_000):
+    for number in range(1, 600):
         log.append_now(action(OTHER, number, text="x" * 900), durable=False)
-    log.append_now(opening(ONE), durable=True)
+    first = log.append_now(opening(ONE), durable=True)
     log.append_now(segment(ONE, 0), durable=True)
-    files = sorted(path.name for path in (tmp_path / "1" / "wal").iterdir() if path.name != "next")
-    assert len(files) > 1
-    (tmp_path / "1" / "wal" / files[0]).write_bytes(b"")  # so that whoever reads it finds nothing
-    assert Vouching(tmp_path).segments(ONE, 2_000_000_000_000_000) == {0: Vouched(SHA, last=False)}
+    for number in range(600, 2_000):
+        log.append_now(action(OTHER, number, text="x" * 900), durable=False)
+    end = log.append_now(segment(ONE, 1, last=True), durable=True)
     log.close()
+    files = sorted(path for path in (tmp_path / "1" / "wal").iterdir() if path.name != "next")
+    assert len(files) > 1
+    if not kept:
+        bundled = end.index // WIDTH * WIDTH
+        for path, after in itertools.pairwise(files):
+            if int(after.name) <= bundled:
+                path.unlink()
+        assert not files[0].exists()
+    (tmp_path / "1" / "tile" / "entries" / "x000" / "000").unlink(missing_ok=True)
+    (tmp_path / "1" / "tile" / "entries" / "000").unlink(missing_ok=True)  # before the session: nobody looks there
+    opened_at = 1_700_000_000_000_000 + 1_000 * first.index
+    assert Vouching(tmp_path).segments(ONE, opened_at) == {0: Vouched(SHA, last=False), 1: Vouched(SHA, last=True)}
 
 
 def test_a_text_that_looks_like_a_segment_is_none(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
-"""What the book says of one session's recording: the hash of each segment, found in the write-ahead logs as they lie there.
+"""What the book says of one session's recording: the hash of each segment, found in the logs as they lie there.
 
 Whether the book itself is sound is for the verifier to say. A session's entries come after its opening, so a search begins in
-the last file whose first entry is older; it goes on from where it stopped, since pages ask again every second.
+the bundle that holds that time; it goes on from where it stopped, since pages ask again every second. What no bundle has yet is
+read from the write-ahead log, which keeps it until then.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import mmap
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -16,6 +18,7 @@ from typing import Any
 from zlib import crc32
 
 from gatebook.ledger import folders
+from gatebook.ledger.tree import WIDTH, tile_name
 from gatebook.ledger.wal import HEADER, LONGEST, NAME
 
 REMEMBERED = 64  # sessions
@@ -32,9 +35,10 @@ class Vouched:
 
 @dataclass(slots=True)
 class _Search:
-    """How far each log was searched: file and offset; and what was found, by number of segment."""
+    """How far each log was searched: the next entry, and where in the write-ahead log; what was found, by segment's number."""
 
-    places: dict[str, tuple[str, int]] = field(default_factory=dict)
+    places: dict[str, int] = field(default_factory=dict)
+    tails: dict[str, tuple[str, int, int]] = field(default_factory=dict)
     found: dict[int, Vouched] = field(default_factory=dict)
 
 
@@ -55,40 +59,83 @@ class Vouching:
                 self._searches.popitem(last=False)
             if not any(one.last for one in search.found.values()):
                 for name, place in folders.logs(self._folder).items():
-                    self._search(search, name, place / "wal", session, opened_at)
+                    _search(search, name, place, session, opened_at)
             return dict(search.found)
 
-    def _search(self, search: _Search, log: str, wal: Path, session: str, opened_at: int) -> None:
-        files = sorted(path.name for path in wal.iterdir() if NAME.fullmatch(path.name)) if wal.is_dir() else []
-        name, offset = search.places.get(log) or (_first(wal, files, opened_at), 0)
-        for one in files:
-            if one >= name:
-                offset = _scan(wal / one, offset if one == name else 0, session.encode(), search.found)
-                search.places[log] = (one, offset)
+
+def _search(search: _Search, log: str, place: Path, session: str, opened_at: int) -> None:
+    entries = place / "tile" / "entries"
+    index = search.places[log] if log in search.places else _begin(entries, opened_at)
+    while (bundle := _bundle(entries, index // WIDTH)) is not None:
+        for body in bundle[index % WIDTH :]:
+            _take(body, session, search.found)
+        index += WIDTH - index % WIDTH
+    search.places[log] = _tail(search, log, place / "wal", index, session)
 
 
-def _first(wal: Path, files: list[str], opened_at: int) -> str:
-    """The last file whose first entry was written before then; the first of all where there is none."""
-    older = files[:1]
-    for one in files[1:]:
-        with (wal / one).open("rb") as file:
-            body = _frame(file.read(HEADER.size + LONGEST), 0)
-        if body is None or _time(body) > opened_at:
-            break
-        older = [one]
-    return older[0] if older else ""
+def _begin(entries: Path, opened_at: int) -> int:
+    """The first entry of the last full bundle that begins before then."""
+    low, high = 0, 1
+    while _begins_before(entries, high, opened_at):
+        low, high = high, high * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if _begins_before(entries, middle, opened_at) else (low, middle)
+    return low * WIDTH
 
 
-def _scan(path: Path, offset: int, session: bytes, found: dict[int, Vouched]) -> int:
-    """Take what a file has from an offset on; where its whole entries end."""
-    if path.stat().st_size == 0:
-        return offset
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        while (body := _frame(data, offset)) is not None:
-            offset += HEADER.size + len(body)
-            if session in body and b'"type":"rec.' in body:
-                _take(body, session.decode(), found)
-    return offset
+def _begins_before(entries: Path, number: int, time: int) -> bool:
+    bundle = _bundle(entries, number)
+    return bundle is not None and int(json.loads(bundle[0])["time"]) <= time
+
+
+def _bundle(entries: Path, number: int) -> list[bytes] | None:
+    """The entries of a full bundle; None where there is none yet, or it is not whole."""
+    try:
+        data = (entries / tile_name(number)).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    found, pos = [], 0
+    while pos + 2 <= len(data):
+        size = int.from_bytes(data[pos : pos + 2], "big")
+        found.append(data[pos + 2 : pos + 2 + size])
+        pos += 2 + size
+    return found if len(found) == WIDTH and pos == len(data) else None
+
+
+def _tail(search: _Search, log: str, wal: Path, index: int, session: str) -> int:
+    """Take what the write-ahead log has from this entry on; the next one that it does not have yet."""
+    files = sorted(path.name for path in wal.iterdir() if NAME.fullmatch(path.name)) if wal.is_dir() else []
+    name, offset, at = search.tails.get(log, ("", 0, 0))
+    if name not in files:
+        older = [one for one in files if int(one) <= index]
+        name, offset, at = (older[-1], 0, int(older[-1])) if older else ("", 0, index)
+    for one in files:
+        if name and one >= name:
+            if one != name:
+                offset, at = 0, int(one)
+            for body, end in _frames(wal / one, offset):
+                offset = end
+                if at >= index:
+                    _take(body, session, search.found)
+                at += 1
+            search.tails[log] = (one, offset, at)
+    return max(index, at)
+
+
+def _frames(path: Path, offset: int) -> Iterator[tuple[bytes, int]]:
+    """Each whole entry of a file from an offset on, with where it ends."""
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:  # its entries lie in bundles by now
+        return
+    with file:
+        if path.stat().st_size == 0:
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            while (body := _frame(data, offset)) is not None:
+                offset += HEADER.size + len(body)
+                yield body, offset
 
 
 def _frame(data: bytes | mmap.mmap, offset: int) -> bytes | None:
@@ -100,11 +147,9 @@ def _frame(data: bytes | mmap.mmap, offset: int) -> bytes | None:
 
 
 def _take(body: bytes, session: str, found: dict[int, Vouched]) -> None:
+    if session.encode() not in body or b'"type":"rec.' not in body:
+        return
     fields: dict[str, Any] = json.loads(body)
     whose = _WHOSE.get(fields["type"])
     if whose and fields[whose] == session:
         found.setdefault(fields["n"], Vouched(fields["sha256"], fields["last"]))
-
-
-def _time(body: bytes) -> int:
-    return int(json.loads(body)["time"])
