@@ -145,6 +145,8 @@ def test_a_secret_file_is_checked_again_when_it_is_read(tmp_path: Path, content:
         ("127.0.0.1", True),
         ("127.9.9.9", True),
         ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("::ffff:192.0.2.1", False),
         ("localhost", True),
         ("0.0.0.0", False),
         ("::", False),

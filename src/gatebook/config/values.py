@@ -88,11 +88,15 @@ Table = Annotated[Mapping[str, T], AfterValidator(lambda value: MappingProxyType
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host never leaves this machine; of names only ``localhost`` is taken to be so."""
+    """Whether what is sent to or from there never leaves this machine; of names only ``localhost`` is taken to be so.
+
+    An IPv4 address inside IPv6 counts as the IPv4 address: that is how a socket for both shows its IPv4 peers.
+    """
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        found = ipaddress.ip_address(host.strip("[]"))
     except ValueError:
         return host.lower() == "localhost"
+    return (getattr(found, "ipv4_mapped", None) or found).is_loopback
 
 
 @dataclass(frozen=True, slots=True)

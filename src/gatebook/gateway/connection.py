@@ -24,6 +24,7 @@ import structlog
 
 from gatebook.access.requests import Request, State
 from gatebook.config import TargetConfig
+from gatebook.config.values import is_loopback
 from gatebook.errors import AccessError, GatebookError, IdentityError, LedgerError, RecordingError
 from gatebook.gateway.book import new_id
 from gatebook.gateway.desk import Needs, Welcome, refused_by_people, refused_for_now
@@ -467,8 +468,3 @@ class Connection(asyncio.Protocol):
         except LedgerError as error:
             log.error("session cannot be closed in the book", session=self._session.id, why=str(error))
         log.info("session closed", session=self._session.id, why=why)
-
-
-def is_loopback(address: str) -> bool:
-    """Whether bytes from this address cannot be read on their way."""
-    return address == "::1" or address.startswith(("127.", "::ffff:127."))

@@ -10,15 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
-import ssl
 from collections.abc import Coroutine
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import structlog
 
 from gatebook.config import Config
+from gatebook.config.tls import server_context
 from gatebook.errors import ConfigError
 from gatebook.gateway.book import Book
 from gatebook.gateway.clock import Clock
@@ -119,7 +118,7 @@ class Gateway:
     async def listen(self) -> asyncio.Server:
         """Open the PostgreSQL listener. Raises ConfigError when it cannot."""
         listener = self.config.listeners.postgres
-        certificate = server_context(listener.tls.cert, listener.tls.key) if listener.tls else None
+        certificate = server_context(listener.tls, "listeners.postgres") if listener.tls else None
         loop = asyncio.get_running_loop()
         host, port = listener.bind.host, listener.bind.port
         try:
@@ -184,14 +183,3 @@ def _without_name(by: str) -> str:
     """Who wanted a session ended, without a person's name: the book has it as a commitment, in the act that asked for it."""
     kind, _, _ = by.partition(":")
     return by if kind == "operator" else {"person": "a person", "agent": "an agent", "ci": "a job"}.get(kind, "somebody")
-
-
-def server_context(cert: Path, key: Path) -> ssl.SSLContext:
-    """TLS 1.2 or newer with this certificate. Raises ConfigError."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(cert, key)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError([f"listeners: tls: {cert}: {error}; expected a PEM certificate and its key"]) from error
-    return context

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
-from ipaddress import ip_address
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gatebook.config.values import is_loopback
 from gatebook.web.problems import Problem, answer
 
 BODY_BYTES = 32 * 1024  # a token of 16 KiB, in a form
@@ -72,14 +72,6 @@ _CLOSE = {"Connection": "close"}  # the rest of the body is not waited for
 def _is_private(scope: Scope) -> bool:
     client = scope.get("client")
     return scope["scheme"] == "https" or (client is not None and is_loopback(client[0]))
-
-
-def is_loopback(address: str) -> bool:
-    """Whether an IP address never leaves this machine; a name is none."""
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 def _with_headers(scope: Scope, send: Send) -> Send:

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from gatebook.config import Config, Listener
+from gatebook.config.tls import server_context
 from gatebook.errors import ConfigError
 
 CONNECTIONS = 500
@@ -100,13 +101,7 @@ def _tls(listener: Listener) -> ssl.SSLContext | None:
         if not listener.bind.loopback:
             raise ConfigError([f"listeners.api: bind: {listener.bind}: expected tls, or an address of loopback"])
         return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_cert_chain(listener.tls.cert, listener.tls.key)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError([f"listeners.api: tls: {listener.tls.cert}: expected a certificate and its key ({error})"]) from error
-    return context
+    return server_context(listener.tls, "listeners.api")
 
 
 def _bind(host: str, port: int) -> socket.socket:
