@@ -29,6 +29,12 @@ test: install ## All of it: sets up what is missing, then check, then real clien
 	@printf '== real clients\n'
 	@$(BIN)/pytest -m real
 
+.PHONY: corpus
+corpus: install ## Compare what 48,000 statements of PostgreSQL's own tests leave behind with what they were read as; about 10 minutes
+	@ls .cache/corpus/*.tar.gz >/dev/null 2>&1 || $(BIN)/pip --quiet --disable-pip-version-check download --no-deps \
+		--no-binary postgast -d .cache/corpus "$$($(BIN)/pip freeze | grep ^postgast==)"
+	@$(BIN)/python -m tests.corpus .cache/corpus/postgast-*.tar.gz
+
 .PHONY: lock
 lock: install ## Renew requirements.lock from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \
