@@ -1,8 +1,8 @@
 """What outlives a session at the server, beside what the gateway read the statement as.
 
 Every statement of PostgreSQL's own regression tests (they come with libpg_query's sources, in the sdist of postgast) runs
-through a gateway whose policy allows everything, each in a transaction of its own. A transaction that got a number wrote something:
-a statement that the gateway read as mere reading must not have got one. Files, slots and counters leave no number, so the
+through a gateway whose policy allows everything, each in a transaction of its own. A transaction that got a number wrote
+something: what the gateway read as mere reading must not have got one. Files, slots and counters leave no number, so the
 server's folder is looked at too.
 
     python -m tests.corpus SDIST [FILE ...]
