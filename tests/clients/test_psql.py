@@ -77,6 +77,31 @@ def test_masked_columns_never_show(gateway: LiveGateway, world: World, way: tupl
     assert answer.output, "neither rows nor a refusal"
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT p, d FROM generate_series(1, 11) p, generate_series(0, 9) d, customers WHERE substr(ssn, p, 1) = d::text",
+        "SELECT id FROM customers ORDER BY ssn",
+        "SELECT CASE WHEN ssn LIKE '5%' THEN 1/0 END FROM customers",
+        "SELECT id FROM customers c WHERE to_jsonb(c)->>'ssn' ~ '^5'",
+        "SELECT id FROM customers NATURAL JOIN (VALUES ('1')) v(ssn)",
+        "UPDATE customers SET city = 'x' WHERE ssn LIKE '5%'",
+    ],
+)
+def test_an_agent_cannot_spell_out_a_masked_value(gateway: LiveGateway, statement: str) -> None:
+    said = gateway.psql("-c", statement)
+    assert said.returncode != 0
+    assert "blocked by no-probing-masked: the values of " in said.stderr
+    assert "public.customers.ssn" in said.stderr
+
+
+@pytest.mark.parametrize(
+    "statement", ["SELECT ssn, name FROM customers ORDER BY id", "SELECT count(*) FROM customers WHERE ssn IS NOT NULL"]
+)
+def test_an_agent_may_read_beside_masked_values(gateway: LiveGateway, statement: str) -> None:
+    assert gateway.psql("-c", statement).returncode == 0
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_partly_covered_values_still_help_to_tell_rows_apart(gateway: LiveGateway, way: tuple[bool, str]) -> None:
     tls, target = way

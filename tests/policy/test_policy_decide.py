@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tests.policy.parties import MINUTE, NOW, PERMIT_ALL, SHOP, action, at, decided, deed, identity, opening, policy
 
+from gatebook.errors import PolicyError
 from gatebook.model import Attribute, Hold, Kind, Reach, Resource, Ruling, Target
 from gatebook.policy import checks
 from gatebook.policy.decide import DEEDS_MAX, judge
@@ -428,3 +429,20 @@ def test_a_rule_in_shadow_that_fails_harms_nobody_and_is_told_of() -> None:
 def test_an_action_keeps_its_own_order_of_deeds() -> None:
     whole = action(deed("sql.select"), deed("sql.drop"))
     assert whole.verb == "sql.drop"
+
+
+def test_a_rules_texts_name_what_they_are_about() -> None:
+    rules = policy(
+        PERMIT_ALL,
+        '@id("no-probing") @reason("asks about {tests_masked}") @instead("Leave out {tables}.") '
+        'forbid (principal, action, resource) when { action in Action::"sql" && !context.tests_masked.isEmpty() };',
+    )
+    many = frozenset(f"public.t.c{number}" for number in range(9))
+    verdict = decided(rules, deed(tests_masked=many, tables=frozenset({"a\nb"}))).verdict
+    assert verdict.reason == "asks about public.t.c0, public.t.c1, public.t.c2, public.t.c3, public.t.c4, …"
+    assert verdict.instead == "Leave out 'a\\nb'."
+
+
+def test_a_text_leaves_room_for_known_facts_only() -> None:
+    with pytest.raises(PolicyError, match=r"in braces only columns, functions, keys_masked, tables"):
+        policy(PERMIT_ALL, '@id("x") @reason("asks {tests}") forbid (principal, action, resource);')

@@ -41,6 +41,23 @@ def test_nothing_that_moves_a_masked_column_passes(verb: str, by: Identity) -> N
     assert decided(RULES, deed(verb, has_where=True, moves_masked=True), by=by).verdict.ruling is Ruling.BLOCK
 
 
+@pytest.mark.parametrize("verb", VERBS)
+def test_agents_do_not_spell_masked_values_out_and_people_may(verb: str) -> None:
+    asks = deed(verb, has_where=True, tests_masked=frozenset({"public.customers.ssn"}), tested_sets=frozenset({"pii"}))
+    verdict = decided(RULES, asks).verdict
+    assert verdict.ruling is Ruling.BLOCK
+    assert verdict.rule != "no-probing-masked" or "public.customers.ssn" in verdict.reason
+    assert decided(RULES, asks, by=DBA).verdict.rule != "no-probing-masked"
+
+
+def test_a_key_of_masked_columns_is_held_for_agents() -> None:
+    writes = deed("sql.insert", keys_masked=frozenset({"public.customers.email"}))
+    verdict = decided(RULES, writes).verdict
+    assert (verdict.ruling, verdict.rule) == (Ruling.APPROVE, "key-of-masked-needs-dba")
+    assert "public.customers.email" in verdict.reason
+    assert decided(RULES, writes, by=DBA).verdict.ruling is Ruling.ALLOW
+
+
 @pytest.mark.parametrize("verb", sorted(FREE))
 @pytest.mark.parametrize("reach", [Reach.ADMIN, Reach.UNKNOWN])
 def test_a_mild_verb_of_a_further_reach_is_held(verb: str, reach: Reach) -> None:

@@ -17,6 +17,7 @@ from gatebook.model import Action, Attribute, Deed, Identity, Kind, Verdict
 from gatebook.policy.decide import Circumstances, Decision
 from gatebook.protocols.postgres.catalog import Catalog
 from gatebook.protocols.postgres.lineage import answer_columns
+from gatebook.protocols.postgres.probing import by_names
 from gatebook.protocols.postgres.reading import Reading
 from gatebook.protocols.postgres.statement import read
 
@@ -92,7 +93,8 @@ def _sets(config: Config, target: TargetConfig) -> list[MaskSet]:
 def _deeds(reading: Reading, sets: list[MaskSet]) -> tuple[Deed, ...]:
     """The deeds with what the relay would add, as far as names tell."""
     return tuple(
-        replace(deed, facts={**deed.facts, "moves_masked": may_cover(sets, statement.moves)})
+        replace(deed, facts={**asks.on(deed), "moves_masked": may_cover(sets, statement.moves)})
         for statement in reading.statements
+        for asks in (by_names(statement, sets),)
         for deed in statement.deeds
     )

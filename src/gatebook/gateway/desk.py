@@ -112,7 +112,8 @@ class Desk:
     def covering(self, target: TargetConfig) -> Covering:
         """What covers the answers of this target."""
         masking = self._config.masking
-        return Covering(dict(masking.sets), frozenset(target.masks), frozenset(masking.detectors), self._key)
+        possible = frozenset(target.masks) | self._judge.added
+        return Covering(dict(masking.sets), possible, frozenset(masking.detectors), self._key)
 
     async def decide(self, session: Session, ask: Ask) -> Allowed | Refused | Needs:
         """Decide, write down, then permit, refuse or say whom it needs. Raises LedgerError: then nothing may move.

@@ -40,6 +40,11 @@ class Judge:
         if faults:
             raise PolicyError(faults)
 
+    @property
+    def added(self) -> frozenset[str]:
+        """The mask sets that some rule adds for somebody."""
+        return frozenset().union(*(rule.masks for rule in self.policy.rules.values()))
+
     def decide(
         self, identity: Identity, target: Target, action: Action, circumstances: Circumstances, columns: frozenset[str]
     ) -> Decision:

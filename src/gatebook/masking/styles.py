@@ -19,6 +19,17 @@ SSN = re.compile(rb"[0-9]{3}-?[0-9]{2}-?([0-9]{4})")
 EMAIL = re.compile(rb"([A-Za-z0-9])?[^@\s]*@([A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+)")
 
 
+# A whole value as one of the styles or a detector leaves it, or a token. Of an address only the stars tell.
+_OURS = re.compile(
+    rb"gbk_[A-Za-z0-9_-]+|.?\*{4}|\*{12}[0-9]{4}|\*{3}-\*{2}-[0-9]{4}|h:[0-9a-f]{16}|[A-Za-z0-9]?\*{3}@\S+|<[a-z]+(?:-[a-z]+)*>"
+)
+
+
+def is_ours(value: bytes) -> bool:
+    """Whether a value is what stands here for another: a covered one, or a token."""
+    return _OURS.fullmatch(value.strip()) is not None
+
+
 def cover_value(value: bytes, style: Style, key: bytes) -> bytes:
     """The value covered in a style. ``key`` is for hash: equal values give equal texts as long as the key stays."""
     if style is Style.HASH:

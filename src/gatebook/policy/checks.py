@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+import orjson
 from cedarpy import pst
 
 from gatebook.model import Hold, Kind, Reach
@@ -34,6 +35,25 @@ _LITERALS: Mapping[str, frozenset[str]] = {
     "reach": frozenset(Reach),
     "copies_to": frozenset({"", "client", "file", "program"}),
 }
+
+
+# What the texts of a rule may name of the deed they are said about.
+FILLED = frozenset({"tables", "columns", "functions", "tests_masked", "tested_sets", "keys_masked"})
+FILLED_NAMES = 5  # then dots: the text travels in every protocol's error
+_ROOM = re.compile(r"\{(\w+)\}")
+
+
+def filled(text: str, context: str) -> str:
+    """The text of a rule with the names that a request's context has for it."""
+    if "{" not in text:
+        return text
+    facts = orjson.loads(context)
+    return _ROOM.sub(lambda room: _names(facts.get(room[1], [])), text)
+
+
+def _names(values: list[str]) -> str:
+    shown = [value if value.isprintable() else ascii(value) for value in values[:FILLED_NAMES]]
+    return ", ".join(one[:80] for one in shown) + (", …" if len(values) > FILLED_NAMES else "")
 
 
 def listed(value: str) -> tuple[str, ...]:
@@ -82,6 +102,8 @@ def _expected(name: str, value: str) -> str:
             return "shadow"
         case "reason" | "instead" if not 0 < len(value) <= TEXT_MAX or not value.isprintable():
             return f"a text of 1 to {TEXT_MAX} printable characters on one line"
+        case "reason" | "instead" if not FILLED.issuperset(_ROOM.findall(value)):
+            return f"in braces only {', '.join(sorted(FILLED))}"
     return ""
 
 

@@ -74,6 +74,12 @@ class _Found:
     hold: Hold | None = None
     faults: tuple[str, ...] = ()
 
+    def told(self, one: Request) -> _Found:
+        """With names of what the deed does where the rule's texts leave room for them, as ``{tests_masked}``."""
+        return replace(
+            self, reason=checks.filled(self.reason, one.contexts[0]), instead=checks.filled(self.instead, one.contexts[0])
+        )
+
 
 def judge(
     policy: Policy,
@@ -194,7 +200,7 @@ def _find(policy: Policy, enforced: Enforced, one: Request, known: Entities, app
         frozenset().union(*(rule.approvers for rule in denied)),
         denied[0].instead,
         _hold(rule.hold for rule in denied),
-    )
+    ).told(one)
 
 
 def _evaluate(enforced: Enforced, one: Request, known: Entities, approved: bool) -> _Evaluated:
@@ -221,7 +227,7 @@ def _denied(rules: Sequence[Rule], one: Request) -> _Found:
     if not rules:
         return _blocked(checks.NO_RULE, f"no rule permits {one.action.id} here")
     names = tuple(rule.id for rule in rules)
-    return _Found(Ruling.BLOCK, names, _reason(rules), instead=rules[0].instead)
+    return _Found(Ruling.BLOCK, names, _reason(rules), instead=rules[0].instead).told(one)
 
 
 def _hold(said: Iterable[Hold | None]) -> Hold | None:

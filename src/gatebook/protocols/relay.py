@@ -49,15 +49,19 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Covering:
-    """What covers a session's answers: every mask set by name, those its target always has, the detectors, the hash key."""
+    """What covers a session's answers: every mask set by name, those that may hold here, the detectors, the hash key.
+
+    ``possible`` are the sets that the target has and those that a rule may add: what a statement does with masked columns is
+    told by all of them, since rules are asked afterwards.
+    """
 
     sets: Mapping[str, MaskSet]
-    always: frozenset[str]
+    possible: frozenset[str]
     detectors: frozenset[str]
     key: bytes
 
     def __repr__(self) -> str:
-        return f"Covering(sets={sorted(self.sets)}, always={sorted(self.always)}, key=…)"
+        return f"Covering(sets={sorted(self.sets)}, possible={sorted(self.possible)}, key=…)"
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,7 @@ class Stage:
         if self.catalog_errors:
             return self.feed(FromServer(error("42501", "permission denied") + ready()))
         found = [(name, text.index(f'"{name}"')) for name in CATALOG if f'"{name}"' in text]
-        rows = b""
+        rows = row(b"s", b"0", b"0", b"0", b"", b"public", b"")
         for number, (name, _) in enumerate(sorted(found, key=lambda one: one[1])):
             for kind, oid, attnum, table, column in CATALOG[name]:
                 rows += row(*(str(v).encode() for v in (kind, number, oid, attnum, "public", table, column)))

@@ -17,7 +17,7 @@ from tests.protocols.postgres.stage import (
 
 from gatebook.model import Reach
 from gatebook.protocols.postgres import wire
-from gatebook.protocols.relay import FromClient, FromServer, ToServer
+from gatebook.protocols.relay import FromClient, FromServer, Stale, ToServer
 
 EXECUTE = wire.execute("")
 PARSED, BOUND, NO_ROWS = wire.message(b"1"), wire.message(b"2"), wire.message(b"n")
@@ -91,12 +91,35 @@ def test_a_dropped_parse_does_not_give_a_later_one_its_old_meaning():
     stage.client(parse("", "SELECT 'a' || 'b'") + wire.SYNC)
     stage.allow()
     stage.server(PARSED + ready())
-    stage.client(parse("", "SELECT nope") + wire.SYNC + parse("", "SELECT ssn || '' FROM customers") + wire.SYNC)
+    stage.client(parse("", "SELECT nope") + wire.SYNC + parse("", "SELECT 'c' || 'd'") + wire.SYNC)
     stage.allow()
     stage.allow()
     stage.server(error("42703", "no such column") + ready() + PARSED + ready())
     stage.client(bind("", ""))
-    assert stage.asked.action.text == "SELECT ssn || '' FROM customers"
+    assert stage.asked.action.text == "SELECT 'c' || 'd'"
+
+
+def test_names_of_a_later_batch_are_asked_about_once_the_earlier_one_is_answered():
+    stage = Stage().open()
+    stage.client(parse("", "SELECT 'a' || 'b'") + wire.SYNC + parse("", "SELECT ssn || '' FROM customers WHERE id = 1"))
+    stage.allow()
+    assert "customers" not in stage.asked.action.text
+    stage.server(PARSED + ready())
+    assert stage.asked.action.text == "SELECT ssn || '' FROM customers WHERE id = 1"
+    assert stage.asked.action.deeds[0].facts["tests_masked"] == frozenset()
+
+
+def test_what_is_known_of_names_stays_to_the_end_of_a_batch_but_not_twice_as_long():
+    stage = Stage().open()
+    stage.client(parse("s", "SELECT id FROM customers WHERE id = $1"))
+    stage.allow()
+    stage.feed(Stale())
+    stage.client(bind("", "s"))
+    assert stage.asked.action.deeds[0].facts["tests_masked"] == frozenset()
+    stage.allow()
+    stage.feed(Stale())
+    stage.client(bind("", "s"))
+    assert stage.asked.action.deeds[0].facts["tests_masked"] == {"*"}
 
 
 def test_a_name_is_not_known_between_a_setting_and_its_answer():

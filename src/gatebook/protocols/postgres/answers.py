@@ -69,6 +69,7 @@ class Answers:
         self._out: list[Effect] = []
         self._said: list[bytes] = []
         self._settings_changed = False  # in this session; what a transaction's end may put back
+        self._stale = False  # what is known of the catalog ends with the batch
         self._touched = False  # something that reads masked columns was sent in this transaction
         self.unsynced = False
 
@@ -85,6 +86,11 @@ class Answers:
         return not self._queue and not self.unsynced and self.status != b"E"
 
     @property
+    def askable_later(self) -> bool:
+        """Whether a question can go out once the answers that are due are here."""
+        return bool(self._queue) and not self.unsynced and self.status != b"E"
+
+    @property
     def copying(self) -> Running | None:
         """The last action on its way, if it reads or may yet read the client's data."""
         last = self._queue[-1] if self._queue else None
@@ -95,6 +101,9 @@ class Answers:
         if len(self._queue) >= EXPECTED_MESSAGES:
             raise WireError(f"{len(self._queue)} requests are unanswered; read the answers before sending more")
         self._queue.append(expected)
+        if self._stale and isinstance(expected, Synced):
+            self._stale = False
+            self.catalog.forget()
         self.unsynced = not isinstance(expected, Synced | Simple | Looking)
 
     def sent(self, reading: Reading, touches: bool) -> None:
@@ -125,8 +134,13 @@ class Answers:
         self._kept.add(name, portal, self.prepared, self.portals)
 
     def stale(self) -> None:
-        """Time has passed: the catalog must be asked again, and permits not used yet must be asked for again."""
-        self.catalog.forget()
+        """Time has passed: the catalog must be asked again, and permits not used yet must be asked for again.
+
+        In the middle of a batch the catalog cannot be asked: what it said stays until the batch ends or time passes once more.
+        """
+        self._stale = self.unsynced and not self._stale
+        if not self._stale:
+            self.catalog.forget()
         for portal in self.portals.values():
             portal.fresh = False
 

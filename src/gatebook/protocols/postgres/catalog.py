@@ -34,7 +34,9 @@ class Known:
 
     ``columns`` by attribute number; ``under`` the base columns a view reads; ``opaque`` when it may read anything.
     ``made_of`` are the columns of the same relation from which a generated column is computed; ``kin`` the schemas and names of
-    the tables it inherits from and of those below it, whose rows it shows. ``types`` are OIDs, of a domain that of the type
+    the tables it inherits from and of those below it, whose rows it shows. ``keys`` are the columns of each unique or exclusive
+    index, ``references`` each column that must have its like in another table, with that one; ``keys_below`` are columns of
+    either kind in the tables that a view shows. ``types`` are OIDs, of a domain that of the type
     below it, for those columns that COPY writes: generated ones it leaves out.
     """
 
@@ -47,6 +49,9 @@ class Known:
     types: Mapping[int, int] = field(default_factory=dict)
     made_of: Mapping[int, frozenset[str]] = field(default_factory=dict)
     kin: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    keys: tuple[frozenset[str], ...] = ()
+    references: tuple[tuple[str, BaseColumn], ...] = ()
+    keys_below: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -66,6 +71,21 @@ class Known:
         if self._reads_masked_below(sets):
             return frozenset(self.columns.values())
         return frozenset(name for number, name in self.columns.items() if self.style(sets, number))
+
+    def checked(self, sets: Collection[MaskSet], written: Collection[str]) -> frozenset[str]:
+        """The masked columns that a key or reference checks when these are written: whether that fails tells of other rows."""
+        masked, all_of_it = self.masked(sets), "*" in written
+        found = {name for key in self.keys if all_of_it or key & set(written) for name in key & masked}
+        for name, there in self.references:
+            if (all_of_it or name in written) and (name in masked or style_of(sets, there.schema, there.tables, there.column)):
+                found.add(name)
+        below = [one for one in self.under if one.column in self.keys_below]
+        return frozenset(found | {one.column for one in below if style_of(sets, one.schema, one.tables, one.column)})
+
+    def sets_of(self, sets: Collection[MaskSet], column: str) -> frozenset[str]:
+        """The names of the mask sets that cover this column; "*": any column."""
+        names = self.columns.values() if column == "*" else (column,)
+        return frozenset(one.name for one in sets if any(name in self.masked([one]) for name in names))
 
     def _by_rule(self, sets: Collection[MaskSet], column: str) -> Style | None:
         """The strictest that rules say of this column under any of the names that its rows have."""
@@ -95,6 +115,7 @@ class Catalog:
     by_name: dict[Relation, Known | None] = field(default_factory=dict)
     by_oid: dict[int, Known] = field(default_factory=dict)
     search_path: str = ""
+    absent: set[Relation] = field(default_factory=set)  # names that the target said stand for nothing
 
     def missing(self, relations: Iterable[Relation]) -> list[Relation]:
         """Those that must be asked for, in a stable order."""
@@ -102,10 +123,13 @@ class Catalog:
 
     def learn(self, asked: Sequence[Relation], rows: Iterable[Sequence[bytes | None]]) -> None:
         """Take in the rows of one question. Raises WireError when they are not such rows."""
+        rows = list(rows)
         found, self.search_path = answers(rows)
         for number, relation in enumerate(asked):
             known = found.get(number)
             self.by_name[relation] = known
+            if known is None and rows:
+                self.absent.add(relation)
             if known is not None:
                 self.by_oid[known.oid] = known
 
@@ -119,10 +143,12 @@ class Catalog:
         """Count nothing as known any more."""
         self.by_name.clear()
         self.by_oid.clear()
+        self.absent.clear()
 
     def forget_names(self) -> None:
         """A search_path or definition may have changed: names must be asked again, numbers stay what they are."""
         self.by_name.clear()
+        self.absent.clear()
         self.search_path = ""
 
 
@@ -202,6 +228,11 @@ children(oid, bottom) AS (
   SELECT b.oid, i.inhrelid FROM children b
   JOIN pg_catalog.pg_inherits i ON i.inhparent OPERATOR(pg_catalog.=) b.bottom
 ),
+holds AS (
+  SELECT r.n, c.bottom AS rel, pg_catalog.bool_or(r.rel OPERATOR(pg_catalog.=) m.oid) AS own
+  FROM reads r JOIN children c ON c.oid OPERATOR(pg_catalog.=) r.rel JOIN named m ON m.n OPERATOR(pg_catalog.=) r.n
+  GROUP BY r.n, c.bottom
+),
 kin AS (
   SELECT k.oid, s.nspname, pg_catalog.array_agg(c.relname::pg_catalog.text) AS names
   FROM (SELECT oid, bottom AS other FROM children UNION SELECT oid, top FROM parents) k
@@ -247,6 +278,24 @@ FROM named m JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=)
  AND a.attgenerated OPERATOR(pg_catalog.=) ''::pg_catalog."char"
 JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) a.atttypid
 UNION ALL
+SELECT 'x', h.n, i.indexrelid::pg_catalog.int8, CASE WHEN h.own THEN a.attnum ELSE 0::pg_catalog.int2 END, '', '', a.attname
+FROM holds h JOIN pg_catalog.pg_index i ON i.indrelid OPERATOR(pg_catalog.=) h.rel AND (i.indisunique OR i.indisexclusion)
+JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) h.rel AND a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2
+ AND (a.attnum OPERATOR(pg_catalog.=) ANY (i.indkey::pg_catalog.int2[]) OR EXISTS (
+  SELECT FROM pg_catalog.pg_depend d WHERE d.objid OPERATOR(pg_catalog.=) i.indexrelid
+   AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid
+   AND d.refobjid OPERATOR(pg_catalog.=) h.rel AND d.refobjsubid OPERATOR(pg_catalog.=) a.attnum::pg_catalog.int4))
+UNION ALL
+SELECT 'f', h.n, k.oid::pg_catalog.int8, CASE WHEN h.own THEN a.attnum ELSE 0::pg_catalog.int2 END, s.nspname,
+  t.relname OPERATOR(pg_catalog.||) pg_catalog.chr(1) OPERATOR(pg_catalog.||) b.attname, a.attname
+FROM holds h JOIN pg_catalog.pg_constraint k ON k.conrelid OPERATOR(pg_catalog.=) h.rel
+ AND k.contype OPERATOR(pg_catalog.=) 'f'::pg_catalog."char"
+JOIN LATERAL pg_catalog.unnest(k.conkey, k.confkey) AS p(mine, there) ON true
+JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) k.conrelid AND a.attnum OPERATOR(pg_catalog.=) p.mine
+JOIN pg_catalog.pg_attribute b ON b.attrelid OPERATOR(pg_catalog.=) k.confrelid AND b.attnum OPERATOR(pg_catalog.=) p.there
+JOIN pg_catalog.pg_class t ON t.oid OPERATOR(pg_catalog.=) k.confrelid
+JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) t.relnamespace
+UNION ALL
 SELECT 'o', n, 0, 0, '', '', '' FROM calls
 UNION ALL
 SELECT 's', 0, 0, 0, '', pg_catalog.current_setting('search_path'), ''
@@ -263,6 +312,9 @@ def answers(rows: Iterable[Sequence[bytes | None]]) -> tuple[dict[int, Known], s
     opaque: set[int] = set()
     made: dict[int, dict[int, frozenset[str]]] = {}
     kin: dict[int, list[tuple[str, tuple[str, ...]]]] = {}
+    keys: dict[int, dict[int, set[str]]] = {}
+    references: dict[int, list[tuple[str, BaseColumn]]] = {}
+    below: dict[int, set[str]] = {}
     for row in rows:
         kind, number, oid, attnum, schema, names, column = _row(row)
         tables = tuple(names.split("\x01"))
@@ -280,6 +332,14 @@ def answers(rows: Iterable[Sequence[bytes | None]]) -> tuple[dict[int, Known], s
             of_one[attnum] = of_one.get(attnum, frozenset()) | {column}
         elif kind == "k":
             kin.setdefault(number, []).append((schema, tables))
+        elif kind == "x":
+            keys.setdefault(number, {}).setdefault(oid, set()).add(column)
+            if not attnum:
+                below.setdefault(number, set()).add(column)
+        elif kind == "f":
+            references.setdefault(number, []).append((column, BaseColumn(schema, tables[:1], tables[-1])))
+            if not attnum:
+                below.setdefault(number, set()).add(column)
         elif kind == "o":
             opaque.add(number)
         else:
@@ -295,6 +355,9 @@ def answers(rows: Iterable[Sequence[bytes | None]]) -> tuple[dict[int, Known], s
             types.get(number, {}),
             made.get(number, {}),
             tuple(kin.get(number, ())),
+            tuple(frozenset(one) for one in keys.get(number, {}).values()),
+            tuple(references.get(number, ())),
+            frozenset(below.get(number, ())),
         )
         for number, (oid, schema, tables) in oids.items()
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from gatebook.model import Action, Permit
@@ -138,4 +138,4 @@ def statement_at(running: Running) -> Statement | None:
 def prepared_by(reading: Reading, at: int) -> Reading:
     """What EXECUTE of a PREPARE at this place runs: that statement alone, as it was read inside the PREPARE."""
     statement = reading.statements[at]
-    return Reading(reading.text, (Statement(statement.deeds, statement.outputs, statement.relations, statement.moves),))
+    return Reading(reading.text, (replace(statement, prepares=None, executes=None, forgets=None, copy=None),))

@@ -290,6 +290,16 @@ SETS: frozenset[str] = frozenset(
     """.split()
 )
 
+# Cannot fail, return one row and do nothing by the values of their arguments, whatever those are: what they tell stands in
+# their result alone. Any other call tells by an error, a number of rows or the time it takes.
+NEVER_FAIL: frozenset[str] = frozenset(
+    """
+    any_value bool_and bool_or btrim char_length character_length concat concat_ws count every first_value initcap json_agg
+    json_build_array jsonb_agg jsonb_build_array last_value lower ltrim max md5 min octet_length pg_typeof quote_ident
+    quote_literal quote_nullable reverse row_to_json rtrim string_agg to_json to_jsonb upper
+    """.split()
+)
+
 # TABLESAMPLE methods that ship with the server; another name is a function of somebody's.
 SAMPLES: frozenset[str] = frozenset({"bernoulli", "system"})
 
@@ -310,6 +320,13 @@ def is_built_in_type(names: list[str]) -> bool:
     if len(names) > 1 and names[0] != "pg_catalog":
         return False
     return len(names) > 1 or names[-1] in _TYPES
+
+
+def is_text_type(names: list[str]) -> bool:
+    """Whether a cast to the type of this name keeps any value, cut at most."""
+    return (
+        names[-1:] != [] and names[-1] in ("text", "varchar", "bpchar", "char", "name") and names[:-1] in ([], ["pg_catalog"])
+    )
 
 
 _TYPES = frozenset(f"{_CASTS} json jsonb uuid tsvector tsquery record txid_snapshot jsonpath".split())

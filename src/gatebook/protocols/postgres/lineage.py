@@ -12,10 +12,11 @@ from dataclasses import replace
 
 from gatebook.masking.rules import MaskSet
 from gatebook.model import Deed, Reach, Resource
+from gatebook.protocols.postgres import probing
 from gatebook.protocols.postgres.catalog import Catalog, Known
 from gatebook.protocols.postgres.disguise import calls_in_disguise
 from gatebook.protocols.postgres.oids import UNTYPED
-from gatebook.protocols.postgres.reading import Output, Reading, Relation, Statement
+from gatebook.protocols.postgres.reading import Output, Place, Reading, Relation, Statement
 from gatebook.protocols.postgres.rows import Column, Cover
 
 OPEN = Cover(style=None, whole=False)
@@ -74,10 +75,18 @@ def _of_expression(number: int, count: int, statement: Statement | None, catalog
     if output is None and not statement.relations:
         return WHOLE
     masked = _masked(known, sets)
+    if not masked:
+        return OPEN
     if output is None or not output.certain or "*" in output.columns:
-        return WHOLE if masked else OPEN
-    elsewhere = output.columns - frozenset(name for one in known for name in one.columns.values()) - _SYSTEM_NAMES
-    return WHOLE if output.columns & masked or (masked and elsewhere) else OPEN  # c.f may be a call f(c)
+        return WHOLE
+    found = dict.fromkeys(output.columns, False)
+    for relation, name in output.origins:
+        there = known if relation is None else [one for one in (catalog.by_name.get(relation),) if one is not None]
+        if any(name in one.masked(sets) for one in there):
+            return WHOLE
+        found[name] = found[name] or any(name in one.columns.values() for one in there)
+    elsewhere = {name for name, is_column in found.items() if not is_column} - _SYSTEM_NAMES
+    return WHOLE if elsewhere else OPEN  # c.f may be a call f(c)
 
 
 def _output_at(outputs: tuple[Output, ...] | None, number: int, count: int) -> Output | None:
@@ -167,14 +176,21 @@ def _names(deed: Deed, fact: str) -> frozenset[str]:
     return value if isinstance(value, frozenset) else frozenset()
 
 
-def completed(reading: Reading, catalog: Catalog, sets: Collection[MaskSet]) -> tuple[Deed, ...]:
-    """The deeds with what the catalog adds: qualified names of tables, and whether masked columns move elsewhere."""
+def completed(
+    reading: Reading, catalog: Catalog, sets: Collection[MaskSet], resolved: Collection[Place] = ()
+) -> tuple[Deed, ...]:
+    """The deeds with what the catalog adds: qualified names of tables, whether masked columns move or decide something.
+
+    Comparisons in ``resolved`` are with tokens, which tell nothing that the answer does not.
+    """
     found = []
     for statement in reading.statements:
         full, moves = _full_names(statement, catalog), _moves_masked(statement, catalog, sets)
-        found += [_completed(deed, full, moves) for deed in statement.deeds]
+        asks = probing.probed(statement, catalog, sets, resolved)
+        deeds = list(statement.deeds)
         if calls := calls_in_disguise(_asked(statement, catalog), catalog):
-            found.append(_completed(_may_call(statement, calls), full, moves))
+            deeds.append(_may_call(statement, calls))
+        found += [_completed(replace(deed, facts=asks.on(deed)), full, moves) for deed in deeds]
     return tuple(found)
 
 

@@ -1,9 +1,10 @@
 """Where the values of a select list come from: flows of columns through FROM, CTEs, sub-selects and expressions.
 
-A ``Flow`` is the set of column names a value may come from, with "*" for any, and whether that set is certain. A ``Source``
-is one item of FROM, asked for the flow behind a name. Columns of base relations stand for themselves; those of derived tables
-are followed to theirs. Names are not checked against the catalog, which nobody here can see: ``c.f`` counts as column f even
-where the server would call f(c), save for the built-ins that take a row.
+A ``Flow`` is the set of columns a value may come from, each with the relation it would be a column of where the text tells, "*"
+for any; and whether that set is certain. A ``Source`` is one item of FROM, asked for the flow behind a name. Columns of base
+relations stand for themselves; those of derived tables are followed to theirs. Names are not checked against the catalog, which
+nobody here can see: an unqualified name counts as a column of every relation in sight, and ``c.f`` as column f even where the
+server would call f(c), save for the built-ins that take a row.
 """
 
 from __future__ import annotations
@@ -11,43 +12,49 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from gatebook.protocols.postgres.reading import Output, Relation
+from gatebook.protocols.postgres.reading import Origin, Output, Relation
 
 ANY = "*"
-FLOW_COLUMNS = 256  # names one value may come from; more count as any, so that no text makes flows without end
+FLOW_ORIGINS = 1024  # columns one value may come from; more count as any, so that no text makes flows without end
 PENDING = "\0"  # starts the mark that stands for a recursive CTE's own columns until they are known; no name can hold it
 
 
 class Flow:
     """The columns a value may come from. Grows while an expression is walked."""
 
-    __slots__ = ("certain", "columns")
+    __slots__ = ("certain", "origins")
 
-    def __init__(self, columns: Iterable[str] = (), certain: bool = True) -> None:
-        self.columns: set[str] = set(columns)
+    def __init__(self, columns: Iterable[str] = (), certain: bool = True, origins: Iterable[Origin] = ()) -> None:
+        self.origins: set[Origin] = {(None, name) for name in columns}
+        self.origins.update(origins)
         self.certain = certain
+
+    @property
+    def columns(self) -> set[str]:
+        """The names of the columns, whatever relation they may be of."""
+        return {name for _, name in self.origins}
 
     def add(self, other: Flow) -> None:
         """Let the other's columns flow in too."""
-        self.take(other.columns)
+        self.take(other.origins)
         self.certain = self.certain and other.certain
 
-    def take(self, columns: Iterable[str]) -> None:
+    def take(self, origins: Iterable[Origin]) -> None:
         """Let these columns flow in too. Too many to tell apart are any."""
-        self.columns.update(columns)
-        if len(self.columns) > FLOW_COLUMNS:
-            self.columns = {ANY}
+        self.origins.update(origins)
+        if len(self.origins) > FLOW_ORIGINS:
+            self.origins = {(None, ANY)}
 
     def output(self, *, star: bool = False) -> Output:
         """This flow as an item of a select list."""
-        return Output(star=star, columns=frozenset(self.columns), certain=self.certain)
+        return Output(star=star, columns=frozenset(self.columns), certain=self.certain, origins=frozenset(self.origins))
 
 
 def united(flows: Iterable[Flow | Output]) -> Flow:
     """All of these in one."""
     flow = Flow()
     for each in flows:
-        flow.take(each.columns)
+        flow.take(each.origins)
         flow.certain = flow.certain and each.certain
     return flow
 
@@ -88,8 +95,12 @@ class Source:
         if known is not None:
             return known
         if self.otherwise is not None:
-            return united([self.otherwise, Flow({name})]) if self.passes else self.otherwise
-        return Flow({name}) if self.passes else None
+            return united([self.otherwise, self._own(name)]) if self.passes else self.otherwise
+        return self._own(name) if self.passes else None
+
+    def _own(self, name: str) -> Flow:
+        """A column of this name that is passed through, or of the relation itself."""
+        return Flow(origins=((self.relations[0] if self.base else None, name),))
 
     def whole(self) -> Flow:
         """The flow of a whole row."""
@@ -102,7 +113,7 @@ class Source:
         if self.otherwise is not None:
             flow.add(self.otherwise)
         if self.passes:
-            flow.columns.add(ANY)
+            flow.add(self._own(ANY))
         return flow
 
 
@@ -158,13 +169,31 @@ def derived(rows: Rows, renamed: Sequence[str], relations: tuple[Relation, ...] 
 
 @dataclass(slots=True)
 class Scope:
-    """The names that an expression can see: one query level. ``merged`` when USING or NATURAL makes one column of two."""
+    """The names that an expression can see: one query level. ``merged`` when USING or NATURAL makes one column of two.
+
+    ``joined`` marks the inside of a join with an alias of its own, which is part of the level around it.
+    """
 
     parent: Scope | None = None
     ctes: dict[str, Rows | Source] = field(default_factory=dict)
     sources: dict[str, Source] = field(default_factory=dict)
     unnamed: list[Source] = field(default_factory=list)
     merged: bool = False
+    joined: bool = False
+
+    def outside(self) -> Scope:
+        """What a sub-select in FROM sees without LATERAL: not its siblings, which may hide names of queries further out."""
+        level = self
+        while level.joined and level.parent is not None:
+            level = level.parent
+        return Scope(level.parent, level.ctes)
+
+    def since(self, named: int, unnamed: int) -> Scope:
+        """What the condition of a join sees: the items of FROM added since there were so many, and the queries around."""
+        seen = self.outside()
+        seen.sources = dict(list(self.sources.items())[named:])
+        seen.unnamed = self.unnamed[unnamed:]
+        return seen
 
     def cte(self, name: str) -> Rows | Source | None:
         """The CTE that this name means here."""
@@ -225,7 +254,8 @@ class Scope:
 def starred(sources: Sequence[Source]) -> Rows:
     """A star that could not be expanded. Only where all is passed through by name do its columns keep their own."""
     if all(source.passes and not source.names and source.otherwise is None for source in sources):
-        return Rows((Output(star=True, columns=frozenset({ANY}), certain=bool(sources)),), (None,))
+        flow = united(source.whole() for source in sources) if sources else Flow({ANY}, False)
+        return Rows((flow.output(star=True),), (None,))
     flow = united(source.whole() for source in sources)
     if any(source.passes for source in sources):
         flow.certain = False
@@ -247,14 +277,14 @@ def settled(rows: Rows, mark: str) -> Rows:
     if not any(mark in output.columns for output in rows.outputs):
         return rows
     flow = united(rows.outputs)
-    flow.columns.discard(mark)
+    flow.origins.discard((None, mark))
     return Rows(tuple(flow.output(star=output.star) for output in rows.outputs), rows.labels)
 
 
 def final(outputs: Iterable[Output]) -> tuple[Output, ...]:
     """Outputs without marks: a mark that was never settled could be any column."""
     return tuple(
-        Output(output.star, clean(output.columns), output.certain)
+        Output(output.star, clean(output.columns), output.certain, known(output.origins))
         if any(name[:1] == PENDING for name in output.columns)
         else output
         for output in outputs
@@ -264,3 +294,8 @@ def final(outputs: Iterable[Output]) -> tuple[Output, ...]:
 def clean(columns: Iterable[str]) -> frozenset[str]:
     """Column names without marks."""
     return frozenset(ANY if name[:1] == PENDING else name for name in columns)
+
+
+def known(origins: Iterable[Origin]) -> frozenset[Origin]:
+    """Columns without marks."""
+    return frozenset((relation, ANY if name[:1] == PENDING else name) for relation, name in origins)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import Any
 
-from gatebook.protocols.postgres import catalog_relations, conditions, constants, functions
-from gatebook.protocols.postgres.mentions import Target, nodes
+from gatebook.protocols.postgres import catalog_relations, conditions, constants, functions, slots
+from gatebook.protocols.postgres.mentions import Target
 from gatebook.protocols.postgres.outputs import (
     ANY,
     PENDING,
@@ -28,6 +28,16 @@ from gatebook.protocols.postgres.outputs import (
     united,
 )
 from gatebook.protocols.postgres.reading import Output, Relation
+from gatebook.protocols.postgres.shapes import (
+    is_bare_star,
+    is_bounded,
+    is_itself,
+    is_plain,
+    leftmost,
+    meant_by,
+    plain_name,
+    whens,
+)
 from gatebook.protocols.postgres.walk import Node, TooMuchError, Walk, alias_of, field_names, named
 
 PG_SETTINGS = "pg_settings"
@@ -42,7 +52,7 @@ class Queries(Walk):
         self._check_fields(kind, body)
         match kind:
             case "SelectStmt":
-                clause = _leftmost(body).get("intoClause")
+                clause = leftmost(body).get("intoClause")
                 if clause is None:
                     return self._select(body, scope)
                 with self.moving():
@@ -91,8 +101,11 @@ class Queries(Walk):
         rows = settled(self.query(kind, query, Scope(scope)), mark)
         if mark in self.met:
             self.met = (self.met | united(rows.outputs).columns) - {mark}
+        if (None, mark) in self.tests:
+            self.tests = (self.tests | united(rows.outputs).origins) - {(None, mark)}
         names = field_names(item.get("aliascolnames", []))
         if "search_clause" in item or "cycle_clause" in item:  # adds columns that hold whole rows
+            self.test(united(rows.outputs))
             return computed(united([*rows.outputs]))
         if not names:
             return rows
@@ -109,6 +122,8 @@ class Queries(Walk):
             rows = set_operation(*(self._arm(body[side], inner) for side in ("larg", "rarg")))
             inner.sources[""] = derived(rows, ())
             self.meet(united(rows.outputs))  # rows of one side may decide which of the other come
+            if body["op"] != "SETOP_UNION" or not body.get("all"):
+                self.test(united(rows.outputs))
         elif "valuesLists" in body:
             rows = self._values(body["valuesLists"], inner)
         else:
@@ -118,10 +133,20 @@ class Queries(Walk):
             self.setting_meant = None
         for part in _CLAUSES:
             if part in body:
-                self.flow(body[part], inner)
+                self.decide(body[part], inner)
+        self._keys(body, rows)
         for locking in body.get("lockingClause", ()):
             self._lock(locking["LockingClause"], inner)
         return rows
+
+    def _keys(self, body: Node, rows: Rows) -> None:
+        """Outputs that decide by their place or name: DISTINCT, and the keys of GROUP BY, DISTINCT ON and ORDER BY."""
+        distinct = body.get("distinctClause", [])
+        if distinct and not any(distinct):
+            self.test(united(rows.outputs))
+            return
+        for key in [*distinct, *body.get("groupClause", ()), *body.get("sortClause", ())]:
+            self.test(united(meant_by(key, rows)))
 
     def _arm(self, body: Node, scope: Scope) -> Rows:
         """One side of a set operation; an INTO on its left takes the whole."""
@@ -155,7 +180,7 @@ class Queries(Walk):
                 labels.extend(star.labels)
             else:
                 outputs.append(self.flow(value, scope).output())
-                labels.append(target.get("name") or _plain_name(value))
+                labels.append(target.get("name") or plain_name(value))
             if len(outputs) > LIST_ITEMS:
                 raise TooMuchError
         return Rows(tuple(outputs), tuple(labels))
@@ -228,7 +253,7 @@ class Queries(Walk):
 
     def _subselect(self, body: Node, scope: Scope) -> None:
         alias, renamed = alias_of(body)
-        inside = Scope(scope)
+        inside = Scope(scope if body.get("lateral") else scope.outside())
         kind, query = next(iter(body["subquery"].items()))
         before = len(self.reads)
         rows = self.query(kind, query, inside)
@@ -237,16 +262,21 @@ class Queries(Walk):
 
     def _join(self, body: Node, scope: Scope) -> None:
         alias, renamed = alias_of(body)
-        inside = Scope(scope) if alias else scope
+        inside = Scope(scope, joined=True) if alias else scope
+        before = (len(inside.sources), len(inside.unnamed))
         self._from_item(body["larg"], inside)
         self._from_item(body["rarg"], inside)
         inside.merged = inside.merged or "usingClause" in body or bool(body.get("isNatural"))
         self.columns.update(field_names(body.get("usingClause", [])))
         self.met.update([ANY] if body.get("isNatural") else field_names(body.get("usingClause", [])))
+        for name in field_names(body.get("usingClause", [])):
+            self.test(inside.column(name))
         if body.get("isNatural"):
             self.columns.add(ANY)
+            self.test(united(source.whole() for source in inside.all()))
         if "quals" in body:
-            self.flow(body["quals"], inside)
+            self.spend(len(inside.sources))
+            self.decide(body["quals"], inside.since(*before))
         self.spend(len(inside.sources))
         if "join_using_alias" in body:
             scope.merged = True
@@ -261,12 +291,12 @@ class Queries(Walk):
             self.functions.add(".".join(method))
             self.unknown(f"samples by {'.'.join(method)}, which is not known")
         self._from_item(body["relation"], scope)
-        self.flow([body.get("args", []), body.get("repeatable", [])], scope)
+        self.decide([body.get("args", []), body.get("repeatable", [])], scope)
 
     def _function_rows(self, body: Node, scope: Scope) -> None:
         alias, _ = alias_of(body)
         parts = [value for key, value in body.items() if key != "alias" and isinstance(value, (dict, list))]
-        self._add(scope, alias, computed(self.flow(parts, scope)))
+        self._add(scope, alias, computed(self.decide(parts, scope)))  # how many rows come is up to the arguments
 
     def _add(self, scope: Scope, alias: str, source: Source) -> None:
         if alias:
@@ -308,13 +338,21 @@ class Queries(Walk):
                 self.move(united(self.query(kind, query, inner).outputs))
         self._named_columns(body.get("cols", ()), inner)
         self._target(body, "sql.insert", inner)
+        self._given([item["ResTarget"]["name"] for item in body.get("cols", ())], named(body["relation"]), source)
         if "onConflictClause" in body:
-            self._on_conflict(body, body["onConflictClause"], inner, source is None or _is_bounded(source))
+            self._on_conflict(body, body["onConflictClause"], inner, source is None or is_bounded(source))
         return self._returning(body, inner)
 
     def _named_columns(self, items: Any, scope: Scope) -> None:
         self.columns.update(item["ResTarget"]["name"] for item in items)
         self.flow(list(items), scope)  # subscripts may call functions
+
+    def _given(self, names: list[str], relation: Relation, source: Node | None) -> None:
+        """Note what an INSERT writes into which column."""
+        self.written.update((relation, name) for name in names or [ANY])
+        for number, value in slots.given(source or {}):
+            if number < len(names) or not names:
+                self.place(value, relation, names[number] if names else f"#{number + 1}")
 
     def _on_conflict(self, body: Node, clause: Node, scope: Scope, bounded: bool) -> None:
         """DO UPDATE changes only rows that are given: values that are spelled out bound it as a condition does."""
@@ -322,20 +360,21 @@ class Queries(Walk):
         if "infer" in clause:
             for item in clause["infer"].get("indexElems", ()):
                 self.columns.update([item["IndexElem"]["name"]] if "name" in item["IndexElem"] else [])
-            self.flow(clause["infer"], inner)
+            self.decide(clause["infer"], inner)
         if clause["action"] != "ONCONFLICT_UPDATE":
             return
         where = bounded or conditions.narrows(clause.get("whereClause"), self._seen_as(body))
         self.write(named(body["relation"]), "sql.update", where)
         self._assign(clause.get("targetList", ()), body, inner, alone=True)
-        self.flow(clause.get("whereClause", []), inner)
+        self.decide(clause.get("whereClause", []), inner)
 
     def _assign(self, items: Any, body: Node, scope: Scope, *, alone: bool) -> None:
         """SET: what flows into a column moves, save its own value as it is: reshaped it may look like nothing masked."""
         for item in items:
             target = item["ResTarget"]
             self.columns.add(target["name"])
-            if alone and _is_itself(target, body):
+            self.place({} if "indirection" in target else target["val"], named(body["relation"]), target["name"])
+            if alone and is_itself(target, body):
                 self.flow(target["val"], scope)
                 continue
             with self.moving():
@@ -356,11 +395,11 @@ class Queries(Walk):
 
     def _chosen(self, body: Node, others: str, verb: str, scope: Scope, where: bool) -> None:
         """WITH, FROM and WHERE of UPDATE and DELETE: which rows are left tells what other relations hold, value by value."""
-        with nullcontext() if _is_plain(body, others) else self.moving():
+        with nullcontext() if is_plain(body, others) else self.moving():
             self._with(body, scope)
             self._target(body, verb, scope, where)
             self._from(body.get(others, ()), scope)
-            self.flow(body.get("whereClause", []), scope)
+            self.decide(body.get("whereClause", []), scope)
 
     def _merge(self, body: Node, scope: Scope | None) -> Rows:
         with self.moving():
@@ -373,12 +412,12 @@ class Queries(Walk):
         seen_as = self._seen_as(body)
         joins = conditions.narrows(body["joinCondition"], seen_as)
         actions = [
-            (item["MergeWhenClause"], self._merge_where(item["MergeWhenClause"], seen_as, joins)) for item in _whens(body)
+            (item["MergeWhenClause"], self._merge_where(item["MergeWhenClause"], seen_as, joins)) for item in whens(body)
         ]
         self._target(body, "sql.merge", inner, all(where for when, where in actions if when["commandType"] in _CHANGES))
         relation = named(body["relation"])
         self._from([body["sourceRelation"]], inner)
-        self.flow(body["joinCondition"], inner)
+        self.decide(body["joinCondition"], inner)
         for when, where in actions:
             self._merge_when(when, where, body, relation, inner)
 
@@ -388,7 +427,7 @@ class Queries(Walk):
         return own or (joins and when["matchKind"] != "MERGE_WHEN_NOT_MATCHED_BY_SOURCE")
 
     def _merge_when(self, when: Node, where: bool, body: Node, relation: Relation, scope: Scope) -> None:
-        self.flow(when.get("condition", []), scope)
+        self.decide(when.get("condition", []), scope)
         match when["commandType"]:
             case "CMD_UPDATE":
                 self.write(relation, "sql.update", where)
@@ -399,6 +438,9 @@ class Queries(Walk):
                 self.write(relation, "sql.insert")
                 self._named_columns(when.get("targetList", ()), scope)
                 self.move(self.flow(when.get("values", []), scope))
+                names = [item["ResTarget"]["name"] for item in when.get("targetList", ())]
+                values = {"List": {"items": when.get("values", [])}}
+                self._given(names, relation, {"SelectStmt": {"valuesLists": [values]}})
             case "CMD_NOTHING":
                 pass
             case other:
@@ -415,7 +457,7 @@ class Queries(Walk):
 
     def _returned(self, items: list[Node], inner: Scope, scope: Scope) -> Rows:
         """RETURNING's items; a bare star is the statement's relations, without OLD and NEW."""
-        found = [self._items([item], scope if _is_bare_star(item["ResTarget"]["val"]) else inner) for item in items]
+        found = [self._items([item], scope if is_bare_star(item["ResTarget"]["val"]) else inner) for item in items]
         return Rows(
             tuple(output for rows in found for output in rows.outputs), tuple(label for rows in found for label in rows.labels)
         )
@@ -446,50 +488,3 @@ _CLAUSES = (
     "limitCount",
 )
 _CHANGES = frozenset({"CMD_UPDATE", "CMD_DELETE"})
-
-
-def _is_plain(body: Node, others: str) -> bool:
-    """Whether an UPDATE or DELETE looks at no other relation to choose its rows."""
-    if others in body or "withClause" in body:
-        return False
-    return all(kind != "SubLink" for kind, _ in nodes(body.get("whereClause", [])))
-
-
-def _is_itself(target: Node, body: Node) -> bool:
-    """Whether SET gives a column its own value, or that of the row which ON CONFLICT met."""
-    if "ColumnRef" not in target["val"] or "indirection" in target:
-        return False
-    *qualifier, name = field_names(target["val"]["ColumnRef"]["fields"])
-    own = alias_of(body["relation"])[0] or body["relation"]["relname"]
-    return name == target["name"] and (qualifier in ([own], ["excluded"]) or (not qualifier and name not in (own, "excluded")))
-
-
-def _is_bounded(source: Node) -> bool:
-    """Whether the rows to insert are spelled out one by one."""
-    values = source.get("SelectStmt", {}).get("valuesLists")
-    if values is None:
-        return False
-    called = [field_names(body["funcname"])[-1] for kind, body in nodes(values) if kind == "FuncCall"]
-    return all(name not in functions.SETS and functions.verb_of(None, name) != "sql.unknown" for name in called)
-
-
-def _leftmost(body: Node) -> Node:
-    while "larg" in body:
-        body = body["larg"]
-    return body
-
-
-def _whens(body: Node) -> list[Node]:
-    return list(body.get("mergeWhenClauses", ()))
-
-
-def _is_bare_star(value: Node) -> bool:
-    fields = value.get("ColumnRef", {}).get("fields", [])
-    return len(fields) == 1 and "A_Star" in fields[0]
-
-
-def _plain_name(value: Node) -> str | None:
-    """The name that the server gives an item, where the text says it plainly: a column's own."""
-    if "ColumnRef" not in value:
-        return None
-    return field_names(value["ColumnRef"]["fields"])[-1]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TypeAlias
 
 from gatebook.model import Deed, Reach
 
@@ -57,6 +58,9 @@ FACTS: Mapping[str, bool | int | str | frozenset[str]] = MappingProxyType(
         "setting": "",  # the setting that SET, RESET or ALTER SYSTEM names
         "copies_to": "",  # client, file or program, for COPY
         "why_unknown": "",  # why the text could not be inspected
+        "tests_masked": frozenset(),  # masked columns whose values decide what comes, in what order, or an error; "*" for any
+        "tested_sets": frozenset(),  # the mask sets of those columns
+        "keys_masked": frozenset(),  # masked columns that a key or a reference checks as the statement writes
         "moves_masked": False,  # a masked column may flow into a table, file, setting or the like; the relay fills it in
     }
 )
@@ -73,19 +77,50 @@ class Relation:
         return f"{self.schema}.{self.name}" if self.schema else self.name
 
 
+# A column by its name, and the relation it would be a column of; None where the text does not tell which.
+Origin: TypeAlias = tuple[Relation | None, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """One item of a select or returning list.
 
     ``star`` stands for however many columns a star expands to. ``columns`` are the names of the columns its value may come
-    from; ``certain`` says that no other column can flow into it (false for sub-selects in the expression, whole rows, names
-    that may be an alias of a derived table, functions that are not known). A column name that no relation of the statement has
-    may be a function called in column form, ``c.f`` for ``f(c)``: whoever knows the catalog counts it as uncertain.
+    from, ``origins`` the same with the relations they would be of; ``certain`` says that no other column can flow into it
+    (false for sub-selects in the expression, whole rows, names that may be an alias of a derived table, functions that are not
+    known). A column name that no relation of the statement has may be a function called in column form, ``c.f`` for ``f(c)``:
+    whoever knows the catalog counts it as uncertain.
     """
 
     star: bool
     columns: frozenset[str]
     certain: bool
+    origins: frozenset[Origin] = frozenset()
+
+    def __post_init__(self) -> None:
+        if self.columns and not self.origins:
+            object.__setattr__(self, "origins", frozenset((None, name) for name in self.columns))
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """Where a value stands: parameter number ``param``, or (0) the string constant ``text`` at this byte of the text."""
+
+    param: int = 0
+    text: str = ""
+    at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A value that is compared with a column for equality, or is written into it as it is.
+
+    ``origins`` is the column; one that is written may have its number in the relation instead of a name, ``#1`` and on.
+    """
+
+    slot: Slot
+    origins: frozenset[Origin]
+    writes: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +154,10 @@ class Statement:
     ``qualified`` are names behind a dot, with the relation whose row stands before it, None for a row of no single relation:
     what is no column there calls a function. ``prepares`` and ``executes`` name the prepared statement that PREPARE makes or
     EXECUTE runs; a PREPARE has the deeds, outputs and moves of what it prepares. ``forgets`` is what DEALLOCATE or DISCARD
-    drops ("*" for all). ``copy`` is set for COPY between client and server.
+    drops ("*" for all). ``copy`` is set for COPY between client and server. ``tests`` are the columns whose values decide
+    something else than what stands in their own place of an answer: which rows come, how many, in what order, whether there is
+    an error; without those of the comparisons in ``places``. ``written`` are the columns that INSERT, UPDATE and their like
+    give values, "*" for all of a relation.
     """
 
     deeds: tuple[Deed, ...]
@@ -131,6 +169,9 @@ class Statement:
     forgets: str | None = None
     copy: CopyPlan | None = None
     qualified: frozenset[tuple[Relation | None, str]] = frozenset()
+    tests: frozenset[Origin] = frozenset()
+    places: tuple[Place, ...] = ()
+    written: frozenset[Origin] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

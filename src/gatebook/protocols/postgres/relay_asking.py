@@ -51,7 +51,7 @@ from gatebook.protocols.postgres.expected import (
     Simple,
     Synced,
 )
-from gatebook.protocols.postgres.reading import Reading, Relation
+from gatebook.protocols.postgres.reading import Place, Reading, Relation
 from gatebook.protocols.postgres.statement import read
 from gatebook.protocols.relay import Answered, Ask, Effect, Held, Own, Refused, ToClient, ToServer, Withdraw
 
@@ -235,18 +235,25 @@ class Asking:
         return {relation for statement in reading.statements for relation in self._answers.readable(statement).relations}
 
     def _look_up(self, reading: Reading, kind: bytes, body: bytes) -> bool:
-        """Ask the catalog about names not known yet, if it can be asked now; the request is handled again afterwards."""
-        if not self._learn(reading):
+        """Ask the catalog about names not known yet, now or once earlier answers are here; then the request is handled again.
+
+        Not in the middle of a batch, where a question would end it.
+        """
+        if not self._learn(reading) and not (self._missing(reading) and self._answers.askable_later):
             return False
         self._again = (kind, body)
         return True
 
-    def _learn(self, reading: Reading) -> bool:
+    def _missing(self, reading: Reading) -> list[Relation]:
         relations = self._relations(reading)
         if self._whole and not self._answers.catalog.search_path:
             relations.add(catalog.ANYWHERE)  # a script is bound to where its names are looked up, whether or not it has any
         missing = self._answers.catalog.missing(relations)
-        if not missing or len(missing) > catalog.QUESTION_RELATIONS or not self._answers.askable:
+        return missing if len(missing) <= catalog.QUESTION_RELATIONS else []
+
+    def _learn(self, reading: Reading) -> bool:
+        missing = self._missing(reading)
+        if not missing or not self._answers.askable:
             return False
         self._own("catalog", wire.query(catalog.question(missing)), Looking(missing))
         return True
@@ -256,8 +263,7 @@ class Asking:
         if self._answers.covering is None:
             raise AssertionError("an action before the session was opened")
         self._seq += 1
-        always = self._answers.sets(self._answers.covering.always)
-        deeds: tuple[Deed, ...] = lineage.completed(reading, self._answers.catalog, always)
+        deeds = self._completed(reading, step)
         action = Action(
             session=self._session,
             seq=self._seq,
@@ -269,6 +275,13 @@ class Asking:
         )
         touches = self._answers.touches(reading)
         return action, shown(text, parameters, touches, self._answers.covering.detectors)
+
+    def _completed(self, reading: Reading, step: str) -> tuple[Deed, ...]:
+        """The deeds, by every mask set that may hold in this session. What parameters hold is not known while preparing."""
+        sets = self._answers.sets(self._answers.covering.possible if self._answers.covering else ())
+        places = (place for statement in reading.statements for place in statement.places)
+        later = {place for place in places if place.slot.param} if step == "prepare" else frozenset[Place]()
+        return lineage.completed(reading, self._answers.catalog, sets, later)
 
     def _ask(self, asked: Asked, columns: frozenset[str], line: str, parts: tuple[int, ...] = ()) -> None:
         self._asked = asked
@@ -327,11 +340,8 @@ class Asking:
 
     def _still_meant(self, asked: Asked) -> bool:
         """Whether the names in it mean what they meant when it was decided."""
-        reading, covering = reading_of(asked), self._answers.covering
-        if reading is None or covering is None:
-            return True
-        always = self._answers.sets(covering.always)
-        return lineage.completed(reading, self._answers.catalog, always) == asked.action.deeds
+        reading = reading_of(asked)
+        return reading is None or self._completed(reading, asked.action.step) == asked.action.deeds
 
     def _go(self, permit: Permit, decision: str) -> None:
         asked, self._asked, self._later = self._asked, None, None

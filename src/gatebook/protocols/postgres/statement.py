@@ -23,7 +23,7 @@ from types import MappingProxyType
 
 from gatebook.model import Deed, Resource
 from gatebook.protocols.postgres import grammar, lexer
-from gatebook.protocols.postgres.outputs import clean
+from gatebook.protocols.postgres.outputs import clean, known
 from gatebook.protocols.postgres.reading import FACTS, VERBS, Reading, Statement
 from gatebook.protocols.postgres.utilities import Utilities
 from gatebook.protocols.postgres.walk import TARGET, Node, TooMuchError, read_verb
@@ -136,6 +136,9 @@ def read_node(node: Node, count: int, prepared: Mapping[str, Reading]) -> Statem
         forgets=walk.forgets,
         copy=walk.copy,
         qualified=frozenset(walk.qualified),
+        tests=known(walk.tests),
+        places=tuple(walk.places),
+        written=frozenset(walk.written),
     )
 
 
@@ -152,6 +155,9 @@ def _facts(walk: Utilities, count: int) -> Facts:
         "setting": walk.setting,
         "copies_to": walk.copies_to,
         "why_unknown": walk.why,
+        "tests_masked": frozenset(),
+        "tested_sets": frozenset(),
+        "keys_masked": frozenset(),
         "moves_masked": False,
     }
 

@@ -290,6 +290,10 @@ class Utilities(Queries):
         self.relations |= statement.relations
         self.moves |= statement.moves
         self.qualified |= statement.qualified
+        self.tests |= statement.tests
+        self.written |= statement.written
+        for place in statement.places:  # what EXECUTE gives is not looked at
+            self.tests |= frozenset() if place.writes else place.origins
         for deed in statement.deeds:
             self.do(deed.verb, deed.resource, bool(deed.facts["has_where"]) if deed.verb in _WHERE_VERBS else None)
             self.why = self.why or str(deed.facts["why_unknown"])
@@ -336,6 +340,7 @@ class Utilities(Queries):
             self.read(relation)
         self.do(verb, self.table(relation))
         self.relations.add(relation)
+        self.written.update((relation, name) for name in names if inward)
         return () if inward else tuple(Output(name == ANY, frozenset({name}), True) for name in names)
 
     def _explain(self, body: Node) -> Outputs:

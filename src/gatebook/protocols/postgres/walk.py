@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from gatebook.model import Resource
-from gatebook.protocols.postgres import catalog_relations, functions, settings
-from gatebook.protocols.postgres.outputs import ANY, Flow, Rows, Scope, Source, united
-from gatebook.protocols.postgres.reading import Relation
+from gatebook.protocols.postgres import catalog_relations, functions, settings, slots
+from gatebook.protocols.postgres.outputs import ANY, FLOW_ORIGINS, Flow, Rows, Scope, Source, united
+from gatebook.protocols.postgres.reading import Origin, Place, Relation
 
 Node = dict[str, Any]
 TARGET = Resource(kind="target", name="")
+PLACES = 4096  # values in one statement that may stand for others
 STEPS = 1_000_000  # names looked up in FROM items; half a second
 
 
@@ -40,6 +41,10 @@ PLAIN: frozenset[str] = frozenset(
     ).split()
 )
 
+# Kinds and parts that fail, choose or order by the values below them, wherever they stand.
+_DECIDING = frozenset("BoolExpr JsonFuncExpr JsonObjectAgg JsonObjectConstructor JsonParseExpr XmlExpr XmlSerialize".split())
+_DECIDING_PARTS = frozenset("agg_filter agg_order over".split())
+
 
 class Walk:
     """What is found in one statement. Owned by the reader of that statement, used once."""
@@ -54,6 +59,10 @@ class Walk:
         self.functions: set[str] = set()
         self.moves: set[str] = set()
         self.met: set[str] = set()  # columns whose values play a part anywhere, conditions included
+        self.tests: set[Origin] = set()  # columns whose values decide something: which rows come, in what order, or an error
+        self.places: list[Place] = []
+        self.written: set[Origin] = set()  # columns that get values
+        self.testing = False  # what is walked now decides something
         self.spills = False  # calls something that carries values of its rows away
         self.seen = 0  # names of columns
         self.why = ""
@@ -109,6 +118,24 @@ class Walk:
         self.moves |= self.met
         self.met |= before
 
+    def test(self, flow: Flow) -> None:
+        """Note that values decide something other than what stands in their own place of the answer."""
+        self.tests |= flow.origins
+        if len(self.tests) > FLOW_ORIGINS:
+            self.tests = {(None, ANY)}
+
+    @contextmanager
+    def tested(self, on: bool = True) -> Iterator[None]:
+        """Count every column met meanwhile as tested; or none of a query that stands inside of a test, by itself."""
+        before, self.testing = self.testing, on
+        yield
+        self.testing = before
+
+    def decide(self, root: Any, scope: Scope) -> Flow:
+        """Walk what decides something: a condition, a key, a limit, an argument that may fail."""
+        with self.tested():
+            return self.flow(root, scope)
+
     def spend(self, steps: int) -> None:
         """Count work that can grow faster than the text; past the limit the text is not read."""
         self.spent += steps
@@ -129,14 +156,21 @@ class Walk:
             for key, value in item.items():
                 if key >= "a":
                     if type(value) is dict or type(value) is list:
-                        stack.append(value)
+                        self._part(key in _DECIDING_PARTS, value, scope, flow, stack)
                 elif key in _HANDLERS:
                     _HANDLERS[key](self, value, scope, flow, stack)
                 elif key in PLAIN:
-                    stack.append(value)
+                    self._part(key in _DECIDING, value, scope, flow, stack)
                 else:
                     self.node(key, value, scope, flow)
         return flow
+
+    def _part(self, decides: bool, value: Any, scope: Scope, flow: Flow, stack: list[Any]) -> None:
+        """Walk a part later; at once where it begins to decide something, which all below it then does."""
+        if decides and not self.testing:
+            flow.add(self.decide(value, scope))
+        else:
+            stack.append(value)
 
     def node(self, kind: str, body: Node, scope: Scope, flow: Flow) -> None:
         """A node that is neither plain nor an expression: a query, or something nobody here knows."""
@@ -160,6 +194,8 @@ class Walk:
         else:
             found = self._qualified(names, scope)
         self.meet(found)
+        if self.testing:
+            self.test(found)
         flow.add(found)
 
     def _qualified(self, names: list[str], scope: Scope) -> Flow:
@@ -218,12 +254,12 @@ class Walk:
         schema = qualifier[-1] if qualifier else None
         verb = functions.verb_of(schema, name)
         if verb == "":
-            stack.append(body)
+            self._part(name not in functions.NEVER_FAIL, body, scope, flow, stack)
             return
         full = f"{schema}.{name}" if schema else name
         seen = self.seen
         with self.moving():
-            arguments = self.flow(
+            arguments = self.decide(
                 [part for key, part in body.items() if key != "funcname" and isinstance(part, (dict, list))], scope
             )
         self.spills = self.spills or self.seen > seen
@@ -249,7 +285,32 @@ class Walk:
 
     def _operator(self, body: Node, scope: Scope, flow: Flow, stack: list[Any]) -> None:
         self.check_operator(body.get("name", ()))
-        stack.extend(body[side] for side in ("lexpr", "rexpr") if side in body)
+        joins = body["kind"] == "AEXPR_OP" and body["name"][-1]["String"].get("sval") == "||"
+        sides = [body[side] for side in ("lexpr", "rexpr") if side in body]
+        if not (self.testing and self._equal(body, scope, flow)):
+            self._part(not joins, sides, scope, flow, stack)
+
+    def _equal(self, body: Node, scope: Scope, flow: Flow) -> bool:
+        """Note ``column = value`` as a place where a token may stand; False for any other test."""
+        found = slots.compared(body)
+        if found is None or len(self.places) + len(found[1]) > PLACES:
+            return False
+        with self.tested(False):
+            column = self.flow(found[0], scope)
+        flow.add(column)
+        origins = frozenset(column.origins)
+        self.places += [Place(slot, origins, writes=False) for slot in found[1]]
+        return True
+
+    def place(self, node: Node, relation: Relation, name: str) -> None:
+        """Note that a column is written, and the value that it gets as it is, if that may stand for something else."""
+        if name[:1] != "#":
+            self.written.add((relation, name))
+        slot = slots.slot_of(node)
+        if slot is not None:
+            if len(self.places) >= PLACES:
+                raise TooMuchError
+            self.places.append(Place(slot, frozenset(((relation, name),)), writes=True))
 
     def check_operator(self, name: Any) -> None:
         """An operator of a schema other than pg_catalog is somebody's function."""
@@ -260,13 +321,32 @@ class Walk:
 
     def _sublink(self, body: Node, scope: Scope, flow: Flow, stack: list[Any]) -> None:
         self.check_operator(body.get("operName", ()))
-        if "testexpr" in body:
-            stack.append(body["testexpr"])
+        compares = "testexpr" in body
+        if compares:
+            self._part(True, body["testexpr"], scope, flow, stack)
         kind, query = next(iter(body["subselect"].items()))
-        found = united(self.query(kind, query, scope).outputs)
+        with self.tested(False):
+            found = united(self.query(kind, query, scope).outputs)
         if body["subLinkType"] != "EXISTS_SUBLINK":
             self.meet(found)
+            if compares or self.testing:
+                self.test(found)
         flow.add(found)
+
+    def _null(self, body: Node, scope: Scope, flow: Flow, stack: list[Any]) -> None:
+        """``x IS NULL`` of a column tells no more than an answer does, where NULL stays NULL."""
+        if "ColumnRef" in body["arg"]:
+            with self.tested(False):
+                flow.add(self.flow(body["arg"], scope))
+        else:
+            stack.append(body["arg"])
+
+    def _case(self, body: Node, scope: Scope, flow: Flow, stack: list[Any]) -> None:
+        """Conditions decide; results are values like any other."""
+        tests = [when["CaseWhen"]["expr"] for when in body["args"]] + ([body["arg"]] if "arg" in body else [])
+        self._part(True, tests, scope, flow, stack)
+        stack.extend(when["CaseWhen"]["result"] for when in body["args"])
+        stack.extend([body["defresult"]] if "defresult" in body else [])
 
     def _sort(self, body: Node, scope: Scope, flow: Flow, stack: list[Any]) -> None:
         self.check_operator(body.get("useOp", ()))
@@ -276,12 +356,18 @@ class Walk:
         """Nothing below matters."""
 
     def _cast(self, body: Node, scope: Scope, flow: Flow, stack: list[Any]) -> None:
-        stack.append(body["arg"])
+        """A cast to text cannot fail; any other may, and tells by it."""
+        safe = functions.is_text_type(field_names(body["typeName"].get("names", []))) and "arrayBounds" not in body["typeName"]
+        self._part(not safe, body["arg"], scope, flow, stack)
         if "typmods" in body["typeName"]:
             stack.append(body["typeName"]["typmods"])
 
     def _query(self, body: Node, scope: Scope, flow: Flow, stack: list[Any]) -> None:
-        flow.add(united(self.query("SelectStmt", body, scope).outputs))
+        with self.tested(False):
+            found = united(self.query("SelectStmt", body, scope).outputs)
+        if self.testing:
+            self.test(found)
+        flow.add(found)
 
 
 def levels(scope: Scope) -> list[Scope]:
@@ -347,5 +433,7 @@ _HANDLERS: dict[str, _Handler] = {
     "SubLink": Walk._sublink,
     "SortBy": Walk._sort,
     "TypeCast": Walk._cast,
+    "NullTest": Walk._null,
+    "CaseExpr": Walk._case,
     "SelectStmt": Walk._query,
 }
