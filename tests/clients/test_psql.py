@@ -90,16 +90,16 @@ def test_masked_columns_never_show(gateway: LiveGateway, world: World, way: tupl
 )
 def test_an_agent_cannot_spell_out_a_masked_value(gateway: LiveGateway, statement: str) -> None:
     said = gateway.psql("-c", statement)
-    assert said.returncode != 0
-    assert "blocked by no-probing-masked: the values of " in said.stderr
-    assert "public.customers.ssn" in said.stderr
+    assert said.status != 0
+    assert "blocked by no-probing-masked: the values of " in said.output
+    assert "public.customers.ssn" in said.output
 
 
 @pytest.mark.parametrize(
     "statement", ["SELECT ssn, name FROM customers ORDER BY id", "SELECT count(*) FROM customers WHERE ssn IS NOT NULL"]
 )
 def test_an_agent_may_read_beside_masked_values(gateway: LiveGateway, statement: str) -> None:
-    assert gateway.psql("-c", statement).returncode == 0
+    assert gateway.psql("-c", statement).status == 0
 
 
 @pytest.mark.parametrize("way", WAYS)

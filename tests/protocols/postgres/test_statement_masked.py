@@ -74,3 +74,32 @@ def test_a_family_is_covered_as_the_strictest_rule_for_any_says(plain_postgres: 
 )
 def test_a_view_that_uses_what_somebody_made_may_read_anything(plain_postgres: PostgresServer, made: str, opaque: bool) -> None:
     assert asked(plain_postgres, NOTES + made, Relation(None, "v")).opaque is opaque
+
+
+KEYS = """
+create table pg_temp.people (id int primary key, ssn text, email text, city text, unique (city, email));
+create unique index on people (upper(ssn)) where id > 0;
+create table pg_temp.calls (id int, caller text, callee int references people(id));
+alter table people add unique (email);
+alter table calls add foreign key (caller) references people(email);
+create temp view shown as select ssn, city from people;
+"""
+
+
+@pytest.mark.parametrize(
+    ("relation", "written", "pattern", "checked"),
+    [
+        ("people", {"ssn"}, "people.ssn", {"ssn"}),
+        ("people", {"city"}, "people.email", {"email"}),
+        ("people", {"city"}, "people.ssn", set()),
+        ("people", {"id"}, "people.ssn", {"ssn"}),  # the index on ssn holds rows by id
+        ("people", {"*"}, "people.*", {"id", "ssn", "email", "city"}),
+        ("calls", {"caller"}, "people.email", {"caller"}),
+        ("calls", {"callee"}, "people.email", set()),
+        ("shown", {"city"}, "people.ssn", {"ssn", "city"}),  # all of a view is masked that shows a masked column
+    ],
+)
+def test_keys_and_references_on_masked_columns_are_known(
+    plain_postgres: PostgresServer, relation: str, written: set[str], pattern: str, checked: set[str]
+) -> None:
+    assert asked(plain_postgres, KEYS, Relation(None, relation)).checked(masks(pattern), written) == checked
