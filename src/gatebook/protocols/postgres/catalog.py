@@ -291,8 +291,10 @@ SELECT 'f', h.n, k.oid::pg_catalog.int8, CASE WHEN h.own THEN a.attnum ELSE 0::p
 FROM holds h JOIN pg_catalog.pg_constraint k ON k.conrelid OPERATOR(pg_catalog.=) h.rel
  AND k.contype OPERATOR(pg_catalog.=) 'f'::pg_catalog."char"
 JOIN LATERAL pg_catalog.generate_subscripts(k.conkey, 1) AS p(at) ON true
-JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) k.conrelid AND a.attnum OPERATOR(pg_catalog.=) k.conkey[p.at]
-JOIN pg_catalog.pg_attribute b ON b.attrelid OPERATOR(pg_catalog.=) k.confrelid AND b.attnum OPERATOR(pg_catalog.=) k.confkey[p.at]
+JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) k.conrelid
+ AND a.attnum OPERATOR(pg_catalog.=) k.conkey[p.at]
+JOIN pg_catalog.pg_attribute b ON b.attrelid OPERATOR(pg_catalog.=) k.confrelid
+ AND b.attnum OPERATOR(pg_catalog.=) k.confkey[p.at]
 JOIN pg_catalog.pg_class t ON t.oid OPERATOR(pg_catalog.=) k.confrelid
 JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) t.relnamespace
 UNION ALL
