@@ -83,9 +83,7 @@ class Party:
         return self.now
 
     def ask(self, number: int = 1, **changes: Any) -> Request:
-        asked = request(number, **changes)
-        self.approvals.open(asked)
-        return asked
+        return self.approvals.open(request(number, **changes))
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.make import NOW
 
 from gatebook.access import standing, store
 from gatebook.access.approvals import PENDING_MAX, State
+from gatebook.access.requests import SCRIPT
 from gatebook.db import writing
 from gatebook.errors import AccessError
 
@@ -112,3 +114,13 @@ def test_racing_for_the_last_free_place_gives_it_to_one(place: Party) -> None:
     fill(place, PENDING_MAX - 1)
     got = race(1, *(lambda _, number=number: place.ask(number) and "open" for number in (100, 101, 102, 103)))
     assert sorted(map(str, got[0])) == ["limit", "limit", "limit", "open"]
+
+
+def test_of_two_who_propose_the_same_script_at_once_one_is_asked_about(place: Party) -> None:
+    def propose(number: int, half: int) -> str:
+        one = replace(AGENT, subject=f"job-{number}")
+        return place.ask(2 * number + half, digest=f"sha256:{number}", kind=SCRIPT, requester=one).id
+
+    got = race(ROUNDS, lambda number: propose(number, 0), lambda number: propose(number, 1))
+    assert all(first == second for first, second in got)
+    assert len([one for one in place.pages.entries if one.kind == "approval.request"]) == ROUNDS

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.access.party import AGENT, DANA, ERIK, OLGA, SECOND, Party, known_as, party, request
 from tests.make import MINUTE, NOW, identity
 
 from gatebook.access.approvals import KEPT_MICROSECONDS, PENDING_MAX, State
+from gatebook.access.requests import SCRIPT, Part, Script
 from gatebook.db import writing
 from gatebook.errors import AccessError, LedgerError
 from gatebook.identity.store import record_seen
-from gatebook.model import Identity, Kind
+from gatebook.model import Identity, Kind, Reach, Ruling
 
 ONE = request().id
 DIGEST = request().digest
@@ -351,3 +353,38 @@ def test_the_newest_requests_come_first_by_state_and_kind(place: Party) -> None:
     assert [one.request.id[-1] for one in place.approvals.list()] == ["3", "2", "1"]
     assert [one.request.id[-1] for one in place.approvals.list(State.OPEN)] == ["3", "2"]
     assert [one.request.id[-1] for one in place.approvals.list(kind="script", limit=5)] == ["3"]
+
+
+def test_a_script_that_waits_or_has_its_yes_is_not_asked_about_twice(place: Party) -> None:
+    first = place.ask(1, kind=SCRIPT)
+    assert place.ask(2, kind=SCRIPT).id == first.id
+    place.approvals.vote(first.id, DANA, True, "", place.now)
+    assert place.ask(3, kind=SCRIPT).id == first.id
+    assert place.approvals.use(first.id, first.digest, place.now)
+    assert place.ask(4, kind=SCRIPT).id != first.id
+
+
+def test_a_script_is_asked_about_anew_by_another_once_denied_or_once_over(place: Party) -> None:
+    first = place.ask(1, kind=SCRIPT)
+    assert place.ask(2, kind=SCRIPT, requester=replace(AGENT, subject="other")).id != first.id
+    assert place.ask(3, kind=SCRIPT, digest="sha256:two").id != first.id
+    assert place.ask(4).id != first.id
+    place.approvals.vote(first.id, DANA, False, "no", place.now)
+    second = place.ask(5, kind=SCRIPT)
+    assert second.id != first.id
+    place.now = second.expires_at
+    assert place.ask(6, kind=SCRIPT, opened_at=place.now, expires_at=place.now + MINUTE).id != second.id
+
+
+def test_a_script_comes_back_statement_by_statement(place: Party) -> None:
+    said: dict[str, Any] = {"reach": Reach.ADMIN, "resources": ("public.notes",), "rule": "ddl", "reason": "careful"}
+    parts = (
+        Part(line=1, verb="sql.alter", ruling=Ruling.APPROVE, **said),
+        Part(line=9, verb="sql.drop", ruling=Ruling.ALLOW, **said),
+    )
+    script = Script(sha256="ab" * 32, size=12, parts=parts)
+    asked = place.ask(1, kind=SCRIPT, script=script, masks=frozenset({"pii", "secrets"}))
+    found = place.approvals.find(asked.id).request
+    assert (found.script, found.masks) == (script, {"pii", "secrets"})
+    (entry,) = [one for one in place.pages.entries if one.kind == "approval.request"]
+    assert (entry.fields["statements"], entry.fields["bytes"]) == (2, 12)

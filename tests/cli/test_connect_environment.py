@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from gatebook.cli.apiclient import RefusedError, UsageError, check_token, find_gateway, plain
-from gatebook.cli.connect import Hold, Place, _place, client_environment, client_options, find_client
+from gatebook.cli.connect import find_client
+from gatebook.cli.places import Place, _place, client_environment, client_options
+from gatebook.model import Hold
 
 PLACE = Place("postgres", "gate.test", 5432, True, "agent-7")
 LISTED = {"name": "shop", "protocol": "postgres", "host": "gate.test", "port": 5432, "tls": True, "user": "agent-7"}

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import socket
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import httpx
@@ -217,3 +219,17 @@ def test_a_rule_that_has_it_wait_has_its_way_with_every_client(new_gateway: Call
         with ruled.connect(options=options) as connection, pytest.raises(errors.InsufficientPrivilege, match="be proposed"):
             connection.execute(insert)
     assert pending(ruled) == []
+
+
+def test_with_its_approvals_away_the_gateway_says_no_and_nothing_runs(quiet: LiveGateway) -> None:
+    with closing(sqlite3.connect(quiet.home / "gatebook.db")) as rows, rows:
+        rows.execute("ALTER TABLE approvals RENAME TO away")
+    waiting = Waiting(quiet, "ALTER TABLE notes ADD COLUMN held_six text")
+    error = waiting.ended()
+    assert isinstance(error, errors.InsufficientPrivilege)
+    assert "cannot be read or kept, so the answer is no" in (error.diag.message_primary or "")
+    assert waiting.connection.execute("SELECT 1").fetchone() == (1,)
+    waiting.connection.close()
+    assert columns(quiet, "held_six") == "0"
+    with closing(sqlite3.connect(quiet.home / "gatebook.db")) as rows, rows:
+        rows.execute("ALTER TABLE away RENAME TO approvals")

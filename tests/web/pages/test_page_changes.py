@@ -12,9 +12,10 @@ from tests.identity.issuer import SECOND
 from tests.web.pages.site import ORIGIN, OWN, Site, add_session, asked, identity, open_site, uuid
 
 from gatebook.access.approvals import State
+from gatebook.access.requests import SCRIPT, Part, Script
 from gatebook.db import writing
 from gatebook.gateway import store
-from gatebook.model import Kind
+from gatebook.model import Kind, Reach, Ruling
 
 FORGED: list[dict[str, str]] = [
     {},
@@ -249,3 +250,29 @@ async def test_a_database_that_is_away_is_said_and_nothing_more(site: Site) -> N
         answer = await client.get("/approvals")
     assert answer.status_code == 503
     assert "page_sign_ins" not in answer.text
+
+
+async def test_a_script_is_shown_statement_by_statement_and_asked_for_as_one(site: Site) -> None:
+    said: dict[str, Any] = {"resources": ("public.notes",), "rule": "ddl-needs-a-dba", "reason": "careful <b>now</b>"}
+    parts = (
+        Part(line=1, verb="sql.select", reach=Reach.READ, ruling=Ruling.ALLOW, **said),
+        Part(line=7, verb="sql.alter", reach=Reach.ADMIN, ruling=Ruling.APPROVE, **said),
+    )
+    script = Script(sha256="ab" * 32, size=12, parts=parts)
+    site.approvals.open(asked(kind=SCRIPT, script=script, masks=frozenset({"pii"})))
+    async with site.browser() as client:
+        await site.sign_in(client)
+        page = (await client.get(f"/approvals/{uuid(1)}")).text
+        for shown in (
+            "a script of 2 statements",
+            "Script, whole",
+            "line 7",
+            "ab" * 32,
+            "careful &lt;b&gt;now",
+            "Answer masked",
+        ):
+            assert shown in page
+        assert page.count("careful") == 1
+        assert "a script of 2 statements" in (await client.get("/approvals")).text
+        assert (await vote(client)).status_code == 303
+    assert state(site) is State.APPROVED
