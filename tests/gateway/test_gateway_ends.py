@@ -48,6 +48,7 @@ class Door:
     """What of a gateway a connection needs before anybody is known."""
 
     login_seconds = 30.0
+    bearer = None
 
     def __init__(self) -> None:
         self.released: list[Connection] = []

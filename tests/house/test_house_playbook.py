@@ -5,6 +5,7 @@ import struct
 import pytest
 from tests.playbook import Playbook, like
 
+from gatebook.protocols.postgres.opening import Keys
 from gatebook.protocols.postgres.relay import PostgresRelay
 from gatebook.protocols.relay import Ended, FromClient, HangUp, Prove, Side, ToClient
 
@@ -20,7 +21,7 @@ def password(token: bytes) -> FromClient:
 
 
 def relay() -> PostgresRelay:
-    return PostgresRelay(secure=True, offers_tls=True, key=b"k" * 32, secret="nobody-can-guess")
+    return PostgresRelay(secure=True, offers_tls=True, keys=Keys(b"k" * 8, b"k" * 32), secret="nobody-can-guess")
 
 
 def test_a_story_that_holds_is_told_in_three_lines() -> None:

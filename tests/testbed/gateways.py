@@ -56,6 +56,7 @@ class LiveGateway:
     policies: Mapping[str, str] = field(default_factory=dict)  # further files of rules: name to text
     more: Mapping[str, Any] = field(default_factory=dict)  # further sections of the configuration
     provider: Mapping[str, Any] = field(default_factory=dict)  # further keys of the identity provider
+    listener: Mapping[str, str] = field(default_factory=dict)
     port: int = field(default_factory=free_port)
     api_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
@@ -137,7 +138,7 @@ class LiveGateway:
             "deployment": "testbed",
             "home": ".",
             "listeners": {
-                "postgres": {"bind": f"127.0.0.1:{self.port}", "tls": tls},
+                "postgres": {"bind": f"127.0.0.1:{self.port}", "tls": tls, **self.listener},
                 "api": {"bind": f"127.0.0.1:{self.api_port}", "tls": dict(tls)},
                 "public_url": f"https://127.0.0.1:{self.api_port}",
             },

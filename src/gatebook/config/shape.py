@@ -56,10 +56,29 @@ class Listener(Part):
         return tls
 
 
+def _known_provider(name: str, info: ValidationInfo) -> str:
+    known = Context.of(info).provider_names
+    if name not in known:
+        raise expected(f"a name of identity.providers: {', '.join(known) or 'there is none'}")
+    return name
+
+
+class PostgresListener(Listener):
+    """Where PostgreSQL clients connect, and how they are asked for their tokens."""
+
+    auth: Literal["password", "oauth"] = Field(
+        default="password", description="password, or oauth to ask every client by OAUTHBEARER"
+    )
+    oauth_provider: Annotated[Text, AfterValidator(_known_provider)] | None = Field(
+        default=None, description="the provider that OAUTHBEARER clients are told of; the first one unless named"
+    )
+    oauth_scope: Text = Field(default="openid", description="the scope that OAUTHBEARER clients are told to ask for")
+
+
 class Listeners(Part):
     """The doors."""
 
-    postgres: Listener = Field(description="where PostgreSQL clients connect: bind, tls")
+    postgres: PostgresListener = Field(description="where PostgreSQL clients connect: bind, tls, auth")
     api: Listener = Field(description="where the HTTP API answers: bind, tls")
     public_url: Url = Field(description="the URL under which clients reach the API")
 

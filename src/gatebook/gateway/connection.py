@@ -29,10 +29,12 @@ from gatebook.errors import AccessError, GatebookError, IdentityError, LedgerErr
 from gatebook.gateway.book import new_id
 from gatebook.gateway.desk import Needs, Welcome, refused_by_people, refused_for_now
 from gatebook.gateway.dial import dial
+from gatebook.gateway.doorway import TLS_HANDSHAKE, FirstByte, TlsError, secure
 from gatebook.gateway.holding import Place, holds
 from gatebook.gateway.tape import Tape
 from gatebook.gateway.upstream import Upstream
 from gatebook.model import Hold, Reach, Receipt, RefusalClass, Ruling, Session, Verdict
+from gatebook.protocols.postgres.opening import Keys
 from gatebook.protocols.postgres.refusal import NO_IDENTITY, too_many
 from gatebook.protocols.postgres.relay import PostgresRelay
 from gatebook.protocols.relay import (
@@ -87,7 +89,8 @@ class Connection(asyncio.Protocol):
         self._hold, self._pending = Hold.WAIT, ""
         self._granted: Reach | None = None
         self._tape = NO_TAPE
-        self.key = secrets.token_bytes(8)  # the client's cancel key
+        self.keys = Keys(secrets.token_bytes(8), secrets.token_bytes(32))
+        self._first: FirstByte | None = None
         self._received = self._sent = 0
         self._started: dict[int, int] = {}
         self._writing: set[asyncio.Task[None]] = set()
@@ -112,14 +115,34 @@ class Connection(asyncio.Protocol):
             client.close()
             self._finished = True
             return
-        self._relay = PostgresRelay(
-            secure=is_loopback(self._address),
-            offers_tls=self._certificate is not None,
-            key=self.key,
-            secret=f"gatebook-{secrets.token_hex(16)}",
-        )
+        self._relay = self._new_relay(secure=is_loopback(self._address), offers_tls=self._certificate is not None)
         loop = asyncio.get_running_loop()
         self._patience = loop.call_later(self._gateway.login_seconds, self._too_slow)
+        if self._certificate is not None:
+            loop.call_soon(self._await_first)  # until this method is over, uvloop knows nothing to pause
+
+    def _new_relay(self, *, secure: bool, offers_tls: bool) -> PostgresRelay:
+        return PostgresRelay(
+            secure=secure,
+            offers_tls=offers_tls,
+            keys=self.keys,
+            secret=f"gatebook-{secrets.token_hex(16)}",
+            bearer=self._gateway.bearer,
+        )
+
+    def _await_first(self) -> None:
+        if self._client is not None and not self._finished and not self._received:
+            self._client.pause_reading()
+            self._first = FirstByte(self._client, self._begins)
+
+    def _begins(self, first: bytes) -> None:
+        """The first byte is there: a TLS handshake without a request for it, or a start packet."""
+        self._first = None
+        if first == TLS_HANDSHAKE and self._client is not None and self._certificate is not None:
+            self._relay = self._new_relay(secure=True, offers_tls=False)
+            self._spawn(self._secure(self._client, self._certificate, direct=True))
+        else:
+            self.flow()
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the client."""
@@ -238,7 +261,7 @@ class Connection(asyncio.Protocol):
         blocked = self._client_full or bool(self._held)
         if self._upstream is not None:
             self._upstream.read(not blocked)
-        if self._client is not None and not self._client.is_closing():
+        if self._client is not None and not self._client.is_closing() and self._first is None:
             full = self._upstream is not None and self._upstream.full
             if self._relay.hungry and not full:
                 self._client.resume_reading()
@@ -252,20 +275,18 @@ class Connection(asyncio.Protocol):
             raise AssertionError("TLS was offered without a certificate")
         self._client.pause_reading()
         self._client.write(data)
-        self._spawn(self._secure(self._client, self._certificate))
+        self._spawn(self._secure(self._client, self._certificate, direct=False))
 
-    async def _secure(self, plain: asyncio.Transport, certificate: ssl.SSLContext) -> None:
-        loop = asyncio.get_running_loop()
+    async def _secure(self, plain: asyncio.Transport, certificate: ssl.SSLContext, *, direct: bool) -> None:
         try:
-            seconds = self._gateway.login_seconds
-            secured = await loop.start_tls(plain, self, certificate, server_side=True, ssl_handshake_timeout=seconds)
-        except (OSError, ssl.SSLError) as error:
-            log.info("TLS handshake failed", client=self._address, why=str(error))
-            self._finish("the TLS handshake failed")
+            secured = await secure(plain, self, certificate, self._gateway.login_seconds, direct=direct)
+        except TlsError as error:
+            log.info("no TLS", client=self._address, why=str(error))
+            self._finish(str(error))
             return
-        if self._finished and secured is not None:
+        if self._finished:
             secured.abort()
-        elif secured is not None:
+        else:
             self.connection_made(secured)
             self.flow()
 
@@ -443,6 +464,8 @@ class Connection(asyncio.Protocol):
         self._finished = True
         if self._patience is not None:
             self._patience.cancel()
+        if self._first is not None:
+            self._first.close()
         if self._upstream is not None:
             self._upstream.close()
         self._relay = self._upstream = None  # they hold what the session held, and this object until a collector comes

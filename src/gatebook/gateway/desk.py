@@ -88,7 +88,7 @@ class Desk:
         if database not in target.databases:
             return _turned(wanted, f"database {database!r} is not one of the target's")
         role = wanted.role if wanted.role in target.roles else target.default_role
-        if wanted.role not in (*target.roles, identity.subject):
+        if wanted.role not in ("", *target.roles, identity.subject):
             return _turned(wanted, "the user name is neither a role of the target nor the token's subject")
         session = Session(
             id=new_id(now),

@@ -24,12 +24,14 @@ from gatebook.gateway.clock import Clock
 from gatebook.gateway.connection import Connection
 from gatebook.gateway.crowd import Crowd
 from gatebook.gateway.desk import Desk
+from gatebook.gateway.doorway import ALPN
 from gatebook.gateway.granted import Granted
 from gatebook.gateway.holding import Holding
 from gatebook.gateway.rows import Rows
 from gatebook.gateway.tape import Tapes
 from gatebook.identity.prove import Prover
 from gatebook.masking.detectors import cover_text
+from gatebook.protocols.postgres.bearer import Bearer
 from gatebook.protocols.relay import Stale
 
 SWEEP_SECONDS = 0.25  # expiry and kill reach a live session within this, and the promise is two seconds
@@ -57,6 +59,7 @@ class Gateway:
     ) -> None:
         self.config, self.desk, self.book, self.prover, self.clock = config, desk, book, prover, clock
         self.holding, self.granted, self.tapes = holding, granted, tapes
+        self.bearer = bearer_of(config)
         self.login_seconds = float(config.limits.login_seconds)
         self._rows, self._tasks = rows, tasks
         self._connections: set[Connection] = set()
@@ -92,7 +95,7 @@ class Gateway:
     def cancel(self, key: bytes) -> None:
         """Stop what the session with this cancel key runs; a key that nobody has does nothing, and says nothing."""
         for connection in list(self._connections):
-            if hmac.compare_digest(connection.key, key):
+            if any(hmac.compare_digest(own, key) for own in (connection.keys.short, connection.keys.long)):
                 connection.cancel()
 
     def release(self, connection: Connection) -> None:
@@ -119,6 +122,8 @@ class Gateway:
         """Open the PostgreSQL listener. Raises ConfigError when it cannot."""
         listener = self.config.listeners.postgres
         certificate = server_context(listener.tls, "listeners.postgres") if listener.tls else None
+        if certificate is not None:
+            certificate.set_alpn_protocols([ALPN])
         loop = asyncio.get_running_loop()
         host, port = listener.bind.host, listener.bind.port
         try:
@@ -183,3 +188,12 @@ def _without_name(by: str) -> str:
     """Who wanted a session ended, without a person's name: the book has it as a commitment, in the act that asked for it."""
     kind, _, _ = by.partition(":")
     return by if kind == "operator" else {"person": "a person", "agent": "an agent", "ci": "a job"}.get(kind, "somebody")
+
+
+def bearer_of(config: Config) -> Bearer:
+    """Where clients that come with OAUTHBEARER get their tokens."""
+    listener = config.listeners.postgres
+    found = {one.name: one.issuer for one in config.identity.providers}
+    issuer = found[listener.oauth_provider or config.identity.providers[0].name]
+    place = f"{issuer.rstrip('/')}/.well-known/openid-configuration"
+    return Bearer(place, listener.oauth_scope, always=listener.auth == "oauth")

@@ -10,6 +10,7 @@ from gatebook.masking.rules import ColumnPattern, MaskSet, Style
 from gatebook.model import Identity, Kind, Receipt, RefusalClass, Ruling, Session, Target, Verdict
 from gatebook.policy.permit import permit
 from gatebook.protocols.postgres import wire
+from gatebook.protocols.postgres.opening import Keys
 from gatebook.protocols.postgres.relay import PostgresRelay
 from gatebook.protocols.relay import (
     Allowed,
@@ -32,6 +33,7 @@ from gatebook.protocols.relay import (
 )
 
 SECRET = "gatebook-nobody-can-guess"
+KEYS = Keys(b"12345678", b"1234" + b"long key " * 4)
 PII = MaskSet("pii", tuple(ColumnPattern.parse(one) for one in ("*.ssn", "*.card", "*.email")), Style.REDACT)
 COVERING = Covering({"pii": PII}, frozenset({"pii"}), NAMES, b"k" * 32)
 IDENTITY = Identity(subject="shop-agent", issuer="https://idp", kind=Kind.AGENT, proven_at=1, expires_at=10**18)
@@ -106,9 +108,7 @@ def kinds(data: bytes) -> str:
 class Stage:
     """Collects what a relay does; ``asks`` are answered by the test."""
 
-    relay: PostgresRelay = field(
-        default_factory=lambda: PostgresRelay(secure=True, offers_tls=False, key=b"12345678", secret=SECRET)
-    )
+    relay: PostgresRelay = field(default_factory=lambda: PostgresRelay(secure=True, offers_tls=False, keys=KEYS, secret=SECRET))
     effects: list[Effect] = field(default_factory=list)
     index: int = 0
     catalog_errors: bool = False

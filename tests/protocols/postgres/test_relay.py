@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.protocols.postgres.stage import (
     COVERING,
+    KEYS,
     SECRET,
     SESSION,
     Stage,
@@ -56,7 +57,7 @@ BAD_EXECUTE = wire.execute(SECRET)
 
 
 def relay(**kwargs):
-    return PostgresRelay(**({"secure": True, "offers_tls": False, "key": b"12345678", "secret": SECRET} | kwargs))
+    return PostgresRelay(**({"secure": True, "offers_tls": False, "keys": KEYS, "secret": SECRET} | kwargs))
 
 
 # The beginning
@@ -69,7 +70,7 @@ def test_tls_is_the_gateways_own_answer_and_nothing_goes_to_the_server():
 
 def test_bytes_behind_an_ssl_request_end_the_connection():
     effects = relay(offers_tls=True).feed(FromClient(wire.ssl_request() + b"x"))
-    assert "1 bytes came behind the SSLRequest" in hung_up(effects)
+    assert "1 bytes came behind an SSLRequest" in hung_up(effects)
     assert not any(isinstance(effect, StartTls) for effect in effects)
 
 

@@ -1,7 +1,4 @@
-"""The first packets of a connection: TLS asked for, what the client calls itself, where it wants to go, with which settings.
-
-The SSL answer is the gateway's own, never the server's. Nothing may follow an SSLRequest before TLS stands (CVE-2021-23222:
-such bytes would be taken as if they had come through TLS).
+"""The startup packet: what the client calls itself, where it wants to go, with which settings.
 
 Two options are the gateway's own and go no further: ``-c gatebook.why=TICKET`` states the session's purpose, and
 ``-c gatebook.hold=answer`` has held statements answered at once instead of waiting (``model.Hold`` has the other values).
@@ -23,7 +20,11 @@ _ENCODINGS = frozenset({"utf8", "utf-8", "unicode", "sql_ascii", "auto"})  # wha
 
 @dataclass(frozen=True, slots=True)
 class Knock:
-    """What a startup packet asks for. ``settings`` are those that count as SET; ``unknown`` protocol options to negotiate."""
+    """What a startup packet asks for.
+
+    ``settings`` are those that count as SET, ``unknown`` are protocol options to negotiate, ``minor`` is the protocol's minor
+    version that is spoken, and ``asked`` the one that was asked for.
+    """
 
     user: str
     target: str
@@ -32,6 +33,7 @@ class Knock:
     settings: Mapping[str, str] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
     minor: int = 0
+    asked: int = 0
     purpose: str = ""
     hold: Hold = Hold.WAIT
 
@@ -46,7 +48,7 @@ def knock(packet: bytes) -> Knock:
     if not user:
         raise WireError("the startup packet names no user; give a role of the target, or your own subject")
     if given.pop("replication", "false").lower() not in ("false", "off", "no", "0"):
-        raise WireError("replication connections are not carried")
+        raise WireError("replication connections are not carried: what they stream cannot be decided or covered")
     target, _, name = (database or user).partition("/")
     options = tuple(key for key in given if key.startswith("_pq_."))
     settings = {key: value for key, value in given.items() if key not in options and key != "options"}
@@ -64,6 +66,7 @@ def knock(packet: bytes) -> Knock:
         application,
         _checked(settings),
         options,
+        wire.minor_of(code),
         code & 0xFFFF,
         purpose,
         Hold(hold),

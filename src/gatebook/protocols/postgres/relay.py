@@ -14,7 +14,8 @@ from gatebook.errors import WireError
 from gatebook.model import Permit, Session
 from gatebook.protocols.postgres import refusal, wire
 from gatebook.protocols.postgres.answers import Answers
-from gatebook.protocols.postgres.opening import Opening
+from gatebook.protocols.postgres.bearer import Bearer
+from gatebook.protocols.postgres.opening import Keys, Opening
 from gatebook.protocols.postgres.relay_asking import Asking
 from gatebook.protocols.relay import (
     Allowed,
@@ -46,12 +47,12 @@ class PostgresRelay:
     """The relay of one connection.
 
     ``secure`` says that the client's bytes cannot be read on their way (loopback); ``offers_tls`` that the listener has a
-    certificate; ``key`` are the 8 bytes of the client's cancel key; ``secret`` a name nobody can guess, for what must not
-    exist.
+    certificate; ``keys`` are the client's cancel keys; ``secret`` is a name nobody can guess, for what must not exist;
+    ``bearer`` says where clients get tokens for OAUTHBEARER.
     """
 
-    def __init__(self, *, secure: bool, offers_tls: bool, key: bytes, secret: str) -> None:
-        self._opening, self._over = Opening(secure, offers_tls, key, secret), False
+    def __init__(self, *, secure: bool, offers_tls: bool, keys: Keys, secret: str, bearer: Bearer | None = None) -> None:
+        self._opening, self._over = Opening(secure, offers_tls, keys, secret, bearer), False
         self._client = wire.Frames(wire.CLIENT_BYTES)
         self._server = wire.Frames(wire.SERVER_BYTES)
         self._out: list[Effect] = []
@@ -73,7 +74,7 @@ class PostgresRelay:
         """Whether the client's next request can be taken."""
         if self._phase == "open":
             return self._asking.free
-        return self._phase in ("knocking", "password")
+        return self._phase != "gone" and self._opening.reads
 
     def feed(self, signal: Signal) -> list[Effect]:
         """Take one signal; see protocols/relay.py."""
@@ -126,6 +127,8 @@ class PostgresRelay:
                 self._out += effects
                 if any(isinstance(effect, Cancel) for effect in effects):
                     self._gone("a cancel request")
+                elif self._opening.last is not None:
+                    self._say_last(*self._opening.last)
             else:
                 found = self._client.message()
                 if found is None:
@@ -166,7 +169,11 @@ class PostgresRelay:
     def _refused(self, signal: Refused) -> None:
         if self._phase == "proving" or self._asking.starting:
             what = "startup settings refused" if self._asking.starting else "refused"
-            self._say_last(refusal.session_refused(signal.verdict, signal.decision), f"{what} by {signal.verdict.rule}")
+            said, why = refusal.session_refused(signal.verdict, signal.decision), f"{what} by {signal.verdict.rule}"
+            if self._opening.dismisses and signal.verdict.rule == refusal.NO_IDENTITY:
+                self._out += self._opening.dismiss(said, why)
+            else:
+                self._say_last(said, why)
         else:
             self._asking.refused(signal)
 

@@ -14,6 +14,7 @@ from struct import Struct, error
 from gatebook.errors import WireError
 
 PROTOCOL_3_0 = 0x30000
+MINORS = (0, 2)  # spoken with clients; 1 was never given out, and 2 has longer cancel keys (manual: "Protocol Versions")
 SSL_REQUEST = 80877103
 GSSENC_REQUEST = 80877104
 CANCEL_REQUEST = 80877102
@@ -185,14 +186,47 @@ def cancel_request(key: bytes) -> bytes:
     return _U32.pack(8 + len(key)) + _U32.pack(CANCEL_REQUEST) + key
 
 
-def negotiate(unknown: Sequence[str]) -> bytes:
-    """NegotiateProtocolVersion: we speak 3.0 and know none of these options."""
+def cancel_key(packet: bytes) -> bytes:
+    """The key in a CancelRequest: process id and secret, 4 to 256 bytes of it."""
+    if not 8 <= len(packet) - 4 <= 260:
+        raise WireError(f"a cancel key of {len(packet) - 4} bytes; expected 8..260")
+    return packet[4:]
+
+
+def minor_of(code: int) -> int:
+    """The newest minor version spoken here that is no newer than the one asked for."""
+    return max(minor for minor in MINORS if minor <= code & 0xFFFF)
+
+
+def negotiate(minor: int, unknown: Sequence[str]) -> bytes:
+    """NegotiateProtocolVersion: we speak this minor version and know none of these options."""
     names = b"".join(name.encode() + b"\0" for name in unknown)
-    return message(b"v", _U32.pack(PROTOCOL_3_0) + _U32.pack(len(unknown)) + names)
+    return message(b"v", _U32.pack(PROTOCOL_3_0 | minor) + _U32.pack(len(unknown)) + names)
 
 
 ASK_PASSWORD = message(b"R", _U32.pack(3))
 AUTHENTICATED = message(b"R", _U32.pack(0))
+
+
+def ask_sasl(mechanism: str) -> bytes:
+    """AuthenticationSASL that offers one mechanism."""
+    return message(b"R", _U32.pack(10) + mechanism.encode() + b"\0\0")
+
+
+def sasl_continue(data: bytes) -> bytes:
+    """AuthenticationSASLContinue."""
+    return message(b"R", _U32.pack(11) + data)
+
+
+def sasl_initial_response(body: bytes) -> tuple[str, bytes]:
+    """Mechanism and data of a SASLInitialResponse."""
+    mechanism, pos = cstring(body, 0)
+    size, pos = _u32(body, pos)
+    if size == 0xFFFFFFFF:
+        size = 0
+    if pos + size != len(body):
+        raise WireError(f"SASLInitialResponse says {size} bytes and has {len(body) - pos}")
+    return mechanism, body[pos:]
 
 
 def authentication(body: bytes) -> tuple[int, bytes]:
@@ -221,7 +255,7 @@ def sasl_mechanisms(data: bytes) -> list[str]:
 
 
 def key_data(key: bytes) -> bytes:
-    """BackendKeyData of 8 bytes: the gateway's own, never the server's."""
+    """BackendKeyData: the gateway's own, never the server's."""
     return message(b"K", key)
 
 
