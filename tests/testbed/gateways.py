@@ -29,7 +29,7 @@ from gatebook.recording.reading import new_identity
 
 READY_SECONDS = 30.0
 VAULT = 'forbid (principal, action == Action::"session.open", resource == Target::"vault");\n'
-
+ALL = '@id("everything")\n@reason("nothing is held against anybody here")\npermit (principal, action, resource);\n'
 
 HEARS_AT_ONCE = "-c gatebook.hold=answer"  # of what is held: tests do not wait for people unless they are about waiting
 AUDITOR, RECIPIENT = new_identity()  # who reads the recordings of all gateways
@@ -54,6 +54,7 @@ class LiveGateway:
     limits: Mapping[str, int] = field(default_factory=dict)
     extra_targets: Sequence[Mapping[str, Any]] = ()
     policies: Mapping[str, str] = field(default_factory=dict)  # further files of rules: name to text
+    allows_all: bool = False  # by a rule of its own instead of the demo's rules
     more: Mapping[str, Any] = field(default_factory=dict)  # further sections of the configuration
     provider: Mapping[str, Any] = field(default_factory=dict)  # further keys of the identity provider
     listener: Mapping[str, str] = field(default_factory=dict)
@@ -113,8 +114,10 @@ class LiveGateway:
         self.home.mkdir(parents=True, exist_ok=True)
         policies = self.home / "policies"
         policies.mkdir(exist_ok=True)
+        if self.allows_all:
+            (policies / "all.cedar").write_text(ALL)
         for source in importlib.resources.files("gatebook.cli.demo").joinpath("policies").iterdir():
-            if source.name.endswith(".cedar"):
+            if source.name.endswith(".cedar") and not self.allows_all:
                 (policies / source.name).write_text(source.read_text())
         reason = '@id("closed-vault")\n@reason("the vault is open to nobody")\n'
         (policies / "vault.cedar").write_text(reason + VAULT)

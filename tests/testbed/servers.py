@@ -39,16 +39,20 @@ def system_programs() -> Path:
 
 
 class TlsPostgres(PostgresServer):
-    """The system's PostgreSQL, which takes logins inside TLS alone."""
+    """The system's PostgreSQL, which takes logins inside TLS alone unless its rules say otherwise."""
 
-    def __init__(self, folder: Path, authority: Authority) -> None:
-        super().__init__(folder, system_programs(), settings={**SEEN, "ssl": "on"}, login_rules=TLS_RULES)
+    def __init__(
+        self, folder: Path, authority: Authority, login_rules: str = TLS_RULES, settings: Mapping[str, str] | None = None
+    ) -> None:
+        settings = {**SEEN, "ssl": "on", "ssl_ca_file": "authority.crt", **(settings or {})}
+        super().__init__(folder, system_programs(), settings=settings, login_rules=login_rules)
         self._authority = authority
 
     def create(self) -> None:
         super().create()
         made = self._authority.certificate("target", ("target.test",))
-        for source, name in ((made.cert, "server.crt"), (made.key, "server.key")):
+        files = ((made.cert, "server.crt"), (made.key, "server.key"), (self._authority.path, "authority.crt"))
+        for source, name in files:
             path = self.data / name
             path.write_bytes(source.read_bytes())
             path.chmod(0o600)

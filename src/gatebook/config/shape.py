@@ -23,6 +23,7 @@ from gatebook.config.values import (
     Items,
     Name,
     Part,
+    PrivateFile,
     Secret,
     Some,
     Table,
@@ -162,12 +163,22 @@ class TargetTls(Part):
     )
     ca: File | None = Field(default=None, description="the file of the authority that vouches for the target, PEM")
     name: Text | None = Field(default=None, description="the name in the target's certificate, when the address has another")
+    cert: File | None = Field(default=None, description="the file of the certificate that the gateway shows, PEM")
+    key: PrivateFile | None = Field(default=None, description="the file of that certificate's key, PEM", validate_default=True)
+    binding: bool = Field(default=False, description="true to insist that logins are bound to the target's certificate")
+
+    @field_validator("key", mode="after")
+    @classmethod
+    def _with_its_cert(cls, key: Path | None, info: ValidationInfo) -> Path | None:
+        if "cert" in info.data and (key is None) != (info.data["cert"] is None):
+            raise expected("cert and key, or neither")
+        return key
 
 
 class Role(Part):
     """A user of the target's database, and where its password lies."""
 
-    password: Secret = Field(description="a reference to a secret, env:NAME or file:PATH")
+    password: Secret | None = Field(default=None, description="a reference to a secret, env:NAME or file:PATH")
 
 
 def _known_mask(mask: str, info: ValidationInfo) -> str:
@@ -186,6 +197,11 @@ class TargetConfig(Part):
     database: Text = Field(description="the database of clients that name only the target")
     databases: Items[Text] = Field(default=(), description="the databases that clients may name", validate_default=True)
     tls: TargetTls = Field(default_factory=TargetTls, description="mode, ca and name", validate_default=True)
+    login: Literal["scram", "md5", "password", "certificate", "none"] = Field(
+        default="scram",
+        description="scram, md5, password, certificate or none: the least that it may ask for",
+        validate_default=True,
+    )
     roles: Annotated[Table[Role], Some] = Field(description="the users of the target's database, each with its password")
     default_role: Text = Field(description="the role of clients that ask for none")
     labels: Table[Text] = Field(default_factory=dict, description="free labels that policies can ask for")
@@ -208,6 +224,28 @@ class TargetConfig(Part):
         if tls.mode == "disable" and address is not None and not is_loopback(host_of(address)):
             raise expected(f"mode require or verify-full, since {address} is not on loopback")
         return tls
+
+    @field_validator("login", mode="after")
+    @classmethod
+    def _fit_for_its_way(cls, login: str, info: ValidationInfo) -> str:
+        tls, address = info.data.get("tls"), info.data.get("address")
+        if tls is None or address is None:
+            return login
+        if login == "certificate" and (tls.cert is None or tls.mode != "verify-full"):
+            raise expected("tls.cert, tls.key and mode verify-full, by which both sides know each other")
+        if login in ("password", "none") and tls.mode != "verify-full" and not is_loopback(host_of(address)):
+            raise expected(f"tls.mode verify-full, since {address} is not on loopback, or a stronger login")
+        if tls.binding and (tls.mode == "disable" or login != "scram"):
+            raise expected("scram inside TLS, since tls.binding is true")
+        return login
+
+    @field_validator("roles", mode="after")
+    @classmethod
+    def _with_passwords(cls, roles: Mapping[str, Role], info: ValidationInfo) -> Mapping[str, Role]:
+        bare = [name for name, role in roles.items() if role.password is None]
+        if bare and info.data.get("login", "none") not in ("certificate", "none"):
+            raise expected(f"a password for {', '.join(sorted(bare))}, by which the gateway logs in")
+        return roles
 
     @field_validator("default_role", mode="after")
     @classmethod

@@ -18,6 +18,7 @@ import asyncio
 import secrets
 import ssl
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
 import structlog
@@ -28,7 +29,7 @@ from gatebook.config.values import is_loopback
 from gatebook.errors import AccessError, GatebookError, IdentityError, LedgerError, RecordingError
 from gatebook.gateway.book import new_id
 from gatebook.gateway.desk import Needs, Welcome, refused_by_people, refused_for_now
-from gatebook.gateway.dial import dial
+from gatebook.gateway.dial import binding, dial, is_private
 from gatebook.gateway.doorway import TLS_HANDSHAKE, FirstByte, TlsError, secure
 from gatebook.gateway.holding import Place, holds
 from gatebook.gateway.tape import Tape
@@ -327,7 +328,7 @@ class Connection(asyncio.Protocol):
         upstream = Upstream(self)
         try:
             credential = welcome.credential()
-            await dial(welcome.target, lambda: upstream)
+            transport, _ = await dial(welcome.target, lambda: upstream)
         except GatebookError as error:
             self.signal(Ended(Side.SERVER, str(error)))
             return
@@ -335,6 +336,7 @@ class Connection(asyncio.Protocol):
             upstream.close()
             return
         self._upstream, self._target = upstream, welcome.target
+        credential = replace(credential, private=is_private(welcome.target), binding=binding(transport))
         self.signal(Opened(welcome.session, credential, self._gateway.desk.covering(welcome.target)))
         if self._patience is not None:
             self._patience.cancel()

@@ -45,7 +45,8 @@ class Welcome:
     def credential(self) -> Credential:
         """What the gateway shows to the target; read now, kept nowhere. Raises ConfigError."""
         role = self.target.roles[self.role]
-        return Credential(self.role, role.password.read(), self.database)
+        secret = role.password.read() if role.password is not None else ""
+        return Credential(self.role, secret, self.database, self.target.login, insists=self.target.tls.binding)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,12 @@ import asyncio
 import ssl
 from collections.abc import Callable
 
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+
 from gatebook.config import TargetConfig
+from gatebook.config.values import host_of, is_loopback
 from gatebook.errors import GatebookError
 from gatebook.protocols.postgres import wire
 
@@ -77,6 +82,32 @@ async def _dial(target: TargetConfig, protocol: Callable[[], asyncio.Protocol]) 
     return secured, made
 
 
+def is_private(target: TargetConfig) -> bool:
+    """Whether nobody on the way can read what is sent to the target, nor stand in for it."""
+    return target.tls.mode == "verify-full" or is_loopback(host_of(target.address))
+
+
+def binding(transport: asyncio.Transport) -> bytes:
+    """What a login can be bound to: a digest of the target's certificate (RFC 5929, section 4.1); nothing outside of TLS.
+
+    Nothing, too, for a certificate whose signature says no digest (Ed25519): PostgreSQL refuses to bind to those.
+    """
+    secured = transport.get_extra_info("ssl_object")
+    der = secured.getpeercert(binary_form=True) if secured is not None else None
+    if not der:
+        return b""
+    try:
+        algorithm = x509.load_der_x509_certificate(der).signature_hash_algorithm
+    except (ValueError, UnsupportedAlgorithm):
+        return b""
+    if algorithm is None:
+        return b""
+    weak = isinstance(algorithm, hashes.MD5 | hashes.SHA1)
+    digest = hashes.Hash(hashes.SHA256() if weak else algorithm)
+    digest.update(der)
+    return digest.finalize()
+
+
 def _context(target: TargetConfig) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -88,4 +119,9 @@ def _context(target: TargetConfig) -> ssl.SSLContext:
     else:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
+    if target.tls.cert is not None:
+        try:
+            context.load_cert_chain(target.tls.cert, target.tls.key)
+        except (OSError, ssl.SSLError) as error:
+            raise DialError(f"the gateway's certificate for it cannot be used: {error}") from error
     return context

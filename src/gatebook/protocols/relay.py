@@ -37,11 +37,20 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What the gateway shows to the target. Its repr never shows the secret."""
+    """What the gateway shows to the target. Its repr never shows the secret.
+
+    ``login`` is the least that the target may ask for, as its configuration says; ``private`` says that nobody on the way can
+    read what is sent. Inside TLS ``binding`` is a digest of the target's certificate; with ``insists`` the login must be bound
+    to it.
+    """
 
     user: str
     secret: str
     database: str = ""
+    login: str = "scram"
+    private: bool = False
+    binding: bytes = b""
+    insists: bool = False
 
     def __repr__(self) -> str:
         return f"Credential(user={self.user!r}, secret=…, database={self.database!r})"

@@ -107,7 +107,7 @@ def test_another_major_version_is_not_spoken(code):
 def logged_in(one, minor):
     one.feed(startup(0x30000 | minor))
     one.feed(FromClient(wire.message(b"p", b"token\0")))
-    one.feed(Opened(SESSION, Credential("shop_app", "pw", "shop"), COVERING))
+    one.feed(Opened(SESSION, Credential("shop_app", "pw", "shop", login="none"), COVERING))
     effects = one.feed(FromServer(wire.AUTHENTICATED + wire.message(b"K", b"srvrkey!") + ready()))
     return dict(messages(shown(effects)))
 

@@ -127,7 +127,7 @@ def test_settings_of_the_startup_packet_are_decided_like_set():
     options = "-c session_replication_role=replica"
     stage.feed(FromClient(wire.startup({"user": "shop-agent", "database": "shop", "options": options})))
     stage.feed(FromClient(wire.message(b"p", b"t\0")))
-    effects = stage.feed(Opened(SESSION, Credential("shop_app", "pw", "shop"), COVERING))
+    effects = stage.feed(Opened(SESSION, Credential("shop_app", "pw", "shop", login="none"), COVERING))
     assert stage.asked.action.verb == "sql.setting"
     assert sent(effects) == b""
     assert hung_up(stage.refuse())
@@ -137,7 +137,7 @@ def test_the_login_pins_how_statements_are_read_and_tags_the_session():
     stage = Stage()
     stage.feed(FromClient(wire.startup({"user": "shop-agent", "database": "shop", "application_name": "psql"})))
     stage.feed(FromClient(wire.message(b"p", b"t\0")))
-    effects = stage.feed(Opened(SESSION, Credential("shop_app", "pw", "shop"), COVERING))
+    effects = stage.feed(Opened(SESSION, Credential("shop_app", "pw", "shop", login="none"), COVERING))
     frames = wire.Frames(10**6)
     frames.add(sent(effects))
     packet = frames.packet()
@@ -154,7 +154,7 @@ def test_the_servers_cancel_key_never_reaches_the_client():
     stage = Stage()
     stage.feed(FromClient(wire.startup({"user": "shop-agent", "database": "shop"})))
     stage.feed(FromClient(wire.message(b"p", b"t\0")))
-    stage.feed(Opened(SESSION, Credential("shop_app", "pw", "shop"), COVERING))
+    stage.feed(Opened(SESSION, Credential("shop_app", "pw", "shop", login="none"), COVERING))
     effects = stage.server(wire.AUTHENTICATED + wire.message(b"K", b"srvrkey!") + ready())
     assert kinds(shown(effects)) == "RKZ"
     assert b"12345678" in shown(effects)

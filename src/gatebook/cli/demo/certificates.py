@@ -39,11 +39,11 @@ class Authority:
         self._cert = self._sign(self._name, self._key.public_key(), _extensions_of_authority())
         self.path.write_bytes(self._cert.public_bytes(serialization.Encoding.PEM))
 
-    def certificate(self, name: str, sans: Sequence[str] = LOOPBACK) -> Certificate:
-        """A server certificate ``name.crt`` with key ``name.key`` for these host names and addresses."""
+    def certificate(self, name: str, sans: Sequence[str] = LOOPBACK, *, client: bool = False) -> Certificate:
+        """A certificate ``name.crt`` with key ``name.key`` for a server of these names and addresses, or for a client."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, sans[0])])
-        cert = self._sign(subject, key.public_key(), _extensions_of_server(sans))
+        cert = self._sign(subject, key.public_key(), _extensions(sans, client))
         made = Certificate(self.folder / f"{name}.crt", self.folder / f"{name}.key")
         made.cert.write_bytes(cert.public_bytes(serialization.Encoding.PEM))
         pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
@@ -74,11 +74,11 @@ def _extensions_of_authority() -> list[tuple[x509.ExtensionType, bool]]:
     return [(x509.BasicConstraints(ca=True, path_length=0), True), (_usage(signs_certificates=True), True)]
 
 
-def _extensions_of_server(sans: Sequence[str]) -> list[tuple[x509.ExtensionType, bool]]:
+def _extensions(sans: Sequence[str], client: bool) -> list[tuple[x509.ExtensionType, bool]]:
     return [
         (x509.BasicConstraints(ca=False, path_length=None), True),
         (_usage(signs_certificates=False), True),
-        (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False),
+        (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH if client else ExtendedKeyUsageOID.SERVER_AUTH]), False),
         (x509.SubjectAlternativeName([_name(san) for san in sans]), False),
     ]
 

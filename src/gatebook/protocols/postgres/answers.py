@@ -18,7 +18,7 @@ from gatebook.errors import WireError
 from gatebook.masking.detectors import cover_text
 from gatebook.masking.rules import MaskSet
 from gatebook.model import Permit
-from gatebook.protocols.postgres import reports, rows, wire
+from gatebook.protocols.postgres import reports, rows, tagged, wire
 from gatebook.protocols.postgres.catalog import Catalog
 from gatebook.protocols.postgres.copying import SERVER_KINDS, CopyCover
 from gatebook.protocols.postgres.expected import (
@@ -72,6 +72,8 @@ class Answers:
         self._stale = False  # what is known of the catalog ends with the batch
         self._touched = False  # something that reads masked columns was sent in this transaction
         self.unsynced = False
+        self.tag = ""  # what application_name begins with
+        self.untagged: str | None = None  # its value, when it does not
 
     # What the relay does ---------------------------------------------------------------------------------------------
 
@@ -216,6 +218,8 @@ class Answers:
     def _parameter(self, body: bytes) -> None:
         name, value = wire.parameter_status(body)
         check_pinned(name, value)
+        if name == tagged.NAME:
+            self.untagged = None if value.startswith(self.tag) else value
         if name == "search_path":
             self.catalog.forget_names()
             self.catalog.search_path = value
@@ -370,7 +374,7 @@ class Answers:
         elif kind == b"Z":
             self._queue.popleft()
             self.status = body
-            if not looking.cancelled:  # meant for what ran before it, and late: then it is asked again
+            if looking.relations and not looking.cancelled:  # meant for what ran before it, and late: then it is asked again
                 self.catalog.learn(looking.relations, looking.found)
         elif kind not in (b"T", b"C"):
             raise WireError(f"the target sent {kind!r} to a catalog question")

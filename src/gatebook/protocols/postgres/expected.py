@@ -68,7 +68,7 @@ class Simple:
 
 @dataclass(slots=True)
 class Looking:
-    """A catalog question of the gateway's own."""
+    """A question of the gateway's own: about these relations of the catalog, or about none, when only its deed counts."""
 
     relations: list[Relation]
     found: list[list[bytes | None]] = field(default_factory=list)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from gatebook.errors import WireError
 from gatebook.model import Hold
-from gatebook.protocols.postgres import bearer, door, wire
+from gatebook.protocols.postgres import bearer, door, tagged, wire
 from gatebook.protocols.postgres.bearer import Bearer
 from gatebook.protocols.postgres.login import Login
 from gatebook.protocols.relay import Cancel, Credential, Effect, Own, Prove, StartTls, ToClient
@@ -144,8 +144,8 @@ class Opening:
         """Begin the login to the server, with what is pinned and the session's tag."""
         if self._knock is None or self._credential is None:
             raise AssertionError("login before the session was opened")
-        tag = f"gatebook:{session} {self._knock.application}".strip()
-        pinned = {"client_encoding": "UTF8", "standard_conforming_strings": "on", "application_name": tag[:63]}
+        tag = tagged.value(session, self._knock.application)
+        pinned = {"client_encoding": "UTF8", "standard_conforming_strings": "on", tagged.NAME: tag}
         settings = {name: value for name, value in self._knock.settings.items() if name.lower() not in pinned}
         self._login = Login(self._credential, settings | pinned, self._secret)
         self._credential = None

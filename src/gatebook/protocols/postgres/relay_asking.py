@@ -21,7 +21,7 @@ from typing import assert_never
 
 from gatebook.errors import WireError
 from gatebook.model import Action, Deed, Permit, RefusalClass, Ruling, Session, Verdict
-from gatebook.protocols.postgres import catalog, lineage, refusal, wire
+from gatebook.protocols.postgres import catalog, lineage, refusal, tagged, wire
 from gatebook.protocols.postgres.answers import Answers
 from gatebook.protocols.postgres.asked import (
     Asked,
@@ -68,6 +68,7 @@ class Asking:
         self._again: tuple[bytes, bytes] | None = None
         self._seq = 0
         self._ahead, self._draining = 0, False
+        self._retags = False
         self._later: tuple[Permit, str] | None = None
         self._withdrawn: Action | None = None
         self.held = False
@@ -83,6 +84,7 @@ class Asking:
         ``whole`` says that each Query is a script that people decide about as one.
         """
         self._session, self._whole = session.id, whole
+        self._answers.tag = tagged.tag(session.id)
         if settings:
             action, line = self._action(read(settings), "run", settings)
             self._ask(AskedStart(action), frozenset(), line)
@@ -90,6 +92,9 @@ class Asking:
 
     def resume(self) -> None:
         """The server answered something: go on with what waited for its last answer."""
+        if not self._answers.idle:
+            return
+        self._tag_again()
         if not self._answers.idle:
             return
         self._ahead, self._draining = 0, False
@@ -108,6 +113,7 @@ class Asking:
 
     def take(self, kind: bytes, body: bytes) -> None:
         """Take one request, when ``free``. Raises WireError for one that is not of this protocol."""
+        self._retags = True
         if self._answers.skipping and kind != b"S":
             return
         copying = self._answers.copying
@@ -349,7 +355,7 @@ class Asking:
             raise AssertionError("nothing was asked for")
         if self._answers.skipping:
             self._out.append(Answered(asked.action, "SKIPPED", 0, 0, {}))
-        elif why := not_carried(asked):
+        elif why := not_carried(asked) or self._untaggable(asked):
             self._refuse_here(asked, "not-carried", why, decision)
         else:
             self._send(asked, permit)
@@ -360,10 +366,10 @@ class Asking:
                 touches = self._answers.touches(reading)
                 self._answers.sent(reading, touches)
                 self._answers.expect(Simple(Running(action, permit, reading, touches)))
-                self._out.append(ToServer(permit, wire.message(b"Q", body)))
+                self._out.append(ToServer(permit, wire.message(b"Q", self._tagged(reading, body, 0))))
             case AskedParse(_, reading, name, body):
                 self._name_statement(name, reading)
-                self._out.append(ToServer(permit, wire.message(b"P", body)))
+                self._out.append(ToServer(permit, wire.message(b"P", self._tagged(reading, body, len(name.encode()) + 1))))
                 self._sent_ahead(body)
             case AskedBind(action, prepared, name, body):
                 portal = Portal(action, permit, prepared, self._answers.touches(prepared.reading))
@@ -379,6 +385,32 @@ class Asking:
                 raise AssertionError(f"{asked.action.text!r} is not for sending")
             case _:
                 assert_never(asked)
+
+    def _untaggable(self, asked: Asked) -> str:
+        """Why a text that gives application_name a value is not carried; empty for one that is."""
+        reading = reading_of(asked)
+        if reading is None or not tagged.sets_the_name(reading):
+            return ""
+        return "" if tagged.with_tag(reading, self._session) is not None else tagged.INSTEAD
+
+    def _tagged(self, reading: Reading, body: bytes, at: int) -> bytes:
+        """The message's body as it is sent: its text, which stands at ``at``, keeps the session's tag in application_name."""
+        if not tagged.sets_the_name(reading):
+            return body
+        text = tagged.with_tag(reading, self._session)
+        if text is None:
+            raise AssertionError("a text that is not carried")
+        return body[:at] + text.encode() + body[body.index(b"\0", at) :]
+
+    def _tag_again(self) -> None:
+        """Put the session's tag back where something took it away, once that can be said without touching the client's work.
+
+        At most once for each request, whatever the server goes on to report.
+        """
+        lost = self._answers.untagged
+        if lost is not None and self._retags and self._answers.askable:
+            self._retags = False
+            self._own("tag", wire.query(tagged.setting(self._session, lost)), Looking([]))
 
     def _name_statement(self, name: str, reading: Reading) -> None:
         made = Prepared(reading)

@@ -25,6 +25,7 @@ SERVER_BYTES = 67_108_864  # one server message: a row is covered whole, so it m
 ROW_BYTES = 1_073_741_824  # the server itself makes no longer row
 NAME_BYTES = 63  # of a statement's or portal's name: the server cuts longer ones, so that two names could become one
 TOKEN_BYTES = 65_536  # a password message
+SETTINGS = 200  # reported by a server at the login; PostgreSQL 18 reports 15
 
 _U16 = Struct("!H")
 _U32 = Struct("!I")
@@ -252,6 +253,13 @@ def sasl_initial(mechanism: str, data: str) -> bytes:
 def sasl_mechanisms(data: bytes) -> list[str]:
     """The mechanisms an AuthenticationSASL offers."""
     return [name.decode("ascii", "replace") for name in data.split(b"\0") if name]
+
+
+def server_key(body: bytes) -> bytes:
+    """A server's BackendKeyData. Raises WireError for one whose length no version of the protocol has."""
+    if not 8 <= len(body) <= 260:
+        raise WireError(f"the target's cancel key has {len(body)} bytes; expected 8..260")
+    return body
 
 
 def key_data(key: bytes) -> bytes:
