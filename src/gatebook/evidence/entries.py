@@ -119,14 +119,6 @@ def tiles(size: int) -> Iterator[tuple[str, int, int]]:
         yield from ((level, number, min(WIDTH, count - number * WIDTH)) for number in range(-(-count // WIDTH)))
 
 
-def bundle_bytes(data: bytes, width: int) -> bytes:
-    """As much of a bundle as its first ``width`` entries take."""
-    at = 0
-    for _ in range(width):
-        at += 2 + int.from_bytes(data[at : at + 2], "big")
-    return data[:at]
-
-
 def records(origin: str, size: int, read: Callable[[str], bytes]) -> Iterator[Record]:
     """Each entry in order; ``read`` gives the contents of a file of the log."""
     for number in range(-(-size // WIDTH)):

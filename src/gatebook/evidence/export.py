@@ -6,7 +6,6 @@ The copy holds exactly the files that a log of that size has, so that the same c
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,9 +15,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gatebook.errors import LedgerError
 from gatebook.evidence import archive, package, program
-from gatebook.evidence.entries import Period, Record, bundle_bytes, folder, records, tile, tiles
+from gatebook.evidence.entries import Period, Record, folder, records, tile, tiles
 from gatebook.evidence.verification import TOOL, Demands, verify
 from gatebook.ledger.keys import load_or_create, vkey
+from gatebook.ledger.reader import Reader
 from gatebook.ledger.verifier import Key, read_head
 
 TRIES = 20  # while the gateway writes, a partial tile may give way to its next between two looks
@@ -50,7 +50,7 @@ def copy_log(place: Path) -> Copy:
         head = read_head(note, key, "checkpoint")
         files = {"log.vkey": text, "checkpoint": note, "checkpoints.log": _heads(place, note)}
         for level, number, width in tiles(head.size):
-            files[tile(level, number, width)] = _tile(place, level, number, width)
+            files[tile(level, number, width)] = Reader(place).tile(level, number, width)
     except OSError as error:
         raise LedgerError(f"{error.filename}: {error.strerror}: expected the folder of a ledger") from error
     except ValueError as error:
@@ -67,27 +67,6 @@ def _heads(place: Path, newest: bytes) -> bytes:
             return data[: at + len(newest) + 1]
         time.sleep(TRY_SECONDS)  # the gateway may be between its two writes
     return data
-
-
-def _tile(place: Path, level: str, number: int, width: int) -> bytes:
-    """A tile of exactly this width, cut out of a wider one where the log has grown meanwhile."""
-    for _ in range(TRIES):
-        for path in _wide_enough(place, level, number, width):
-            try:
-                data = path.read_bytes()
-            except FileNotFoundError:
-                continue
-            return bundle_bytes(data, width) if level == "entries" else data[: width * 32]
-        time.sleep(TRY_SECONDS)
-    raise ValueError(f"{tile(level, number, width)} is missing")
-
-
-def _wide_enough(place: Path, level: str, number: int, width: int) -> list[Path]:
-    whole = place / tile(level, number)
-    found = {
-        int(path.name): path for path in whole.with_name(whole.name + ".p").glob("*") if re.fullmatch(r"[0-9]+", path.name)
-    }
-    return [found[one] for one in sorted(found) if one >= width] + [whole]
 
 
 def signing_key(path: Path, key: Key) -> Ed25519PrivateKey:

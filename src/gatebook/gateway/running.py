@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Engine
 
 from gatebook.access import book as access
@@ -34,6 +35,7 @@ from gatebook.identity.prove import Prover
 from gatebook.identity.tokens import GatewayTokens
 from gatebook.ledger import folders
 from gatebook.ledger.commitments import Commitments
+from gatebook.ledger.heads import Heads, finish
 from gatebook.ledger.keys import load_or_create
 from gatebook.ledger.log import Log
 from gatebook.model import Entry
@@ -67,24 +69,32 @@ async def run(config: Config, api: Api, ready: Callable[[], None]) -> None:
     judge = make_judge(config)
     database = engine(config.database_url)
     migrate(database)
-    ledger = _open_ledger(config)
+    key = load_or_create(config.home / "keys" / "ledger.key")
+    ledger = Log.open(folders.place(config.ledger.folder, WORKER), origin=folders.origin(config.deployment, WORKER), key=key)
     with writing(database) as connection:  # the ledger's lock is ours: no other gateway runs on this home
         store.close_abandoned(connection, at=Clock()(), reason="gateway crashed")
     try:
-        await _run(config, judge, database, ledger, api, ready)
-        if ledger.failed:
-            raise LedgerError(ledger.failed)
+        heads = await asyncio.to_thread(_open_heads, config, key)
+        try:
+            await _run(config, judge, database, ledger, heads, api, ready)
+            if ledger.failed:
+                raise LedgerError(ledger.failed)
+        finally:
+            await asyncio.to_thread(ledger.close)
+            await asyncio.to_thread(heads.close)
     finally:
         await asyncio.to_thread(ledger.close)
         database.dispose()
 
 
-def _open_ledger(config: Config) -> Log:
-    key = load_or_create(config.home / "keys" / "ledger.key")
-    return Log.open(folders.place(config.ledger.folder, WORKER), origin=folders.origin(config.deployment, WORKER), key=key)
+def _open_heads(config: Config, key: Ed25519PrivateKey) -> Heads:
+    finish(config.ledger.folder, config.deployment, key, {WORKER})
+    return Heads.open(config.ledger.folder, config.deployment, key)
 
 
-async def _run(config: Config, judge: Judge, database: Engine, ledger: Log, api: Api, ready: Callable[[], None]) -> None:
+async def _run(
+    config: Config, judge: Judge, database: Engine, ledger: Log, heads: Heads, api: Api, ready: Callable[[], None]
+) -> None:
     clock, rows, tokens = Clock(), Rows(database), GatewayTokens(database)
     commitments = Commitments(database)
     book = Book(ledger, commitments, rows, all_durable=config.ledger.durability == "all")
@@ -105,6 +115,7 @@ async def _run(config: Config, judge: Judge, database: Engine, ledger: Log, api:
         looking_after = [
             tasks.create_task(gateway.sweep()),
             tasks.create_task(rows.run()),
+            tasks.create_task(heads.run()),
             tasks.create_task(_serve_api(api(Parts(config, database, prover, tokens, desk, ledger, approvals, grants)))),
         ]
         ready()

@@ -8,6 +8,8 @@ part of a key id. A log stays where it is when its process is gone: it belongs t
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 from pathlib import Path
 
@@ -41,6 +43,21 @@ def logs(folder: Path) -> dict[str, Path]:
     if len(found) > MOST:
         raise LedgerError(f"{folder}: {len(found)} logs: at most {MOST}")
     return {path.name: path for path in sorted(found, key=_order)}
+
+
+def is_free(place: Path) -> bool:
+    """Whether no process writes this log now."""
+    try:
+        descriptor = os.open(place / "lock", os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def _is_log(path: Path) -> bool:
