@@ -540,13 +540,17 @@ def _is_plain(value: object) -> bool:
     return isinstance(value, str | bool) or (isinstance(value, int) and abs(value) < 2**53)
 
 
+Hear = Callable[[int, Mapping[str, Any]], None]
+
+
 class Reading:
     """Reads entries in their order: common fields, sessions, heartbeats, seals, starts and stops."""
 
-    def __init__(self, key: Key, heads: Mapping[int, Head], report: Report) -> None:
+    def __init__(self, key: Key, heads: Mapping[int, Head], report: Report, hear: Hear | None) -> None:
         self._key = key
         self._heads = heads
         self._report = report
+        self._hear = hear or (lambda index, fields: None)
         self._sessions: dict[str, int] = {}
         self._left_open: set[str] = set()
         self._told: set[str] = set()  # by the parts of a heartbeat so far
@@ -563,6 +567,7 @@ class Reading:
         try:
             fields = _fields(entry)
             kind = self._common(index, fields)
+            self._hear(index, fields)
             self._report.kinds[kind] = self._report.kinds.get(kind, 0) + 1
             self._restarts(index, kind, fields)
             self._session(index, kind, fields)
@@ -670,6 +675,19 @@ class Reading:
             self._report.fault("open since before a restart, and never closed", session=shown(sid))
 
 
+@dataclass(frozen=True)
+class Told:
+    """What an entry of the head log says of another log."""
+
+    size: int
+    root: bytes
+    index: int
+    time: int
+
+    def __str__(self) -> str:
+        return f"its entry {self.index}, {when(self.time)}"
+
+
 # -- the whole -----------------------------------------------------------------------------------------------------------------
 
 Progress = Callable[[int, int], None]
@@ -678,17 +696,28 @@ Progress = Callable[[int, int], None]
 class Verification:
     """One pass over one folder."""
 
-    def __init__(self, folder: Path, log_key: str | None, head: bytes | None, progress: Progress | None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        log_key: str | None,
+        head: bytes | None,
+        progress: Progress | None,
+        told: Mapping[int, Told] | None = None,
+        hear: Hear | None = None,
+    ) -> None:
         self._folder = folder
         self._given = log_key
         self._head_given = head
         self._progress = progress
+        self._told = told or {}  # what the head log says of this log
+        self._hear = hear
         self.report = Report(folder=str(folder), anchored=log_key is not None)
         self._current: list[bytes] = []  # entries of the bundle at hand, and the number of that bundle
         self._number = 0
         self._listed = 0  # largest size in checkpoints.log so far
         self._good = 0  # size of the newest checkpoint whose root was right
         self._altered = False
+        self._contradicted = False  # by the head log
 
     def run(self) -> Report:
         """Check everything that can be checked."""
@@ -710,9 +739,18 @@ class Verification:
         self._wal = Wal(self._folder, self.report)
         self._tiles = Tiles(self._folder, [name for name in names if name.startswith("tile/")], self.report)
         self._tree = Tree(self._full)
-        self._reading = Reading(self._key, self._heads, self.report)
+        self._reading = Reading(self._key, self._heads, self.report, self._hear)
+        self._cut_back()
         self._covered()
         self._uncovered()
+
+    def _cut_back(self) -> None:
+        """The head log knows no more entries than there are."""
+        last = max(self._told, default=0)
+        if last > self.report.size:
+            told = self._told[last]
+            what = f"the log was cut back to {self.report.size} entries: the head log knows {last} ({told})"
+            self.report.fault(what, file="checkpoint", index=self.report.size, time=told.time)
 
     def _give_up(self, what: str, **place: Any) -> None:
         self.report.fault(what, **place)
@@ -880,6 +918,11 @@ class Verification:
         head = self._heads.get(index + 1)
         if head:
             self._check_head(head)
+        told = self._told.get(index + 1)
+        if told and not self._contradicted and self._tree.root() != told.root:
+            self._contradicted = True
+            what = f"the first {index + 1} entries are not those that the head log knows ({told})"
+            self.report.fault(what, file="checkpoints.log", index=index, time=told.time)
 
     def _check_head(self, head: Head) -> None:
         if self._tree.root() == head.root:
@@ -1067,11 +1110,14 @@ class BookVerification:
             return book
         book.key, prefix = key.text, key.origin.rpartition("/")[0]
         kept = self._kept_heads(prefix, names)
-        for name in names:
+        joining = Joining(key.public, prefix, book)
+        for name in sorted(names, key=lambda name: name != HEAD):  # first, since what it knows of the others is in them by then
             mine = Key.of(f"{prefix}/{name}", key.public)
-            report = verify(self._folder / name, mine.text, kept.get(name), self._progress)
-            report.anchored = book.anchored
-            book.logs[name] = report
+            told, hear = joining.told.get(name), joining.listener(name)
+            book.logs[name] = Verification(self._folder / name, mine.text, kept.get(name), self._progress, told, hear).run()
+            book.logs[name].anchored = book.anchored
+        book.logs = {name: book.logs[name] for name in names}
+        joining.end()
         return book
 
     def _names(self) -> list[str]:
@@ -1115,6 +1161,145 @@ class BookVerification:
         if self._heads is not None and not kept and not self.report.own.faults:
             self.report.own.fault("not a signed checkpoint", file="--head")
         return {name: note for name, (_, note) in kept.items()}
+
+
+@dataclass
+class Request:
+    """A request for approval with what the logs say about it."""
+
+    quorum: int = 1
+    digest: str = ""
+    asked: bool = False
+    approved: int = 0  # when, µs
+    voters: set[str] = field(default_factory=set)
+
+
+class Joining:
+    """What only several logs together show: heads, sessions in one log, approvals with their requests and votes."""
+
+    def __init__(self, public: bytes, prefix: str, book: Book) -> None:
+        self._public = public
+        self._prefix = prefix
+        self._book = book
+        self.told: dict[str, dict[int, Told]] = {}
+        self._sessions: dict[str, str] = {}
+        self._requests: dict[str, Request] = {}
+        self._votes: list[tuple[str, int, Mapping[str, Any]]] = []
+        self._uses: list[tuple[str, int, Mapping[str, Any]]] = []
+        self._said: dict[str, int] = {}  # when a log first had an entry that is not about itself
+        self._boots: dict[str, int] = {}
+
+    def listener(self, name: str) -> Hear:
+        """Hears every entry of the log of this name, in its order."""
+        return lambda index, fields: self._hear(name, index, fields)
+
+    def _hear(self, name: str, index: int, fields: Mapping[str, Any]) -> None:
+        kind = fields["type"]
+        if kind == "log.boot":
+            self._boots[name] = fields["time"]
+        elif kind == "log.head":
+            self._head(name, index, fields)
+        elif kind == "session.open":
+            self._session(name, index, fields)
+        elif kind.startswith("approval."):
+            self._approval(name, index, kind, fields)
+        elif kind == "action" and fields.get("approval") and fields["ruling"] != "approve":
+            self._uses.append((name, index, fields))
+        if not kind.startswith("log."):
+            self._said.setdefault(name, fields["time"])
+
+    def _head(self, name: str, index: int, fields: Mapping[str, Any]) -> None:
+        within, _, other = str(fields["log"]).rpartition("/")
+        if name != HEAD or within != self._prefix or other == HEAD:
+            raise ValueError(f"a checkpoint of {shown(str(fields['log']))} has no place in this log")
+        head = read_head(fields["note"].encode(), Key.of(fields["log"], self._public), "")
+        if head.size != fields["size"] or head.root != _base64(fields["root"], 32):
+            raise ValueError("the entry tells another size or root than the checkpoint in it")
+        known = self.told.setdefault(other, {})
+        last = max(known, default=0)
+        if head.size < last or known.get(head.size, Told(0, head.root, 0, 0)).root != head.root:
+            raise ValueError(f"{fields['log']} went back, from {last} entries to {head.size}, or to another root")
+        known.setdefault(head.size, Told(head.size, head.root, index, fields["time"]))
+
+    def _session(self, name: str, index: int, fields: Mapping[str, Any]) -> None:
+        other = self._sessions.setdefault(fields["sid"], name)
+        if other != name:
+            raise ValueError(f"session {fields['sid']} was opened in the log {other}, too")
+
+    def _approval(self, name: str, index: int, kind: str, fields: Mapping[str, Any]) -> None:
+        request = self._requests.setdefault(fields["approval"], Request())
+        if kind == "approval.request":
+            request.asked, request.digest, request.quorum = True, fields["digest"], fields.get("quorum", 1)
+        elif kind == "approval.vote":
+            self._votes.append((name, index, fields))
+            if fields["verdict"] in ("approve", "approved"):
+                request.voters.add(fields["approver"])
+        elif kind == "approval.result" and fields["verdict"] == "approved":
+            request.approved = request.approved or fields["time"]
+
+    def end(self) -> None:
+        """Once every log was heard."""
+        settled = self._settled()
+        for name, index, fields in self._votes:
+            request = self._requests[fields["approval"]]
+            if fields["time"] <= settled and not request.asked:
+                self._fault(name, index, fields, f"a vote on {fields['approval']}, which no log has a request of")
+            elif request.asked and fields.get("digest", request.digest) != request.digest:
+                self._fault(name, index, fields, f"a vote on another action than was asked for in {fields['approval']}")
+        for name, index, fields in self._uses:
+            why = self._unapproved(self._requests.get(fields["approval"], Request()), fields["time"])
+            if why and fields["time"] <= settled:
+                self._fault(name, index, fields, f"let through by the approval {fields['approval']}, {why}")
+        self._heads()
+
+    def _settled(self) -> int:
+        """Up to when every log that is being written has all it will have: entries come with heartbeats at least."""
+        logs = self._book.logs.values()
+        newest = max((log.last_time for log in logs), default=0)
+        return newest if all(log.closed for log in logs) else newest - QUIET_SECONDS * 1_000_000
+
+    def _unapproved(self, request: Request, time: int) -> str:
+        if not request.asked:
+            return "which no log has a request of"
+        if not request.approved or request.approved > time:
+            return "which no log says to have been given before"
+        if len(request.voters) < request.quorum:
+            return f"with {len(request.voters)} of {request.quorum} votes"
+        return ""
+
+    def _fault(self, name: str, index: int, fields: Mapping[str, Any], what: str) -> None:
+        sid = fields.get("sid")
+        self._book.own.fault(
+            what, file=name, index=index, session=shown(sid) if isinstance(sid, str) else None, time=fields["time"]
+        )
+
+    def _heads(self) -> None:
+        """Every log that the head log knows is here, and it knows every log."""
+        book = self._book
+        for name, known in self.told.items():
+            if name not in book.logs:
+                last = known[max(known)]
+                what = f"the log is missing: the head log knows {last.size} entries of it ({last})"
+                book.own.fault(what, file=shown(name), time=last.time)
+        if HEAD not in book.logs:
+            book.own.fault("the head log is missing: nothing tells whether other logs are missing or were cut back", file=HEAD)
+            return
+        for name, log in book.logs.items():
+            if name != HEAD and log.size:
+                self._known(name, log, book.logs[HEAD])
+
+    def _known(self, name: str, log: Report, head: Report) -> None:
+        grace = QUIET_SECONDS * 2_000_000
+        if self._said.get(name, head.first_time) < head.first_time - grace:
+            what = f"the head log begins later than this log, {when(head.first_time)}: what it knew before is gone"
+            self._book.own.fault(what, file=shown(name), time=self._said[name])
+        since = max(log.first_time, self._boots.get(HEAD, 0))
+        if name not in self.told and head.last_time - since > grace:
+            self._book.own.fault("the head log does not know this log", file=shown(name), time=log.first_time)
+        elif name not in self.told:
+            self._book.own.notes.append(f"{name}: not known to the head log yet")
+        if not log.closed and head.last_time - log.last_time > grace:
+            self._book.own.notes.append(f"{name}: not written since {when(log.last_time)}, though it was not closed")
 
 
 def _text_of(path: Path) -> str:
