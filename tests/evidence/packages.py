@@ -78,12 +78,12 @@ def request(name: str, session: str, /, **changes: Any) -> Entry:
 
 def vote(name: str, by: str, verdict: str = "approve", *, own: bool = False) -> Entry:
     return entry(
-        "approval.vote", approval=name, approver=by, idp="i", verdict=verdict, self=own, seats=[], reason="", digest="d"
+        "approval.vote", approval=name, approver=by, idp="i", verdict=verdict, self=own, seats=[], reason="", digest="sha256:01"
     )
 
 
 def result(name: str, verdict: str) -> Entry:
-    return entry("approval.result", approval=name, verdict=verdict, digest="d", reason="")
+    return entry("approval.result", approval=name, verdict=verdict, digest="sha256:01", reason="")
 
 
 def grant(name: str, /, **changes: Any) -> Entry:
@@ -119,17 +119,17 @@ def busy(log: Log) -> None:
     put(log, closing("s1"))
 
 
-def make_ledger(folder: Path) -> Path:
+def make_ledger(folder: Path, **options: Any) -> Path:
     """Two runs: the first crashes with an action under way, the second is longer than a bundle and ends in order."""
     ticks = count(START, 50_000)
     crashed = folder.with_name("crashed")
-    log = open_log(crashed, clock=lambda: next(ticks))
+    log = open_log(crashed, clock=lambda: next(ticks), **options)
     begin(log)
     put(log, opening("s0"), act("s0", 1))
     shutil.copytree(crashed, folder)
     log.close()
     shutil.rmtree(crashed)
-    log = open_log(folder, clock=lambda: next(ticks))
+    log = open_log(folder, clock=lambda: next(ticks), **options)
     begin(log)
     busy(log)
     for number in range(60):
@@ -148,9 +148,9 @@ def ledger_of(folder: Path, *entries: Entry, **options: Any) -> Path:
 
 
 def build(ledger: Path, period: Period | None = None, rules: dict[str, str] | None = None) -> dict[str, bytes]:
-    log = export.copy_log(ledger)
-    found = period or export.whole_period(log, None, None)
-    return export.build(log, KEY, found, RULES if rules is None else rules)
+    logs = export.copy_book(ledger)
+    found = period or export.whole_period(logs, None, None)
+    return export.build(logs, KEY, found, RULES if rules is None else rules)
 
 
 def written(path: Path, files: dict[str, bytes]) -> Path:

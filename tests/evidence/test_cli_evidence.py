@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import csv
+import io
 import json
+import shutil
 import zipfile
 from hashlib import sha256
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from tests.config.written import WHOLE
-from tests.evidence.packages import RULES, make_ledger
-from tests.ledger.books import KEY, VKEY
+from tests.evidence.packages import RULES, SECOND, START, make_ledger
+from tests.ledger.books import KEY
 from typer.testing import CliRunner
 
 from gatebook.cli import controls, main
@@ -16,6 +19,8 @@ from gatebook.cli.evidence import app
 from gatebook.config import load
 from gatebook.errors import ConfigError, LedgerError
 from gatebook.evidence.criteria import CRITERIA
+from gatebook.ledger import folders, keys
+from gatebook.ledger.heads import Heads
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +33,16 @@ def home(tmp_path_factory):
     for name, text in RULES.items():
         (config.policy.folder / name).write_text(text)
     config.ledger.folder.mkdir(parents=True, exist_ok=True)
-    make_ledger(config.ledger.folder / "1")
+    make_ledger(config.ledger.folder / "1", origin=folders.origin(config.deployment, "1"))
+    Heads.open(config.ledger.folder, config.deployment, KEY, lambda: START + SECOND).close()
     key = config.home / "keys/ledger.key"
     key.parent.mkdir(parents=True)
     key.write_bytes(KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     key.chmod(0o600)
     return folder
+
+
+VKEY = keys.vkey("demo/log/1/1", KEY)
 
 
 def run(*arguments):
@@ -56,11 +65,33 @@ def test_export_writes_a_package_that_verify_finds_intact(home, tmp_path):
     assert "INTACT" in checked.stdout
 
 
-def test_two_exports_are_equal_and_json_says_what_was_written(home, tmp_path):
-    made = [export(home, tmp_path / name, "--json") for name in ("a.zip", "b.zip")]
-    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
-    said = json.loads(made[0].stdout)
+def test_json_says_what_was_written(home, tmp_path):
+    said = json.loads(export(home, tmp_path / "a.zip", "--json").stdout)
     assert said["bytes"] == (tmp_path / "a.zip").stat().st_size
+    assert said["logs"] >= 2
+
+
+def test_an_export_stands_in_the_book_and_in_the_next_export(home, tmp_path):
+    export(home, tmp_path / "a.zip")
+    export(home, tmp_path / "b.zip")
+    with zipfile.ZipFile(tmp_path / "b.zip") as package:
+        rows = list(csv.DictReader(io.StringIO(package.read("populations/exports.csv").decode())))
+        assert "/log/1/cli-1," not in package.read("coverage.csv").decode()
+    assert f"sha256:{sha256((tmp_path / 'a.zip').read_bytes()).hexdigest()}" == rows[-1]["digest"]
+    assert rows[-1]["origin"].endswith("/log/1/cli-1")
+    assert rows[-1]["by"].startswith("operator:")
+
+
+def test_an_export_that_the_book_cannot_keep_leaves_no_package(home, tmp_path):
+    place = tmp_path / "home"
+    shutil.copytree(home, place)
+    for number in range(1, 17):
+        folder = load(place / "gatebook.yaml", files=False).ledger.folder / f"cli-{number}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.write_text("in the way")
+    made = export(place, tmp_path / "e.zip")
+    assert isinstance(made.exception, LedgerError)
+    assert not list(tmp_path.glob("*.zip*"))
 
 
 def test_a_date_that_ends_the_period_is_its_last_day(home, tmp_path):

@@ -45,7 +45,7 @@ def test_a_restart_begins_anew_even_if_it_comes_soon():
 
 
 def test_a_period_without_end_is_one_row_and_no_endless_work():
-    rows = coverage(runs(0, 60), Period(0, 10**24)).rows
+    rows = coverage([runs(0, 60)], Period(0, 10**24)).rows
     assert len(rows) == 3
     assert rows[-1][4] == "after the log"
 

@@ -60,13 +60,13 @@ def test_a_folder_without_a_ledger_is_said_to_be_none(tmp_path):
 
 
 def test_only_the_logs_own_key_signs(ledger, tmp_path):
-    log = export.copy_log(ledger)
+    logs = export.copy_book(ledger)
     with pytest.raises(LedgerError, match="not there"):
-        export.signing_key(tmp_path / "ledger.key", log.key)
+        export.signing_key(tmp_path / "ledger.key", logs)
     assert not (tmp_path / "ledger.key").exists()
     load_or_create(tmp_path / "other.key")
     with pytest.raises(LedgerError, match="not the key that signed this log"):
-        export.signing_key(tmp_path / "other.key", log.key)
+        export.signing_key(tmp_path / "other.key", logs)
 
 
 def test_a_package_is_its_owners_alone_and_takes_its_name_when_it_is_whole(files, tmp_path):
@@ -74,7 +74,7 @@ def test_a_package_is_its_owners_alone_and_takes_its_name_when_it_is_whole(files
     export.write(tmp_path / "e.zip", files, VKEY, lambda step, done, total: steps.append(step))
     assert os.stat(tmp_path / "e.zip").st_mode & 0o777 == 0o600
     assert [path.name for path in tmp_path.iterdir()] == ["e.zip"]
-    assert {"writing", "checking the log"} <= set(steps)
+    assert {"writing", "checking the logs"} <= set(steps)
     with pytest.raises(LedgerError, match="No such file"):
         export.write(tmp_path / "no/e.zip", files, VKEY, lambda *told: None)
 

@@ -61,7 +61,7 @@ def test_each_list_is_as_long_as_the_log_says(ledger, files):
         assert about["rows"] == len(table(files, f"populations/{name}"))
         assert about["tool"].startswith("gatebook/")
         assert about["query"]
-        assert about["entries"]["last"] == len(kinds) - 1
+        assert about["logs"][0]["last"] == len(kinds) - 1
 
 
 def test_an_action_stands_with_its_answer_and_its_sessions_identity(files):

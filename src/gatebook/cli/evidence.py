@@ -20,7 +20,9 @@ from gatebook.errors import ConfigError, LedgerError
 from gatebook.evidence import export as making
 from gatebook.evidence import verification
 from gatebook.evidence.package import PROGRAM
-from gatebook.ledger import folders
+from gatebook.gateway.book import operator
+from gatebook.ledger import aside
+from gatebook.model import Entry
 
 app = typer.Typer(help="Evidence for an auditor, who can check it without Gatebook.", no_args_is_help=True)
 
@@ -54,19 +56,20 @@ def export(
     loaded = load_config(config, files=False)
     with _progress(as_json) as progress:
         progress("reading", 0, 0)
-        log = making.copy_log(_only(loaded.ledger.folder))
-        key = making.signing_key(loaded.home / "keys" / "ledger.key", log.key)
-        period = making.whole_period(log, first, last)
-        files = making.build(log, key, period, _rules(loaded))
-        making.write(output, files, log.key.text, progress)
+        logs = making.copy_book(loaded.ledger.folder)
+        key = making.signing_key(loaded.home / "keys" / "ledger.key", logs)
+        period = making.whole_period(logs, first, last)
+        files = making.build(logs, key, period, _rules(loaded))
+        making.write(output, files, logs[0].key.text, progress, lambda digest: _keep(loaded, digest))
+    entries = sum(log.size for log in logs)
     digest = f"sha256:{sha256(files[PROGRAM]).hexdigest()}"
     if as_json:
-        counts = {"bytes": output.stat().st_size, "files": len(files), "entries": log.size}
+        counts = {"bytes": output.stat().st_size, "files": len(files), "entries": entries, "logs": len(logs)}
         print_json({"file": str(output), **counts, "verifier": digest})
     else:
-        print(f"{output}: {size(output.stat().st_size)}, {len(files)} files, {log.size:,} entries of {log.key.origin}")
+        print(f"{output}: {size(output.stat().st_size)}, {len(files)} files, {entries:,} entries of {len(logs)} logs")
         print(f"Its verify.pyz: {digest}")
-        print(f"Check it: gatebook evidence verify {output} --log-key {log.key.text}")
+        print(f"Check it: gatebook evidence verify {output} --log-key {logs[0].key.text}")
 
 
 @app.command()
@@ -91,11 +94,8 @@ def verify(
     raise typer.Exit(0 if report.intact else 1)
 
 
-def _only(folder: Path) -> Path:
-    found = folders.logs(folder)
-    if len(found) != 1:
-        raise LedgerError(f"{folder}: {len(found)} logs: expected one")
-    return next(iter(found.values()))
+def _keep(config: Config, digest: str) -> None:
+    aside.write(config, Entry(kind="export.create", fields={"by": operator(), "digest": digest}))
 
 
 def _moment(option: str, text: str | None, days: int) -> int | None:

@@ -84,8 +84,10 @@ def _decided(facts: Facts, period: Period) -> Outcome:
 
 
 def _by_rules_in_force(facts: Facts, asked: Record) -> bool:
-    before = [one for one in facts.policies if one.index < asked.index]
-    return bool(asked.text("rule")) and bool(before) and before[-1].text("digest") == asked.text("pol", "digest")
+    before = [one for one in facts.policies if one.order < asked.order]
+    own = [one for one in before if one.origin == asked.origin]  # a process may change its rules a moment after another
+    in_force = {found[-1].text("digest") for found in (before, own) if found}
+    return bool(asked.text("rule")) and asked.text("pol", "digest") in in_force
 
 
 def _blocked(facts: Facts, period: Period) -> Outcome:
@@ -127,7 +129,7 @@ def _approved_once(facts: Facts, asked: Record, uses: Mapping[str, int]) -> bool
     if approval is None or approval.decided is None or approval.verdict != "approved":
         return False
     alone = uses[asked.text("approval")] == 1 or approval.request.text("kind") == "script"
-    return approval.decided.index < asked.index and alone
+    return approval.decided.order < asked.order and alone
 
 
 def _ended(facts: Facts, period: Period) -> Outcome:
@@ -155,7 +157,8 @@ def _second(facts: Facts, period: Period) -> Outcome:
 
 
 def _up(facts: Facts, period: Period) -> Outcome:
-    minutes = sum(last - first + 1 for first, last, state in facts.runs.minutes(period) if state != "after the log")
+    rows = [row for runs in facts.runs.values() for row in runs.minutes(period)]
+    minutes = sum(last - first + 1 for first, last, state in rows if not state.endswith("the log"))
     return Outcome(minutes, tuple(one for one in facts.boots if one.time in period and one.text("restart") == "crash"))
 
 
@@ -171,7 +174,7 @@ def _incidents(facts: Facts, period: Period) -> Outcome:
 
 def _closed_by_another(facts: Facts, flagged: Record) -> bool:
     closes = [one for one in facts.others if one.kind == "incident.close" and one.text("incident") == flagged.text("incident")]
-    return any(one.index > flagged.index and one.text("by") != flagged.text("by") for one in closes)
+    return any(one.order > flagged.order and one.text("by") != flagged.text("by") for one in closes)
 
 
 def _erased(facts: Facts, period: Period) -> Outcome:

@@ -6,7 +6,7 @@ Standard library only: exporter and verifier run this same file.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from gatebook.evidence.entries import Period, Record, moment
@@ -24,6 +24,7 @@ class Runs:
     origin: str = ""
     spans: list[tuple[int, int]] = field(default_factory=list)
     newest: int = 0
+    joined: bool = False  # it began later than the book: what was before is no gap
 
     def take(self, record: Record) -> None:
         """Read the next entry."""
@@ -56,7 +57,8 @@ class Runs:
             if last < at or first >= end:
                 continue
             if first > at:
-                yield at, first - 1, "gap"
+                early = self.joined and first == self.spans[0][0] // MINUTE
+                yield at, first - 1, "before the log" if early else "gap"
             yield max(first, at), min(last, end - 1), state
             at = min(last, end - 1) + 1
         if at < end:
@@ -82,15 +84,17 @@ class Runs:
         yield from sorted(whole + [(at, at, "up" if up >= MINUTE else "partly") for at, up in edges.items()])
 
 
-def coverage(runs: Runs, period: Period) -> Table:
+def coverage(logs: Iterable[Runs], period: Period) -> Table:
     """The table of minutes."""
     query = (
-        "each minute of the period: up while entries follow each other within 60 s in one run of the gateway; partly and gap "
-        "otherwise; neighbouring minutes of one state share a row; cosigned says whether a witness signed a checkpoint then"
+        "each minute of the period for each log but those of commands: up while entries follow each other within 60 s in one "
+        "run of its process; partly and gap otherwise; neighbouring minutes of one state share a row; cosigned says whether a "
+        "witness signed a checkpoint then"
     )
     table = Table("coverage", "Minutes in which the gateway was up", query, COLUMNS)
-    for first, last, state in runs.minutes(period):
-        table.rows.append((runs.origin, _minute(first), _minute(last), str(last - first + 1), state, "no"))
+    rows = ((one.origin, row) for one in logs for row in one.minutes(period))
+    for origin, (first, last, state) in rows:
+        table.rows.append((origin, _minute(first), _minute(last), str(last - first + 1), state, "no"))
     return table
 
 

@@ -7,8 +7,9 @@ Standard library only: the verifier in the package reads with this file. Whether
 from __future__ import annotations
 
 import hashlib
+import heapq
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -37,6 +38,11 @@ class Record:
     index: int
     leaf: str
     fields: dict[str, Any]
+
+    @property
+    def order(self) -> tuple[int, str, int]:
+        """Its place among the entries of all logs: by time, as each log's times never go back."""
+        return self.time, self.origin, self.index
 
     @property
     def kind(self) -> str:
@@ -131,6 +137,21 @@ def records(origin: str, size: int, read: Callable[[str], bytes]) -> Iterator[Re
             if fields is not None:
                 leaf = hashlib.sha256(b"\x00" + entry).hexdigest()
                 yield Record(origin, number * WIDTH + position, leaf, fields)
+
+
+def merged(logs: Iterable[Iterator[Record]]) -> Iterator[Record]:
+    """The entries of several logs as one sequence in time."""
+    return heapq.merge(*logs, key=lambda record: record.order)
+
+
+def process(origin: str) -> str:
+    """Which process of the gateway writes a log."""
+    return origin.rpartition("/")[2]
+
+
+def is_command(origin: str) -> bool:
+    """Whether a log is that of commands, which come and go, and not of a part of the gateway."""
+    return process(origin).startswith("cli-")
 
 
 def _fields(entry: bytes) -> dict[str, Any] | None:

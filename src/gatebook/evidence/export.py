@@ -1,13 +1,16 @@
-"""Makes a package out of the folder of a ledger, also while the gateway writes it. It only reads, up to the newest checkpoint.
+"""Makes a package out of the folder of a ledger, also while the gateway writes it: every log up to its newest checkpoint.
 
-The copy holds exactly the files that a log of that size has, so that the same checkpoint and period give the same package.
+The head log is copied first, since what it knows of the others is in them by then; the web's last and a moment later, since
+the votes for what the workers' logs hold are under its checkpoint then. The copy holds exactly the files that logs of those
+sizes have, so that the same checkpoints and period give the same package.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,14 +18,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gatebook.errors import LedgerError
 from gatebook.evidence import archive, package, program
-from gatebook.evidence.entries import Period, Record, folder, records, tile, tiles
+from gatebook.evidence.entries import Period, Record, folder, merged, process, records, tile, tiles
 from gatebook.evidence.verification import TOOL, Demands, verify
+from gatebook.ledger import folders
+from gatebook.ledger.heads import HEAD
 from gatebook.ledger.keys import load_or_create, vkey
 from gatebook.ledger.reader import Reader
-from gatebook.ledger.verifier import Key, read_head
+from gatebook.ledger.verifier import Key, is_log, read_head
 
 TRIES = 20  # while the gateway writes, a partial tile may give way to its next between two looks
 TRY_SECONDS = 0.02
+SIGNED_SECONDS = 1.2  # until what is written stands under a checkpoint
+WEB = "web"
 
 Progress = Callable[[str, int, int], None]
 
@@ -36,13 +43,33 @@ class Copy:
     root: str
     files: Mapping[str, bytes]
 
-    def records(self) -> list[Record]:
+    def records(self) -> Iterator[Record]:
         """Every entry."""
-        return list(records(self.key.origin, self.size, lambda name: self.files.get(name, b"")))
+        return records(self.key.origin, self.size, lambda name: self.files.get(name, b""))
+
+    @property
+    def newest(self) -> int:
+        """When its last entry was written."""
+        return max(record.time for record in self.records())
+
+
+def copy_book(place: Path) -> list[Copy]:
+    """Copy every log of a folder, or the one that lies in it. Raises LedgerError if one is not whole."""
+    if is_log(place):
+        return [copy_log(place)]
+    found = folders.logs(place)
+    if not found:
+        raise LedgerError(f"{place}: expected the folder of a ledger")
+    copies = {}
+    for name in sorted(found, key=lambda name: (name != HEAD, name == WEB)):
+        if name == WEB and not folders.is_free(found[name]):
+            time.sleep(SIGNED_SECONDS)
+        copies[name] = copy_log(found[name])
+    return [copies[name] for name in found]
 
 
 def copy_log(place: Path) -> Copy:
-    """Copy the log of a folder. Raises LedgerError if it is not whole."""
+    """Copy one log. Raises LedgerError if it is not whole."""
     try:
         text = (place / "log.vkey").read_bytes()
         key = Key.parse(text.decode())
@@ -69,45 +96,54 @@ def _heads(place: Path, newest: bytes) -> bytes:
     return data
 
 
-def signing_key(path: Path, key: Key) -> Ed25519PrivateKey:
-    """The log's own key. Raises LedgerError if it is not here, or is another log's."""
+def signing_key(path: Path, logs: Sequence[Copy]) -> Ed25519PrivateKey:
+    """The logs' own key. Raises LedgerError if it is not here, or is another's."""
     if not path.exists():
         raise LedgerError(f"{path}: not there: a package is signed by the log's key, so it is made where the gateway runs")
     found = load_or_create(path)
-    if vkey(key.origin, found) != key.text:
-        raise LedgerError(f"{path}: not the key that signed this log")
+    for log in logs:
+        if vkey(log.key.origin, found) != log.key.text:
+            raise LedgerError(f"{path}: not the key that signed this log, {log.key.origin}")
     return found
 
 
-def whole_period(log: Copy, start: int | None, end: int | None) -> Period:
-    """The period asked for; by default from the first entry to the newest. Raises LedgerError if nothing can be in it."""
-    entries = log.records()
-    start = entries[0].time if start is None else start
-    end = entries[-1].time + 1 if end is None else end
+def whole_period(logs: Sequence[Copy], start: int | None, end: int | None) -> Period:
+    """The period asked for; by default from the first entry to the newest. Raises LedgerError if nothing can be in it.
+
+    The newest is that of the workers' logs: of what came while they were copied, the others may hold a part alone.
+    """
+    workers = [log for log in logs if process(log.key.origin) not in (HEAD, WEB)] or logs
+    start = min(next(log.records()).time for log in logs) if start is None else start
+    end = max(log.newest for log in workers) + 1 if end is None else end
     if not 0 <= start < end:
         raise LedgerError("the period ends before it begins: expected --from before --to")
     return Period(start, end)
 
 
-def build(log: Copy, key: Ed25519PrivateKey, period: Period, rules: Mapping[str, str]) -> dict[str, bytes]:
-    """Every file of the package. ``rules`` are the texts at hand; they go in if the log says that they were in force."""
-    about = package.About(log.key.origin, log.key.text, log.size, log.root, period, TOOL)
-    entries = log.records()
+def build(logs: Sequence[Copy], key: Ed25519PrivateKey, period: Period, rules: Mapping[str, str]) -> dict[str, bytes]:
+    """Every file of the package. ``rules`` are the texts at hand; they go in if a log says that they were in force."""
+    about = package.About(tuple(package.Logged(log.key.origin, log.key.text, log.size, log.root) for log in logs), period, TOOL)
+    entries = list(merged([log.records() for log in logs]))
     published = {one.text("digest") for one in entries if one.kind == "policy.publish"}
     texts = {package.policy_digest(rules)} & published if rules else set()
-    files = {f"{folder(about.origin)}/{name}": data for name, data in log.files.items()}
+    files = {f"{folder(log.key.origin)}/{name}": data for log in logs for name, data in log.files.items()}
     files |= package.derive(about, entries, texts).files
     files |= package.policy_members(rules) if texts else {}
     files[package.PROGRAM] = program.make()
     listed = package.manifest(about, files)
     signature = key.sign(package.pae(listed))
     files[package.MANIFEST] = listed
-    files[package.ENVELOPE] = package.envelope(listed, f"{log.key.origin}+{log.key.id.hex()}", signature)
+    files[package.ENVELOPE] = package.envelope(listed, package.key_id(about.signer.vkey), signature)
     return files
 
 
-def write(path: Path, files: Mapping[str, bytes], log_key: str, progress: Progress) -> None:
-    """Write the package, check it as an auditor would, and only then give it its name. Raises LedgerError."""
+def write(
+    path: Path, files: Mapping[str, bytes], log_key: str, progress: Progress, keep: Callable[[str], object] | None = None
+) -> None:
+    """Write the package, check it as an auditor would, and only then give it its name. Raises LedgerError.
+
+    ``keep`` writes its digest into the book, before it gets its name: without that there is no package.
+    """
     fresh = path.with_name(path.name + ".new")
     try:
         with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
@@ -115,6 +151,9 @@ def write(path: Path, files: Mapping[str, bytes], log_key: str, progress: Progre
         report = verify(fresh, Demands(log_key=log_key), lambda step: progress(f"checking {step}", 0, 0))
         if not report.intact:
             raise LedgerError(f"the ledger is damaged, so there is no package: {report.faults[0]}")
+        if keep:
+            with fresh.open("rb") as file:
+                keep(f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}")
         os.replace(fresh, path)
     except OSError as error:
         raise LedgerError(f"{error.filename}: {error.strerror}") from error

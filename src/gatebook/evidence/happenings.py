@@ -13,7 +13,7 @@ from gatebook.evidence.populations import CO_LOCATED, CRASHED, Facts
 from gatebook.evidence.tables import PLACE, Table, place
 
 SELF_ATTESTED = "no witness signed any checkpoint: what the package shows is attested by the gateway's own key alone"
-NOWHERE = ("", "", "")  # of a row that is about no entry
+NOWHERE = ("", "", "", "")  # of a row that is about no entry
 
 
 def restarts(facts: Facts, period: Period) -> Table:
@@ -21,14 +21,14 @@ def restarts(facts: Facts, period: Period) -> Table:
     columns = "how software build build_changed torn_bytes repaired left_open"
     query = "each entry log.boot in the period; how is first, clean or crash; build is a digest that the program gave of itself"
     table = Table("restarts", "Starts of the gateway", query, (*PLACE, *columns.split()))
-    before = ""
+    before: dict[str, str] = {}
     for one in facts.boots:
         build = one.text("build")
         if one.time in period:
-            changed = "yes" if build != before else "no"
+            changed = "yes" if build != before.get(one.origin, "") else "no"
             rest = (one.text(name) for name in ("torn_bytes", "repaired", "left_open"))
             table.add(one, one.text("restart"), one.text("software"), build, changed, *rest)
-        before = build
+        before[one.origin] = build
     return table
 
 
@@ -43,13 +43,14 @@ def history(facts: Facts, period: Period) -> Table:
     found = [(one, "build", one.text("build")) for one in facts.boots]
     found += [(one, "configuration", one.text("new")) for one in facts.configurations]
     found += [(one, "rules", one.text("digest")) for one in facts.policies]
-    ends: dict[str, int] = {}
+    ends: dict[tuple[str, str], int] = {}
     rows = []
-    for one, what, version in sorted(found, key=lambda each: -each[0].index):
-        end = ends.get(what, facts.runs.newest)
+    for one, what, version in sorted(found, key=lambda each: each[0].order, reverse=True):
+        kind = what, one.origin if what == "build" else ""  # each process has its own
+        end = ends.get(kind, facts.newest)
         if one.time < period.end and end >= period.start:
             rows.append((one, (what, version, one.text("by"), one.text("approved_by"), moment(one.time), moment(end))))
-        ends[what] = one.time
+        ends[kind] = one.time
     for one, values in reversed(rows):
         table.add(one, *values)
     return table
@@ -65,16 +66,16 @@ def exceptions(facts: Facts, period: Period, texts: Collection[str]) -> Table:
     )
     table = Table("exceptions", "Exceptions", query, (*PLACE, "what", "session", "action", "detail"))
     found = [one for one in _of_entries(facts) if one[0].time in period]
-    for record, what, detail in sorted(found, key=lambda one: (one[0].index, one[1])):
+    for record, what, detail in sorted(found, key=lambda one: (one[0].order, one[1])):
         table.add(record, what, record.text("sid"), record.text("action"), detail)
-    for first, last, state in facts.runs.minutes(period):
+    for origin, (first, last, state) in ((one.origin, row) for one in facts.runs.values() for row in one.minutes(period)):
         if state == "gap":
             detail = f"{last - first + 1} minutes without an entry, to {moment((last + 1) * MINUTE)}"
-            table.rows.append((facts.runs.origin, "", "", moment(first * MINUTE), "gap", "", "", detail))
+            table.rows.append((origin, "", "", moment(first * MINUTE), "gap", "", "", detail))
     for digest in sorted(_in_force(facts, period) - set(texts)):
         detail = f"{digest}: was in force, and its text is not in this package"
-        table.rows.append((facts.runs.origin, *NOWHERE, "no text of the rules", "", "", detail))
-    table.rows.append((facts.runs.origin, *NOWHERE, "self-attested", "", "", SELF_ATTESTED))
+        table.rows.append((*NOWHERE, "no text of the rules", "", "", detail))
+    table.rows.append((*NOWHERE, "self-attested", "", "", SELF_ATTESTED))
     return table
 
 
@@ -122,13 +123,23 @@ def _of_people(facts: Facts) -> Iterator[tuple[Record, str, str]]:
         before = one.text("new")
 
 
+def heads(facts: Facts, period: Period) -> Table:
+    """What the head log says of the other logs."""
+    query = "each entry log.head in the period: the newest signed checkpoint of a log at that time"
+    table = Table("heads", "Where every log stood", query, (*PLACE, "log", "size", "root"))
+    for one in facts.heads:
+        if one.time in period:
+            table.add(one, *(one.text(name) for name in ("log", "size", "root")))
+    return table
+
+
 def co_located(facts: Facts, period: Period) -> list[Record]:
     """Entries that say that gateway and clients share a machine, of runs that reach into the period."""
-    boots = [boot.index for boot in facts.boots]
     found = []
     for one in facts.exceptions:
-        following = next((boot for boot in facts.boots if boot.index > one.index), None)
-        end = following.time if following else facts.runs.newest + 1
+        boots = [boot for boot in facts.boots if boot.origin == one.origin]
+        following = next((boot for boot in boots if boot.index > one.index), None)
+        end = following.time if following else facts.newest + 1
         if one.text("what").startswith(CO_LOCATED) and boots and one.time < period.end and end > period.start:
             found.append(one)
     return found

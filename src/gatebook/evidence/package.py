@@ -10,14 +10,14 @@ import base64
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import unquote
 
 from gatebook.evidence import controls, happenings, populations, report
 from gatebook.evidence.coverage import coverage
 from gatebook.evidence.criteria import NOT_PROVED, OPINION
-from gatebook.evidence.entries import Period, Record, escaped, folder, moment
+from gatebook.evidence.entries import Period, Record, escaped, moment, process
 from gatebook.evidence.tables import Table, as_json
 
 MANIFEST, ENVELOPE = "manifest.json", "manifest.dsse.json"
@@ -25,24 +25,47 @@ UNLISTED = frozenset({MANIFEST, ENVELOPE})
 PAYLOAD_TYPE = "application/vnd.gatebook.evidence.v1+json"
 VKEYS = "trust/log.vkeys"
 PROGRAM = "verify.pyz"
+HEAD = "head"
 
 
 @dataclass(frozen=True, slots=True)
-class About:
-    """Which log, which period, and the tool that made the package."""
+class Logged:
+    """One log up to its newest checkpoint."""
 
     origin: str
     vkey: str
     size: int
     root: str
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """Which logs, which period, and the tool that made the package."""
+
+    logs: tuple[Logged, ...]
     period: Period
     tool: str
 
+    @property
+    def signer(self) -> Logged:
+        """The log whose key signs the package: the head log where there is one. All have the same key."""
+        return next((one for one in self.logs if process(one.origin) == HEAD), self.logs[0])
+
+    @property
+    def name(self) -> str:
+        """What all origins begin with; of a single log, its origin."""
+        return self.logs[0].origin if len(self.logs) == 1 else self.logs[0].origin.rpartition("/")[0]
+
+    @property
+    def size(self) -> int:
+        """Entries of all logs."""
+        return sum(one.size for one in self.logs)
+
     def span(self) -> dict[str, object]:
-        """Range of the log and of time, as it stands beside each list."""
+        """Range of the logs and of time, as it stands beside each list."""
         return {
-            "log": self.origin,
-            "entries": {"first": 0, "last": self.size - 1, "root": self.root},
+            "ledger": self.name,
+            "logs": [{"origin": one.origin, "first": 0, "last": one.size - 1, "root": one.root} for one in self.logs],
             "period": {"from": moment(self.period.start), "to": moment(self.period.end)},
         }
 
@@ -68,25 +91,28 @@ def derive(about: About, records: Iterable[Record], texts: Collection[str]) -> D
         happenings.restarts(facts, about.period),
         happenings.history(facts, about.period),
         happenings.exceptions(facts, about.period, texts),
-        coverage(facts.runs, about.period),
+        happenings.heads(facts, about.period),
+        coverage(facts.runs.values(), about.period),
     ]
     files = {table.file: table.csv() for table in tables}
     files |= {f"{table.name}.query.json": table.about(about.tool, about.span()) for table in tables}
     files["controls.json"] = as_json({"note": OPINION, **about.span(), "results": controls.as_dicts(found)})
     shared = bool(happenings.co_located(facts, about.period))
-    files["report.html"] = report.render(about.span(), about.vkey, about.tool, found, {one.name: one for one in tables}, shared)
+    files["report.html"] = report.render(
+        about.span(), about.signer.vkey, about.tool, found, {one.name: one for one in tables}, shared
+    )
     files["README.txt"] = readme(about)
-    files[VKEYS] = f"{about.vkey}\n".encode()
+    files[VKEYS] = "".join(f"{one.vkey}\n" for one in about.logs).encode()
     return Derived(files, {table.file: len(table.rows) for table in tables}, tuple(found), frozenset(published))
 
 
 def readme(about: About) -> bytes:
     """README.txt: how to check, and what is not proved."""
     proved = "\n".join(f"  - {one}" for one in NOT_PROVED)
+    logs = "\n".join(f"  log      {one.origin}, entries 0 to {one.size - 1}" for one in about.logs)
     text = f"""Evidence from a Gatebook ledger
 
-  log      {about.origin}
-  entries  0 to {about.size - 1}
+{logs}
   period   {moment(about.period.start)} up to {moment(about.period.end)}
   made by  {about.tool}
 
@@ -94,12 +120,13 @@ How to check
 
   python3 verify.pyz evidence.zip --log-key VKEY --head FILE --strict
 
-VKEY is the log's verifier key and FILE a checkpoint of the log, both as you were given them earlier, by other means than this
-package. Take verify.pyz from a release of Gatebook, not from the package itself: a forger would have changed both. It is a ZIP
-of Python source that you can read; it needs Python 3.11 and nothing else, and no network.
+VKEY is the verifier key of any of the logs and FILE has checkpoints of one or more of them, both as you were given them
+earlier, by other means than this package. Take verify.pyz from a release of Gatebook, not from the package itself: a forger
+would have changed both. It is a ZIP of Python source that you can read; it needs Python 3.11 and nothing else, and no network.
 
-It checks the signature of the manifest and every file against it, verifies the log entry by entry, and makes every other file
-again from the log. Exit status 0: all that could be checked passed. 1: something is damaged; each line names file and place.
+It checks the signature of the manifest and every file against it, verifies each log entry by entry and against the head log,
+and makes every other file again from the logs. Exit status 0: all that could be checked passed. 1: something is damaged; each
+line names file and place.
 Any tool for C2SP logs (tlog-tiles, tlog-checkpoint) can check the folder logs/ instead.
 
 What is in it
@@ -108,9 +135,9 @@ What is in it
   controls.json        criterion, control, test, result: operated, deviations, no-occurrence or not-covered
   populations/         complete lists; beside each, how it was made. Rows have origin, index and leaf hash of their entry
   exceptions.csv       everything that deviates
-  coverage.csv, restarts.csv, config-history.csv
+  coverage.csv, restarts.csv, config-history.csv, heads.csv
   policies/            the rules, as far as their text was at hand
-  logs/, trust/        the log itself, up to its newest checkpoint, and its key
+  logs/, trust/        the logs themselves, each up to its newest checkpoint, and their keys
   manifest.json        SHA-256 of every file; manifest.dsse.json is signed with the log's key
 
 Names that end in _c are commitments that stand for personal values: the same for the same person, and not to be guessed.
@@ -170,7 +197,7 @@ def manifest(about: About, files: Mapping[str, bytes]) -> bytes:
             "tool": about.tool,
             "from": about.period.start,
             "to": about.period.end,
-            "log": {"origin": about.origin, "vkey": about.vkey, "size": about.size, "root": about.root},
+            "logs": [asdict(one) for one in about.logs],
             "files": listed,
         }
     )
@@ -180,10 +207,11 @@ def read_manifest(data: bytes) -> tuple[About, dict[str, dict[str, Any]]]:
     """What a manifest says; ValueError if it is none."""
     try:
         said = json.loads(data)
-        log, files = said["log"], said["files"]
-        about = About(log["origin"], log["vkey"], log["size"], log["root"], Period(said["from"], said["to"]), said["tool"])
-        texts = (about.origin, about.vkey, about.root, about.tool)
-        numbers = (about.size, about.period.start, about.period.end)
+        files = said["files"]
+        logs = tuple(Logged(log["origin"], log["vkey"], log["size"], log["root"]) for log in said["logs"])
+        about = About(logs, Period(said["from"], said["to"]), said["tool"])
+        texts = (about.tool, *(text for one in logs for text in (one.origin, one.vkey, one.root)))
+        numbers = (about.period.start, about.period.end, *(one.size for one in logs))
         listed = all(isinstance(one["sha256"], str) and isinstance(one["size"], int) for one in files.values())
         right = said["v"] == 1 and said["type"] == "gatebook-evidence" and as_json(said) == data
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -191,7 +219,8 @@ def read_manifest(data: bytes) -> tuple[About, dict[str, dict[str, Any]]]:
     plain = all(type(one) is str and one.isascii() and one.isprintable() for one in texts) and all(
         type(one) is int for one in numbers
     )
-    if not right or not listed or not plain or about.size <= 0 or not about.period.start < about.period.end:
+    once = plain and len({one.origin for one in logs}) == len(logs) > 0 and all(one.size > 0 for one in logs)
+    if not right or not listed or not plain or not once or not about.period.start < about.period.end:
         raise ValueError("not a manifest of a package")
     return about, files
 
@@ -209,6 +238,11 @@ def envelope(payload: bytes, key_id: str, signature: bytes) -> bytes:
     return as_json(body)
 
 
+def key_id(vkey: str) -> str:
+    """How a signature names its key: origin and id of the verifier key."""
+    return "+".join(vkey.split("+", 2)[:2])
+
+
 def read_envelope(data: bytes) -> tuple[bytes, str, bytes]:
     """Payload, key id and signature; ValueError if it is no envelope of a manifest in its one form."""
     try:
@@ -223,8 +257,3 @@ def read_envelope(data: bytes) -> tuple[bytes, str, bytes]:
     if not right:
         raise ValueError("not a signed manifest")
     return payload, key_id, signature
-
-
-def log_folder(about: About) -> str:
-    """Where the log stands in the package."""
-    return folder(about.origin)

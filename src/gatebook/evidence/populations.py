@@ -1,7 +1,7 @@
-"""Populations: complete lists out of the log, recomputed by whoever checks them.
+"""Populations: complete lists out of the logs, recomputed by whoever checks them.
 
-One pass over the log from its first entry, so that a row knows what came before it (who opened the session) and after it (how
-the action was answered). A row belongs to the period by the time of its own entry.
+One pass over all logs in the order of time, from the first entry, so that a row knows what came before it (who opened the
+session) and after it (how the action was answered). A row belongs to the period by the time of its own entry.
 
 Standard library only: exporter and verifier run this same file. Logs may be forged by whoever holds the key, so no field is
 taken to be there or of its type.
@@ -9,11 +9,11 @@ taken to be there or of its type.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from gatebook.evidence.coverage import Runs
-from gatebook.evidence.entries import Period, Record, moment
+from gatebook.evidence.coverage import QUIET, Runs
+from gatebook.evidence.entries import Period, Record, is_command, moment
 from gatebook.evidence.tables import PLACE, Table
 
 MOVES = ("allow", "mask")
@@ -98,13 +98,13 @@ class Grant:
         """Uses after its end, by the clock or by the log."""
         ttl = self.created.number("ttl")
         until = self.created.number("until") or (self.created.time + ttl * 1_000_000 if ttl else 0)
-        ends = [end.index for end in (self.expired, self.revoked) if end]
-        return [use for use in self.uses if any(use.index > end for end in ends) or 0 < until < use.time]
+        ends = [end.order for end in (self.expired, self.revoked) if end]
+        return [use for use in self.uses if any(use.order > end for end in ends) or 0 < until < use.time]
 
 
 @dataclass(slots=True)
 class Facts:
-    """All that one pass over a log gives. Lists are complete even where a log uses an id twice."""
+    """All that one pass over the logs gives. Lists are complete even where a log uses an id twice."""
 
     sessions: list[Session] = field(default_factory=list)
     acts: list[Act] = field(default_factory=list)
@@ -118,20 +118,28 @@ class Facts:
     refused: list[Record] = field(default_factory=list)
     boots: list[Record] = field(default_factory=list)
     closes: list[Record] = field(default_factory=list)
+    heads: list[Record] = field(default_factory=list)
+    exports: list[Record] = field(default_factory=list)
+    readings: list[Record] = field(default_factory=list)
     policies: list[Record] = field(default_factory=list)
     configurations: list[Record] = field(default_factory=list)
     exceptions: list[Record] = field(default_factory=list)
     others: list[Record] = field(default_factory=list)  # incidents, erasures, reviews
-    runs: Runs = field(default_factory=Runs)
+    runs: dict[str, Runs] = field(default_factory=dict)  # by origin, but those of commands
+    newest: int = 0
     _running: dict[tuple[str, str], Act] = field(default_factory=dict)
 
     def take(self, record: Record) -> None:
         """Read the next entry."""
-        self.runs.take(record)
+        self.newest = max(self.newest, record.time)
+        if not is_command(record.origin):
+            self._run(record)
         kind = record.kind
         if kind == "log.boot":
-            self.boots.append(record)
-            self._over("")
+            self.boots += [] if is_command(record.origin) else [record]
+            self._over(lambda sid, act: act.asked.origin == record.origin)
+        elif kind == "log.head":
+            self.heads.append(record)
         elif kind.startswith(("session.", "answer")) or kind == "action":
             self._session(kind, record)
         elif kind.startswith("approval."):
@@ -147,15 +155,25 @@ class Facts:
             "policy.publish": self.policies,
             "config.change": self.configurations,
             "exception": self.exceptions,
+            "export.create": self.exports,
+            "recording.read": self.readings,
         }
         if kind in lists:
             lists[kind].append(record)
         elif kind.startswith(("incident.", "review.", "hold.")) or kind == "erasure":
             self.others.append(record)
 
-    def _over(self, sid: str) -> None:
-        """A session ended (all, without a ``sid``): what it still ran will have no answer."""
-        for key in [key for key in self._running if sid in ("", key[0])]:
+    def _run(self, record: Record) -> None:
+        """The log was written at this time."""
+        runs = self.runs.get(record.origin)
+        if runs is None:
+            first = min((other.spans[0][0] for other in self.runs.values()), default=record.time)
+            runs = self.runs[record.origin] = Runs(joined=record.time - first > QUIET)
+        runs.take(record)
+
+    def _over(self, ended: Callable[[str, Act], bool]) -> None:
+        """Sessions ended: what they still ran will have no answer."""
+        for key in [key for key, act in self._running.items() if ended(key[0], act)]:
             self._running.pop(key).cut = True
 
     def _session(self, kind: str, record: Record) -> None:
@@ -168,7 +186,7 @@ class Facts:
             self.session[sid] = Session(record)
             self.sessions.append(self.session[sid])
         elif kind == "session.close":
-            self._over(sid)
+            self._over(lambda one, act: one == sid)
             if session:
                 session.closed = record
         elif kind == "answer":
@@ -249,7 +267,7 @@ def voters(vote: Record) -> set[str]:
 
 
 def read(records: Iterable[Record]) -> Facts:
-    """One pass over a log."""
+    """One pass over the logs."""
     facts = Facts()
     for record in records:
         facts.take(record)
@@ -261,7 +279,7 @@ def read(records: Iterable[Record]) -> Facts:
 
 def populations(facts: Facts, period: Period) -> dict[str, Table]:
     """Every population of a period by its short name."""
-    made = (_access, _door, _actions, _refusals, _approvals, _grants, _policies, _configurations)
+    made = (_access, _door, _actions, _refusals, _approvals, _grants, _policies, _configurations, _exports, _readings)
     tables = [make(facts, period) for make in made]
     return {table.name.removeprefix("populations/"): table for table in tables}
 
@@ -363,7 +381,7 @@ def _approvals(facts: Facts, period: Period) -> Table:
         one, decided = approval.request, approval.decided
         if one.time not in period:
             continue
-        votes = [f"{vote.text('verdict')} by {' '.join(sorted(voters(vote)))} in {vote.index}" for vote in approval.votes]
+        votes = [f"{vote.text('verdict')} by {' '.join(sorted(voters(vote)))} in {at(vote, one)}" for vote in approval.votes]
         names = ("session", "target", "verb", "reach", "rule", "digest", "approvers", "quorum")
         table.add(
             one,
@@ -374,12 +392,17 @@ def _approvals(facts: Facts, period: Period) -> Table:
             "; ".join(votes),
             str(sum(vote.fields.get("self") is True for vote in approval.votes)),
             approval.verdict,
-            *((str(decided.index), moment(decided.time), _seconds(one, decided)) if decided else ("", "", "")),
+            *((at(decided, one), moment(decided.time), _seconds(one, decided)) if decided else ("", "", "")),
             outcome(approval.results[-1]) if decided else "",
-            str(approval.results[-1].index) if decided else "",
+            at(approval.results[-1], one) if decided else "",
             facts.independence(approval),
         )
     return table
+
+
+def at(found: Record, beside: Record) -> str:
+    """Where an entry stands, in the row of another: its index, and its log before it if that is another."""
+    return str(found.index) if found.origin == beside.origin else f"{found.origin} {found.index}"
 
 
 def _seconds(begin: Record, end: Record) -> str:
@@ -406,8 +429,8 @@ def _grants(facts: Facts, period: Period) -> Table:
             moment(one.number("until")) if one.number("until") else "",
             *(one.text(name) for name in ("ttl", "ticket", "why", "by")),
             str(len(grant.uses)),
-            str(grant.uses[-1].index) if grant.uses else "",
-            *(str(end.index) if end else "" for end in (grant.expired, grant.revoked)),
+            at(grant.uses[-1], one) if grant.uses else "",
+            *(at(end, one) if end else "" for end in (grant.expired, grant.revoked)),
             grant.revoked.text("by") if grant.revoked else "",
             str(len(grant.used_late)),
         )
@@ -423,6 +446,24 @@ def _policies(facts: Facts, period: Period) -> Table:
         if one.time in period:
             table.add(one, digest, before, "yes" if digest != before else "no", one.text("by"))
         before = digest
+    return table
+
+
+def _exports(facts: Facts, period: Period) -> Table:
+    query = "each entry export.create in the period; digest is that of the package"
+    table = Table("populations/exports", "Evidence that left the book", query, (*PLACE, "by", "digest"))
+    for one in facts.exports:
+        if one.time in period:
+            table.add(one, one.text("by"), one.text("digest"))
+    return table
+
+
+def _readings(facts: Facts, period: Period) -> Table:
+    query = "each entry recording.read in the period"
+    table = Table("populations/readings", "Recordings that were read", query, (*PLACE, "session", "by", "why"))
+    for one in facts.readings:
+        if one.time in period:
+            table.add(one, *(one.text(name) for name in ("target_sid", "by", "why")))
     return table
 
 

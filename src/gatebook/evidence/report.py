@@ -56,7 +56,7 @@ def render(
     """The page."""
     period = span["period"]
     parts = [
-        f"<h1>Evidence from the ledger {_text(span['log'])}</h1>",
+        f"<h1>Evidence from the ledger {_text(span['ledger'])}</h1>",
         f'<p class="dim">{_text(period["from"])} up to {_text(period["to"])}</p>',
         _note("Self-attested: no witness signed any checkpoint. Check the package with a key and a checkpoint of your own."),
         _note("Not covered: gateway and clients shared a machine, so the book was within reach of its subjects.")
@@ -71,7 +71,7 @@ def render(
     head = (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-        f'<meta name="viewport" content="width=device-width,initial-scale=1"><title>Evidence: {_text(span["log"])}</title>'
+        f'<meta name="viewport" content="width=device-width,initial-scale=1"><title>Evidence: {_text(span["ledger"])}</title>'
         f"<style>{STYLE}</style></head><body><main>\n"
     )
     return (head + "\n".join(part for part in parts if part) + "\n</main></body></html>\n").encode()
@@ -90,12 +90,10 @@ def _section(title: str, inner: str) -> str:
 
 
 def _facts(span: Mapping[str, Any], vkey: str, tool: str) -> str:
-    entries = span["entries"]
     pairs = (
-        ("Log", span["log"]),
+        ("Ledger", span["ledger"]),
         ("Verifier key", vkey),
-        ("Entries", f"{entries['first']} to {entries['last']}"),
-        ("Root", entries["root"]),
+        *((f"Log {one['origin']}", f"entries {one['first']} to {one['last']}, root {one['root']}") for one in span["logs"]),
         ("Made by", tool),
     )
     return "<dl>" + "".join(f'<dt>{_text(name)}</dt><dd class="mono">{_text(value)}</dd>' for name, value in pairs) + "</dl>"

@@ -18,7 +18,7 @@ import json
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from gatebook import __version__
 from gatebook.evidence import package
 from gatebook.evidence.archive import CRC_AT, Archive
 from gatebook.evidence.criteria import NOT_PROVED, OPINION
-from gatebook.evidence.entries import moment, records
+from gatebook.evidence.entries import Record, folder, merged, moment, process, records
 from gatebook.ledger import verifier
 from gatebook.ledger.verifier import Fault, shown
 
@@ -37,6 +37,7 @@ NOT_ANCHORED = (
     "NOT ANCHORED: the key comes from the package itself. Whoever holds the log's key could have made all of it;\n"
     "give the key and a checkpoint that you were given by other means: --log-key VKEY --head FILE"
 )
+ALONE = "that there are no other logs, and that this one was not cut back with its key: no head log is here"
 NO_WITNESS = "that entries stood in the log at the time they tell: no witness signed a checkpoint, so the log attests itself"
 
 Progress = Callable[[str], None]
@@ -53,6 +54,7 @@ class Report:
     tool: str = ""
     period: dict[str, str] = field(default_factory=dict)
     size: int = 0
+    logs: dict[str, int] = field(default_factory=dict)  # entries by origin
     files: int = 0
     rows: dict[str, int] = field(default_factory=dict)
     results: dict[str, int] = field(default_factory=dict)
@@ -112,18 +114,19 @@ class Verification:
 
     def _check(self, about: package.About, listed: dict[str, dict[str, Any]]) -> None:
         report = self.report
-        report.origin, report.key, report.tool, report.size = about.origin, about.vkey, about.tool, about.size
+        report.origin, report.key, report.tool, report.size = about.name, about.signer.vkey, about.tool, about.size
+        report.logs = {one.origin: one.size for one in about.logs}
         report.period = {"from": moment(about.period.start), "to": moment(about.period.end)}
         report.files = len(self._archive.members)
-        report.not_proved = [NO_WITNESS, *NOT_PROVED]
+        report.not_proved = [NO_WITNESS, *([ALONE] if len(about.logs) == 1 else []), *NOT_PROVED]
         if about.tool != TOOL:
             report.notes.append(f"made by {about.tool}, checked by {TOOL}: if lists differ, use the verifier of {about.tool}")
         self._files(listed)
-        self._progress("the log")
-        self._log(about)
+        self._progress("the logs")
+        self._logs(about)
         self._progress("what follows from the log")
-        if self._signed and any(name.startswith(package.log_folder(about)) for name in self._damaged):
-            report.notes.append("the log is damaged, so the lists were held against the manifest and not made again")
+        if self._signed and any(_log_of(about, name) for name in self._damaged):
+            report.notes.append("a log is damaged, so the lists were held against the manifest and not made again")
         else:
             self._derived(about)
         for name in sorted(self._damaged - {fault.file for fault in report.faults}):
@@ -156,7 +159,7 @@ class Verification:
     def _key(self, about: package.About) -> verifier.Key | None:
         """The key to check with: the auditor's own, else the package's."""
         try:
-            return verifier.Key.parse(self._demands.log_key if self._demands.log_key is not None else about.vkey)
+            return verifier.Key.parse(self._demands.log_key if self._demands.log_key is not None else about.signer.vkey)
         except ValueError as error:
             self.report.fault(str(error), file="--log-key" if self._demands.log_key is not None else package.MANIFEST)
             return None
@@ -165,11 +168,12 @@ class Verification:
         key = self._key(about)
         if key is None:
             return
-        if about.vkey != key.text:
-            self.report.fault("the package names another key", file=package.MANIFEST)
-        if about.origin != key.origin:
-            self.report.fault(f"of the log {about.origin}, not {key.origin}", file=package.MANIFEST)
-        right = key_id == f"{key.origin}+{key.id.hex()}"
+        odd = [one.origin for one in about.logs if one.vkey != verifier.Key.of(one.origin, key.public).text]
+        if odd:
+            self.report.fault(f"the package names another key for {', '.join(odd[:5])}", file=package.MANIFEST)
+        if key.origin not in {one.origin for one in about.logs}:
+            self.report.fault(f"of {about.name}, and not of the log {key.origin}", file=package.MANIFEST)
+        right = key_id == package.key_id(about.signer.vkey)
         self._signed = right and verifier.ed25519(key.public, signature, package.pae(payload))
         if not self._signed:
             self.report.fault("the signature does not fit the manifest", file=package.ENVELOPE)
@@ -192,43 +196,61 @@ class Verification:
         data = self._archive.read(name)
         return listed is None or (listed["sha256"] == hashlib.sha256(data).hexdigest() and listed["size"] == len(data))
 
-    # The log
+    # The logs
 
-    def _log(self, about: package.About) -> None:
-        prefix = package.log_folder(about) + "/"
-        with tempfile.TemporaryDirectory() as place:
-            folder = Path(place) / "log"
-            self._unpack(folder, prefix)
-            key = self._demands.log_key if self._demands.log_key is not None else about.vkey
-            found = verifier.verify(folder, key, self._demands.head)
-        for name in sorted(self._damaged):
-            if self._signed and name.startswith(prefix + "tile/entries/"):
-                self._place(name, prefix)
+    def _logs(self, about: package.About) -> None:
+        found = self._verified(about)
+        for one in about.logs:
+            prefix = folder(one.origin) + "/"
+            for name in sorted(self._damaged):
+                if self._signed and name.startswith(prefix + "tile/entries/"):
+                    self._place(name, prefix)
+            self._newest(one, prefix + "checkpoint")
         for fault in found.faults:
-            inside = fault.file and not fault.file.startswith("--")
-            fault = replace(fault, file=prefix + fault.file) if inside else fault
-            if not self._follows(fault, prefix):
+            if not self._follows(fault, about):
                 self.report.add(fault)
         self.report.more_faults += found.more_faults
         self.report.notes += [note for note in found.notes if "write-ahead log" not in note]
-        self._newest(about, prefix + "checkpoint")
 
-    def _unpack(self, folder: Path, prefix: str) -> None:
-        """The log's files in a folder of their own; the archive gave them names that lead nowhere else."""
-        folder.mkdir()
+    def _verified(self, about: package.About) -> verifier.Report:
+        """What the ledger's verifier says of the logs, with the files named as in the package."""
+        given = self._demands.log_key if self._demands.log_key is not None else about.signer.vkey
+        alone = len(about.logs) == 1
+        within = folder(about.name) + "/"
+        with tempfile.TemporaryDirectory() as place:
+            book = Path(place) / "book"
+            book.mkdir()
+            for one in about.logs:
+                name = process(one.origin)
+                if not alone and (not verifier.PROCESS.fullmatch(name) or one.origin != f"{about.name}/{name}"):
+                    self.report.fault(f"{one.origin} is not beside the other logs", file=package.MANIFEST)
+                    continue
+                self._unpack(book if alone else book / name, folder(one.origin) + "/")
+            report: verifier.Report | verifier.Book
+            report = (verifier.verify if alone else verifier.verify_book)(book, given, self._demands.head)
+        found = verifier.Report("", notes=report.notes, more_faults=report.more_faults)
+        for fault in report.faults:
+            inside = fault.file and not fault.file.startswith("--")
+            found.faults.append(replace(fault, file=within + fault.file) if inside else fault)
+        return found
+
+    def _unpack(self, place: Path, prefix: str) -> None:
+        """A log's files in a folder of their own; the archive gave them names that lead nowhere else."""
+        place.mkdir(exist_ok=True)
         for name in self._archive:
             if name.startswith(prefix):
-                path = folder / name.removeprefix(prefix)
+                path = place / name.removeprefix(prefix)
                 try:
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.write_bytes(self._archive.read(name))
                 except (FileExistsError, NotADirectoryError, IsADirectoryError):
                     self.report.fault("a name that is both a file and a folder", file=name)
 
-    def _follows(self, fault: Fault, prefix: str) -> bool:
+    def _follows(self, fault: Fault, about: package.About) -> bool:
         """Whether a tile is blamed that the signed manifest shows whole, while a bundle is not: the bundle was changed."""
-        bundles = any(name.startswith(prefix + "tile/entries/") for name in self._damaged)
-        whole = fault.file.startswith(prefix + "tile/") and fault.file not in self._damaged
+        prefix = _log_of(about, fault.file)
+        bundles = any(name.startswith(f"{prefix}tile/entries/") for name in self._damaged)
+        whole = bool(prefix) and fault.file.startswith(f"{prefix}tile/") and fault.file not in self._damaged
         return self._signed and bundles and whole
 
     def _place(self, name: str, prefix: str) -> None:
@@ -245,8 +267,8 @@ class Verification:
             at, position = at + 2 + len(entry), position + 1
         self.report.fault("the bundle goes on after its last entry", file=name, offset=at)
 
-    def _newest(self, about: package.About, name: str) -> None:
-        """The manifest must be about the log up to its newest checkpoint."""
+    def _newest(self, about: package.Logged, name: str) -> None:
+        """The manifest must be about each log up to its newest checkpoint."""
         try:
             head = verifier.read_head(self._archive.read(name), verifier.Key.parse(about.vkey), name)
         except ValueError:
@@ -258,14 +280,12 @@ class Verification:
     # What follows from the log
 
     def _derived(self, about: package.About) -> None:
-        prefix = package.log_folder(about) + "/"
         rules = {name: self._archive.read(name) for name in self._archive if name.startswith("policies/")}
         texts = self._rules(rules)
         try:
-            size = min(about.size, self._at_most(prefix))
-            made = package.derive(about, records(about.origin, size, lambda name: self._archive.read(prefix + name)), texts)
+            made = package.derive(about, merged([self._records(one) for one in about.logs]), texts)
         except RecursionError:
-            self.report.fault("an entry is too deep to be read", file=prefix)
+            self.report.fault("an entry is too deep to be read", file=folder(about.name))
             return
         for digest in sorted(texts - made.policies):
             self.report.fault("rules that the log does not name", file=package.policy_folder(digest))
@@ -278,8 +298,12 @@ class Verification:
                 self.report.fault("the file is missing", file=name)
         known = {*made.files, *rules, *package.UNLISTED, package.PROGRAM}
         for name in self._archive:
-            if name not in known and not name.startswith(prefix):
+            if name not in known and not _log_of(about, name):
                 self.report.fault("a file that does not belong to a package", file=name)
+
+    def _records(self, log: package.Logged) -> Iterator[Record]:
+        prefix = folder(log.origin) + "/"
+        return records(log.origin, min(log.size, self._at_most(prefix)), lambda name: self._archive.read(prefix + name))
 
     def _at_most(self, prefix: str) -> int:
         """As many entries as the bundles here could hold, so that a forged size does not make the reading endless."""
@@ -295,6 +319,12 @@ class Verification:
                 odd = next((name for name in names if name in self._damaged), at)
                 self.report.fault(f"the rules here have the digest {digest}", file=odd)
         return texts
+
+
+def _log_of(about: package.About, name: str) -> str:
+    """The folder of the log that this file of the package is of; empty if it is of none."""
+    folders = (folder(one.origin) + "/" for one in about.logs)
+    return next((prefix for prefix in folders if name.startswith(prefix)), "")
 
 
 def compare(name: str, have: bytes, wanted: bytes) -> Fault:
@@ -357,7 +387,7 @@ def _body(report: Report) -> list[str]:
     )
     results = ", ".join(f"{count} {name}" for name, count in report.results.items())
     return [
-        f"Log          {shown(report.origin)}, {report.size:,} entries",
+        *(f"Log          {shown(origin)}, {size:,} entries" for origin, size in report.logs.items()),
         f"Key          {shown(report.key)}{'' if report.anchored else '   (from the package)'}",
         f"Period       {report.period['from']} up to {report.period['to']}",
         f"Made by      {shown(report.tool)}",
@@ -376,8 +406,8 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="verify.pyz", description="Verify a package of evidence without Gatebook.")
     parser.add_argument("package", type=Path, metavar="FILE")
-    parser.add_argument("--log-key", metavar="VKEY", help="the log's verifier key, obtained outside the package")
-    parser.add_argument("--head", type=Path, metavar="FILE", help="a checkpoint of the log that was kept outside the package")
+    parser.add_argument("--log-key", metavar="VKEY", help="the verifier key of any of the logs, obtained outside the package")
+    parser.add_argument("--head", type=Path, metavar="FILE", help="checkpoints that were kept outside the package")
     parser.add_argument("--strict", action="store_true", help="exit 1 unless both are given")
     parser.add_argument("--json", action="store_true", help="the report as JSON")
     options = parser.parse_args(arguments)
