@@ -232,5 +232,5 @@ def test_a_gateway_that_was_killed_starts_again_on_an_intact_book(new_gateway: C
     with gateway.connect() as made:
         assert made.execute("SELECT 1").fetchone() == (1,)
     report = gateway.verified()
-    assert report.counts.get("crashes") == 1
+    assert report.logs["1"].counts.get("crashes") == 1
     assert gateway.sessions("--live") == []
