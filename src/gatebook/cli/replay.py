@@ -1,6 +1,6 @@
 """``gatebook sessions replay`` and ``tail``: what passed through a session, for whoever has a recipient's identity.
 
-The recording is checked against the ledger's write-ahead log as it lies there; whether the ledger itself is sound, ``gatebook
+The recording is checked against the ledger's logs as they lie there; whether the ledger itself is sound, ``gatebook
 ledger verify`` says. Reading leaves no entry: the gateway owns the ledger while it runs.
 """
 
@@ -18,7 +18,8 @@ import typer
 from gatebook.cli.common import complain
 from gatebook.config import Config
 from gatebook.errors import GatebookError, RecordingError
-from gatebook.ledger import folders, wal
+from gatebook.ledger import folders
+from gatebook.ledger.reader import Reader
 from gatebook.recording.reading import Known, Recording, Tail, load_identity, unlock
 from gatebook.recording.render import JsonLines, Lines
 from gatebook.recording.results import Results
@@ -104,16 +105,14 @@ def known_to_ledger(folder: Path, session: str) -> dict[int, Known]:
     known: dict[int, Known] = {}
     wanted = session.encode()
 
-    def take(entry: bytes) -> None:
-        if b'"type":"rec.' not in entry or wanted not in entry:
-            return
-        fields = json.loads(entry)
-        whose = {"rec.segment": "sid", "rec.recovered": "target_sid"}.get(fields["type"])
-        if whose and fields[whose] == session:
-            known.setdefault(fields["n"], Known(fields["sha256"], fields["last"]))
-
     for place in folders.logs(folder).values():
-        wal.scan(place / "wal", 0, take)
+        for entry in Reader(place).everything():
+            if b'"type":"rec.' not in entry or wanted not in entry:
+                continue
+            fields = json.loads(entry)
+            whose = {"rec.segment": "sid", "rec.recovered": "target_sid"}.get(fields["type"])
+            if whose and fields[whose] == session:
+                known.setdefault(fields["n"], Known(fields["sha256"], fields["last"]))
     return known
 
 

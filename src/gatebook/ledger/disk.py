@@ -54,6 +54,19 @@ class Disk:
         finally:
             os.close(descriptor)
 
+    def sync_file(self, path: Path) -> None:
+        """Durable: a file that was written and closed."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def remove(self, path: Path) -> None:
+        """Durable: the file is gone."""
+        path.unlink()
+        self.sync_folder(path.parent)
+
     def rename(self, old: Path, new: Path) -> None:
         """Durable: give a file its name."""
         os.replace(old, new)

@@ -44,7 +44,7 @@ KINDS: Mapping[str, Shape] = MappingProxyType(
             "repaired": int,
             "left_open": int,
         },
-        "log.heartbeat": {"open_sids": list, "part": int, "parts": int, "last_cosigned": int},
+        "log.heartbeat": {"open_sids": list, "seqs": list, "part": int, "parts": int, "last_cosigned": int},
         "log.seal": {"epoch": int, "boot": bool, "size": int, "root": str, "next": str, "sig": str},
         "log.close": {"size": int},
         "log.head": {"log": str, "size": int, "root": str, "note": str},

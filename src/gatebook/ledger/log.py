@@ -80,7 +80,7 @@ class Log:
         self._taken: list[_Waiting] = []
         self._failed: str | None = None
         self._stopping = False
-        self._published = self._synced = 0
+        self._published = self._synced = self._listed = 0
         self._sync_at: float | None = None
         self._checkpoint_at = self._heartbeat_at = 0.0
         self._writer = threading.Thread(target=self._run, name="ledger", daemon=True)
@@ -266,14 +266,17 @@ class Log:
         self._keep(self._scribe.seal(self._volume.size, self._volume.root()))
         self._sync()
         self._volume.publish()
+        self._volume.prune(self._listed)
         self._published = self._volume.size
         self._checkpoint_at = time.monotonic() + self._checkpoint_seconds
 
     def _heartbeat(self, now: float) -> None:
-        sids = self._scribe.open_sids
-        parts = [sids[start : start + HEARTBEAT_SIDS] for start in range(0, len(sids), HEARTBEAT_SIDS)] or [[]]
+        first, open_now = self._volume.size, self._scribe.open_sessions
+        parts = [open_now[start : start + HEARTBEAT_SIDS] for start in range(0, len(open_now), HEARTBEAT_SIDS)] or [[]]
         for part, some in enumerate(parts, 1):
-            self._own("log.heartbeat", {"open_sids": some, "part": part, "parts": len(parts), "last_cosigned": 0})
+            listed = {"open_sids": [sid for sid, _ in some], "seqs": [seq for _, seq in some]}
+            self._own("log.heartbeat", listed | {"part": part, "parts": len(parts), "last_cosigned": 0})
+        self._listed = first
         self._heartbeat_at = now + self._heartbeat_seconds
 
     def _start(self, found: Found) -> None:

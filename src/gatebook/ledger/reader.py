@@ -7,6 +7,7 @@ here says whether a log is sound; that is the verifier's (``verifier.py``).
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from typing import Any
 from gatebook.errors import LedgerError
 from gatebook.ledger.note import Checkpoint, Signer
 from gatebook.ledger.tree import WIDTH, node_hash, perfect_root, tile_name
+from gatebook.ledger.wal import NAME, frames
 
 TRIES = 20
 TRY_SECONDS = 0.02
@@ -95,6 +97,31 @@ class Reader:
             width = min(WIDTH, end - number * WIDTH)
             inside = bundle_entries(self.tile("entries", number, width))
             yield from inside[max(0, first - number * WIDTH) :]
+
+    def everything(self) -> Iterator[bytes]:
+        """Every entry, also those that no checkpoint covers yet: out of bundles as far as the write-ahead log is pruned.
+
+        Raises LedgerError. What a crash left of a write at the very end is passed over.
+        """
+        wal, at = self.folder / "wal", 0
+        while True:
+            names = sorted(name for name in os.listdir(wal) if NAME.fullmatch(name)) if wal.is_dir() else []
+            first = int(names[0]) if names else 0
+            if first > at:
+                yield from self.entries(at, first)
+                at = first
+            ahead = [name for name in names if int(name) >= at]
+            if not ahead:
+                return
+            try:
+                data = (wal / ahead[0]).read_bytes()
+            except FileNotFoundError:
+                continue  # pruned meanwhile
+            for body in frames(data):
+                yield body
+                at += 1
+            if len(ahead) == 1:
+                return
 
     def backwards(self, size: int) -> Iterator[dict[str, Any]]:
         """The fields of the first ``size`` entries, the newest first. Raises LedgerError."""

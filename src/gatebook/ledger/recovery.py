@@ -1,5 +1,9 @@
 """Opening a log's folder: read the write-ahead log, rebuild what follows from it, refuse what cannot be trusted.
 
+The write-ahead log has the newest entries (``pruning.py``); the tree up to its first is taken from full tiles. If those were
+changed, the entries do not give the newest checkpoint's root. So a start takes the same time however long the log is. Whether
+what lies before is whole is for the verifier to say.
+
 Refused, with file and offset where there is one: a damaged frame that is not a cut write at the very end; fewer entries than a
 published checkpoint covers; entries that do not give a published checkpoint's root; checkpoints of another key or origin.
 Mended, and counted in ``log.boot``: a cut write at the end; tiles, bundles and heads that a power cut lost or left behind.
@@ -7,6 +11,7 @@ Mended, and counted in ``log.boot``: a cut write at the end; tiles, bundles and 
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from dataclasses import dataclass
@@ -17,11 +22,14 @@ import orjson
 from gatebook.errors import LedgerError
 from gatebook.ledger.disk import Disk
 from gatebook.ledger.note import Signer
+from gatebook.ledger.reader import Reader
 from gatebook.ledger.scribe import Past
+from gatebook.ledger.tree import WIDTH, tile_name
 from gatebook.ledger.volume import LENGTH_BYTES, Shelf, TileFiles, Volume
-from gatebook.ledger.wal import Wal, scan
+from gatebook.ledger.wal import Wal, first_of, scan, segment_name
 
 TAIL_BYTES = 65_536  # of checkpoints.log read at a start: more than its last head needs, however many cosign it
+_TILE = re.compile(r"[0-9]{3}(\.p)?")
 _NOTES = re.compile(rb"[^\n]+\n[^\n]+\n[^\n]+\n\n(?:\xe2\x80\x94 [^\n]+\n)+\n")
 
 
@@ -45,8 +53,9 @@ class Found:
 class _Mending(TileFiles):
     """Keeps full tiles and bundles only where the disk does not hold them as they should be."""
 
-    def __init__(self, folder: Path, disk: Disk) -> None:
+    def __init__(self, folder: Path, disk: Disk, first: int) -> None:
         super().__init__(folder, disk)
+        self._first = first
         self.repaired = 0
         self.expected: set[Path] = set()
 
@@ -60,7 +69,7 @@ class _Mending(TileFiles):
     def settle(self, partials: dict[str, bytes]) -> None:
         """Mend partial tiles, and drop what stands for entries that were lost."""
         whole = {self.folder / name.rpartition(".p/")[0]: data for name, data in partials.items()}
-        for path in [path for path in self.folder.rglob("*") if path.is_file() and path not in self.expected]:
+        for path in [path for path in self._files() if path not in self.expected]:
             full = path.parent.with_suffix("")
             wanted = self._prefix(path, whole[full]) if full in whole and path.name.isdecimal() else None
             if wanted is None:
@@ -69,6 +78,22 @@ class _Mending(TileFiles):
             elif path.read_bytes() != wanted:
                 self.disk.write(path, wanted)
                 self.repaired += 1
+
+    def _files(self) -> list[Path]:
+        """The files of tiles with entries of the write-ahead log; where that has all entries, every file."""
+        if not self._first:
+            return [path for path in self.folder.rglob("*") if path.is_file()]
+        found: list[Path] = []
+        for level in self.folder.iterdir():
+            number = self._first // (WIDTH if level.name == "entries" else WIDTH ** (int(level.name) + 1))
+            for thousand in itertools.count(number // 1000 * 1000, 1000):
+                place = (level / tile_name(thousand)).parent
+                if not place.is_dir():
+                    break
+                for path in place.iterdir():
+                    if _TILE.fullmatch(path.name) and thousand + int(path.name[:3]) >= number:
+                        found += path.iterdir() if path.is_dir() else [path]
+        return found
 
     def _prefix(self, path: Path, whole: bytes) -> bytes | None:
         """The first ``path.name`` hashes or entries, None if there are not so many."""
@@ -85,9 +110,9 @@ class _Mending(TileFiles):
 class _Replay:
     """Takes entries from the write-ahead log: grows the tree, notes what they mean, remembers roots that were published."""
 
-    def __init__(self, shelf: Shelf, published: frozenset[int]) -> None:
+    def __init__(self, shelf: Shelf, past: Past, published: frozenset[int]) -> None:
         self.shelf = shelf
-        self.past = Past()
+        self.past = past
         self.roots: dict[int, bytes] = {}
         self._published = published
 
@@ -106,20 +131,38 @@ def recover(folder: Path, signer: Signer, disk: Disk, segment_bytes: int) -> tup
     for name in ("wal", "tile"):
         disk.make_folder(folder / name)
     heads = _read_heads(folder, signer)
-    files = _Mending(folder / "tile", disk)
-    replay = _Replay(Shelf(files), frozenset(heads))
-    tail = scan(folder / "wal", max(heads, default=0), replay.take)
+    first, newest = first_of(folder / "wal"), max(heads, default=0)
+    if first > newest // WIDTH * WIDTH:
+        raise LedgerError(f"wal/{segment_name(first)}: a segment is missing: a checkpoint of {newest} was published")
+    files = _Mending(folder / "tile", disk, first)
+    replay = _Replay(Shelf(files), Past(sealed=not first, listed=not first), frozenset(heads))
+    if first:
+        reader = Reader(folder)
+        replay.shelf.resume(
+            first, reader.rows(first), reader.tile("entries", first // WIDTH, first % WIDTH) if first % WIDTH else b""
+        )
+    tail = scan(folder / "wal", newest, replay.take)
     for size, (root, _) in heads.items():
-        if replay.roots[size] != root:
+        if (replay.roots[size] if size > first else Reader(folder).root(size)) != root:
             raise LedgerError(
                 f"the entries do not give the root of the checkpoint of {size}; run the verifier to find the place"
             )
+    past = replay.past if replay.past.known else _read_all(folder, first)
     files.settle(replay.shelf.partials())
     mended = _mend_heads(folder, disk, heads[max(heads)][1] if heads else b"")
     wal = Wal(folder / "wal", tail, disk=disk, segment_bytes=segment_bytes)
     replay.shelf.files = TileFiles(folder / "tile", disk)
     volume = Volume(folder, signer=signer, disk=disk, wal=wal, shelf=replay.shelf)
-    return volume, Found(replay.past, tail.size, tail.torn_bytes, files.repaired + mended)
+    return volume, Found(past, tail.size, tail.torn_bytes, files.repaired + mended)
+
+
+def _read_all(folder: Path, first: int) -> Past:
+    """What all entries mean, where the newest do not tell it: somebody else removed segments."""
+    past = Past()
+    for entry in Reader(folder).entries(0, first):
+        past.read(orjson.loads(entry))
+    scan(folder / "wal", first, lambda entry: past.read(orjson.loads(entry)))
+    return past
 
 
 def _read_heads(folder: Path, signer: Signer) -> dict[int, tuple[bytes, bytes]]:

@@ -34,12 +34,22 @@ class Written(Receipt):
 
 @dataclass(slots=True)
 class Past:
-    """What a log's entries so far mean for the next ones. ``sessions`` has the next seq of each open session."""
+    """What a log's entries so far mean for the next ones. ``sessions`` has the next seq of each open session.
+
+    Read from the first entry on, or from any: then ``known`` is False until a seal and a heartbeat told what came before.
+    """
 
     time: int = 0
     epoch: int = 0
     clean: bool = False
     sessions: dict[str, int] = field(default_factory=dict)
+    sealed: bool = True
+    listed: bool = True
+
+    @property
+    def known(self) -> bool:
+        """Whether nothing before the entries that were read matters any more."""
+        return self.sealed and self.listed
 
     def read(self, fields: Mapping[str, Any]) -> None:
         """Take in one entry of the log."""
@@ -47,8 +57,12 @@ class Past:
         kind = fields["type"]
         if kind == "log.seal":
             self.epoch = fields["epoch"] + 1
+            self.sealed = True
         elif kind in ("log.boot", "log.close"):
             self.clean = kind == "log.close"
+            self.listed = self.listed or self.clean
+        elif kind == "log.heartbeat" and not self.listed and "seqs" in fields:
+            self._list(fields)
         sid = fields.get("sid")
         if sid is None:
             return
@@ -56,6 +70,13 @@ class Past:
             self.sessions.pop(sid, None)
         else:
             self.sessions[sid] = fields["seq"] + 1
+
+    def _list(self, fields: Mapping[str, Any]) -> None:
+        """A heartbeat tells which sessions are open, and how far they came."""
+        if fields["part"] == 1:
+            self.sessions.clear()
+        self.sessions.update(zip(fields["open_sids"], fields["seqs"], strict=True))
+        self.listed = fields["part"] == fields["parts"]
 
 
 class Scribe:
@@ -72,6 +93,11 @@ class Scribe:
     def open_sids(self) -> list[str]:
         """Sessions that are open in the book, oldest first."""
         return list(self._past.sessions)
+
+    @property
+    def open_sessions(self) -> list[tuple[str, int]]:
+        """Open sessions, oldest first, with the seq of their next entry."""
+        return list(self._past.sessions.items())
 
     def compose(self, kind: str, fields: Mapping[str, Any], index: int) -> tuple[bytes, Written]:
         """Bytes and receipt of the entry that will stand at ``index``; LedgerError if it cannot stand there."""

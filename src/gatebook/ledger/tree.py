@@ -46,6 +46,10 @@ class Edge:
         self._emit = emit
         self._levels: list[list[bytes]] = []
 
+    def resume(self, size: int, rows: list[list[bytes]]) -> None:
+        """Go on with a tree of this size; ``rows``: by level, the hashes that do not fill a tile."""
+        self.size, self._levels = size, rows
+
     def add(self, leaf: bytes) -> None:
         """Add one leaf hash."""
         self.size += 1

@@ -340,8 +340,9 @@ class Wal:
         self._used = self._offset = 0
         if names:
             self._load(0)
-        if names and int(names[0]):
-            report.fault("the first segment is missing", file="wal/000000000000")
+        self.first = int(names[0]) if names else 0
+        if self.first > report.size // WIDTH * WIDTH:
+            report.fault("a segment is missing before it: only full bundles make it needless", file=f"wal/{names[0]}")
             self._ended = True
 
     def _load(self, at: int) -> None:
@@ -357,8 +358,12 @@ class Wal:
 
     @property
     def readable(self) -> bool:
-        """Whether the next entry should be here: there is a write-ahead log, and nothing hopeless was met in it."""
+        """Whether there is a write-ahead log, and nothing hopeless was met in it."""
         return not self._ended
+
+    def has(self, index: int) -> bool:
+        """Whether this entry should be here; the first ones may have been let go since the bundles have them."""
+        return not self._ended and index >= self.first
 
     def peek(self, index: int) -> bytes | None:
         """The entry in the frame at hand, None if there is no whole frame."""
@@ -620,6 +625,9 @@ class Reading:
             self._report.notes.append(f"no heartbeat for {quiet} s before {when(fields['time'])}")
         self._heartbeat = fields["time"]
         self._told = (self._told if fields["part"] > 1 else set()) | set(fields["open_sids"])
+        seqs = fields.get("seqs")
+        if seqs is not None and seqs != [self._sessions.get(sid) for sid in fields["open_sids"]]:
+            raise ValueError("the heartbeat tells other numbers of entries of open sessions than the log")
         if fields["part"] < fields["parts"]:
             return
         odd = self._told ^ set(self._sessions)
@@ -886,7 +894,7 @@ class Verification:
 
     def _truth(self, index: int, bundled: bytes | None, leaf: bytes) -> bytes:
         """Which bytes the entry has, by two of three witnesses: write-ahead log, bundle and hash tile."""
-        if not self._wal.readable:
+        if not self._wal.has(index):
             entry = bundled
         else:
             logged = self._wal.peek(index)
@@ -898,7 +906,7 @@ class Verification:
             elif entry is not None:
                 self._wal.compare(index, entry, logged, **_about(entry))
         if entry is None:
-            place = {"file": self._wal.file} if self._wal.readable else {}
+            place = {"file": self._wal.file} if self._wal.has(index) else {}
             last = self._after(index)
             self._give_up(
                 f"entries {index} to {self.report.size - 1} are missing or cannot be read{last}", index=index, **place

@@ -4,7 +4,7 @@ Layout (docs/ledger.md)::
 
     lock                       held by the process that writes
     log.vkey                   the public key, for readers
-    wal/<first index>          segments of the write-ahead log; wal/next is the one to come
+    wal/<first index>          newest segments of the write-ahead log; wal/next is the one to come
     tile/<level>/<n>[.p/<w>]   hashes; a partial tile is written for each checkpoint and goes when the tile is full
     tile/entries/<n>[.p/<w>]   entries
     checkpoint                 the newest signed head
@@ -26,6 +26,7 @@ from pathlib import Path
 
 from gatebook.ledger.disk import Disk
 from gatebook.ledger.note import Checkpoint, Signer
+from gatebook.ledger.pruning import Pruner
 from gatebook.ledger.tree import WIDTH, Edge, leaf_hash, tile_name
 from gatebook.ledger.wal import Wal
 
@@ -72,6 +73,11 @@ class Shelf:
             self.files.keep(f"entries/{tile_name(self.size // WIDTH - 1)}", bytes(self._bundle))
             self._bundle.clear()
 
+    def resume(self, size: int, rows: list[list[bytes]], bundle: bytes) -> None:
+        """Go on after so many entries; ``rows`` is the tree's edge, ``bundle`` the entries of the bundle that is begun."""
+        self._edge.resume(size, rows)
+        self._bundle[:] = bundle
+
     def _emit(self, level: int, number: int, hashes: bytes) -> None:
         self.files.keep(f"{level}/{tile_name(number)}", hashes)
 
@@ -101,6 +107,7 @@ class Volume:
         self._disk = disk
         self._wal = wal
         self._shelf = shelf
+        self._pruner = Pruner(folder, disk, wal.segments[0])
         self._heads = disk.open(folder / "checkpoints.log")
         self._heads_end = (folder / "checkpoints.log").stat().st_size
 
@@ -138,7 +145,14 @@ class Volume:
         self._disk.sync(self._heads)
         self._heads_end += len(note) + 1
 
+    def prune(self, listed: int) -> None:
+        """Let go of segments of the write-ahead log that are covered; ``listed``: the entry of the newest whole heartbeat."""
+        if self._pruner.idle:
+            full = self._wal.size // WIDTH * WIDTH
+            self._pruner.begin(*self._wal.release(min(listed, full, self._wal.size - 1)))
+
     def close(self) -> None:
         """Give the files back; nothing is written."""
+        self._pruner.wait()
         self._wal.close()
         os.close(self._heads)

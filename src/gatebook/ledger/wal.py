@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from struct import Struct
 from zlib import crc32
@@ -49,12 +50,21 @@ class Tail:
     offset: int
     size: int
     torn_bytes: int
+    segments: tuple[int, ...] = ()  # first index of each
+
+
+def first_of(folder: Path) -> int:
+    """Index of the first entry that the write-ahead log still has."""
+    return min((int(name) for name in os.listdir(folder) if NAME.fullmatch(name)), default=0)
 
 
 def scan(folder: Path, covered: int, take: Callable[[bytes], None]) -> Tail:
-    """Hand every entry to ``take``, in order; LedgerError for damage. None below ``covered`` may miss."""
+    """Hand every entry to ``take``, in order, from the first that is here; LedgerError for damage.
+
+    None below ``covered`` may miss between the first and the last.
+    """
     names = sorted(name for name in os.listdir(folder) if NAME.fullmatch(name))
-    tail = Tail(None, 0, 0, 0)
+    tail = Tail(None, 0, int(names[0]) if names else 0, 0)
     for position, name in enumerate(names):
         if int(name) != tail.size:
             raise LedgerError(
@@ -66,7 +76,7 @@ def scan(folder: Path, covered: int, take: Callable[[bytes], None]) -> Tail:
             raise LedgerError(f"wal/{name}: offset {tail.offset}: entry {tail.size} is damaged")
     if tail.size < covered:
         raise LedgerError(f"the write-ahead log holds {tail.size} entries, but a checkpoint of {covered} was published")
-    return tail
+    return replace(tail, segments=tuple(int(name) for name in names))
 
 
 def _scan_segment(path: Path, index: int, take: Callable[[bytes], None]) -> Tail:
@@ -80,6 +90,14 @@ def _scan_segment(path: Path, index: int, take: Callable[[bytes], None]) -> Tail
     if used > offset and not is_torn(data, offset, used):
         raise LedgerError(f"wal/{path.name}: offset {offset}: entry {index} is damaged")
     return Tail(path, offset, index, max(0, used - offset))
+
+
+def frames(data: bytes) -> Iterator[bytes]:
+    """The entries of a segment, up to the first place that holds none."""
+    offset = 0
+    while (body := _frame(data, offset)) is not None:
+        yield body
+        offset += HEADER.size + len(body)
 
 
 def _frame(data: bytes, offset: int) -> bytes | None:
@@ -130,6 +148,7 @@ class Wal:
 
     def __init__(self, folder: Path, tail: Tail, *, disk: Disk, segment_bytes: int) -> None:
         self.size = tail.size
+        self.segments = list(tail.segments)
         self._folder = folder
         self._disk = disk
         self._segment_bytes = segment_bytes
@@ -187,9 +206,16 @@ class Wal:
             self.prepare()
         self._disk.sync(self._next)
         self._disk.rename(self._folder / NEXT, self._folder / segment_name(self.size))
+        self.segments.append(self.size)
         if self._current != CLOSED:
             os.close(self._current)
         self._current, self._offset, self._next = self._next, 0, CLOSED
+
+    def release(self, end: int) -> tuple[list[int], int]:
+        """Segments that end at or before entry ``end``, by first index, and where the last of them ends; they count as gone."""
+        gone = [first for first, after in pairwise(self.segments) if after <= end]
+        self.segments = self.segments[len(gone) :]
+        return gone, self.segments[0]
 
     def close(self) -> None:
         """Give the files back; nothing is written."""

@@ -1,0 +1,220 @@
+"""The write-ahead log lets go of what full bundles hold, and a start needs no more than what is left."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import suppress
+
+import pytest
+from tests.ledger.books import SMALLEST_SEGMENT, FailingDisk, action, closing, entries, exception, intact, open_log, opening
+
+from gatebook.errors import LedgerError
+from gatebook.ledger import verifier
+from gatebook.ledger.reader import Reader
+from gatebook.ledger.wal import first_of
+
+QUICK = {"checkpoint_seconds": 0.0, "heartbeat_seconds": 0.0}
+
+
+def write(log, count, sid="s"):
+    for number in range(1, count + 1):
+        log.append_now(action(sid, number, text="x" * 900), durable=False)
+
+
+def pruned(folder, *, sessions=("s",), **options):
+    """A log whose first segments went, with sessions that were opened in the first; it is still open."""
+    log = open_log(folder, **(QUICK | options))
+    for sid in sessions:
+        log.append_now(opening(sid), durable=True)
+    for _ in range(40):
+        write(log, 20, sessions[0])
+        log._volume._pruner.wait()
+        if first_of(folder / "wal"):
+            return log
+    raise AssertionError("nothing was pruned")
+
+
+def crash(log, disk):
+    """The disk takes nothing more, as if the process were gone."""
+    disk.fails = "write"
+    with suppress(LedgerError):
+        while True:
+            log.append_now(exception("x"), durable=True)
+    log.close()
+
+
+class Deaf(FailingDisk):
+    """Refuses to sync tiles, or to remove segments."""
+
+    def __init__(self, deaf):
+        super().__init__()
+        self.deaf = deaf
+        self.asked = 0
+
+    def sync_file(self, path):
+        self._asked("sync")
+        super().sync_file(path)
+
+    def remove(self, path):
+        self._asked("remove")
+        super().remove(path)
+
+    def _asked(self, what):
+        if what == self.deaf:
+            self.asked += 1
+            raise OSError(5, "Input/output error", "x")
+
+
+def test_covered_segments_go_and_the_log_is_intact_without_them(tmp_path):
+    log = pruned(tmp_path / "log")
+    log.append_now(closing("s"), durable=True)
+    log.close()
+    report = intact(tmp_path / "log")
+    assert report.size == len(entries(tmp_path / "log"))
+    assert list(Reader(tmp_path / "log").everything()) == entries(tmp_path / "log")
+
+
+def test_a_start_after_a_crash_knows_sessions_of_segments_that_went(tmp_path):
+    disk, copy = FailingDisk(), tmp_path / "log"
+    crash(pruned(copy, sessions=("s", "quiet"), disk=disk), disk)
+    assert first_of(copy / "wal") > 0
+    again = open_log(copy)
+    again.close()
+    report = intact(copy)
+    assert report.closed
+    closes = {one["sid"]: one for one in map(json.loads, entries(copy)) if one["type"] == "session.close"}
+    assert closes["quiet"]["count"] == 2
+    assert closes["s"]["reason"] == "gateway crashed"
+
+
+def test_a_log_goes_on_through_many_starts_and_prunings(tmp_path):
+    for run in range(4):
+        log = pruned(tmp_path / "log", sessions=(f"s{run}",)) if run == 0 else open_log(tmp_path / "log", **QUICK)
+        if run:
+            log.append_now(opening(f"s{run}"), durable=True)
+            write(log, 100, f"s{run}")
+        log.close()
+        intact(tmp_path / "log")
+    segments = [path for path in (tmp_path / "log/wal").iterdir() if path.name != "next"]
+    assert len(segments) <= 3
+
+
+@pytest.mark.parametrize("deaf", ["sync", "remove"])
+def test_a_segment_stays_while_its_bundles_are_not_known_to_be_on_disk(tmp_path, deaf):
+    disk = Deaf(deaf)
+    log = open_log(tmp_path / "log", disk=disk, **QUICK)
+    log.append_now(opening("s"), durable=True)
+    while not disk.asked:
+        write(log, 20)
+        log._volume._pruner.wait()
+    write(log, 300)
+    assert log.failed is None
+    crash(log, disk)
+    copy = tmp_path / "log"
+    assert first_of(copy / "wal") == 0
+    assert disk.asked == 1
+    open_log(copy).close()
+    intact(copy)
+
+
+def test_a_crash_between_two_removals_leaves_a_log_that_goes_on(tmp_path):
+    disk = Deaf("remove")
+    log = open_log(tmp_path / "log", disk=disk, **QUICK)
+    log.append_now(opening("s"), durable=True)
+    write(log, 700)
+    crash(log, disk)
+    copy = tmp_path / "log"
+    names = sorted(path for path in (copy / "wal").iterdir() if path.name != "next")
+    assert len(names) > 4
+    for gone in names[:-2]:
+        gone.unlink()
+        again = shutil.copytree(copy, tmp_path / f"after {gone.name}")
+        open_log(again).close()
+        intact(again)
+
+
+def test_segments_that_somebody_removed_without_a_heartbeat_left_are_read_from_bundles(tmp_path):
+    disk, folder = FailingDisk(), tmp_path / "log"
+    log = open_log(folder, disk=disk)
+    for sid in ("s", "quiet"):
+        log.append_now(opening(sid), durable=True)
+    write(log, 600)
+    log.close()
+    log = open_log(folder, disk=disk)
+    log.append_now(opening("late"), durable=True)
+    crash(log, disk)
+    min(path for path in (folder / "wal").iterdir() if path.name != "next").unlink()
+    open_log(folder).close()
+    intact(folder)
+    closes = [json.loads(one)["sid"] for one in entries(folder) if b'"type":"session.close"' in one]
+    assert closes == ["s", "quiet", "late"]
+
+
+def edge(folder):
+    """A full hash tile under the edge from which a start goes on."""
+    return folder / "tile/0/000"
+
+
+def test_tiles_that_were_changed_under_the_edge_refuse_to_start(tmp_path):
+    disk, copy = FailingDisk(), tmp_path / "log"
+    crash(pruned(copy, disk=disk), disk)
+    content = bytearray(edge(copy).read_bytes())
+    content[10] ^= 1
+    edge(copy).write_bytes(content)
+    with pytest.raises(LedgerError, match="do not give the root"):
+        open_log(copy)
+
+
+def test_a_tile_that_is_gone_refuses_to_start(tmp_path):
+    disk, copy = FailingDisk(), tmp_path / "log"
+    crash(pruned(copy, disk=disk), disk)
+    edge(copy).unlink()
+    with pytest.raises(LedgerError, match="000 is missing"):
+        open_log(copy)
+
+
+def test_a_segment_that_no_bundle_makes_needless_may_not_miss(tmp_path):
+    log = open_log(tmp_path / "log")
+    for _ in range(100):
+        log.append_now(exception("x", "y" * 2000), durable=False)
+    log.close()
+    first, *others = sorted(path for path in (tmp_path / "log/wal").iterdir() if path.name != "next")
+    assert others
+    first.unlink()
+    with pytest.raises(LedgerError, match="a segment is missing"):
+        open_log(tmp_path / "log")
+
+
+def test_a_damaged_frame_in_the_middle_of_what_is_left_refuses_to_start(tmp_path):
+    disk, copy = FailingDisk(), tmp_path / "log"
+    log = pruned(copy, disk=disk)
+    write(log, 30)
+    crash(log, disk)
+    segment = min(path for path in (copy / "wal").iterdir() if path.name != "next")
+    content = bytearray(segment.read_bytes())
+    content[content.index(b'"action":') + 9] ^= 1
+    segment.write_bytes(content)
+    with pytest.raises(LedgerError, match=r"offset \d+: entry \d+ is damaged"):
+        open_log(copy)
+
+
+def test_a_heartbeat_that_tells_other_numbers_than_the_log_is_found(tmp_path):
+    log = open_log(tmp_path / "log", heartbeat_seconds=0.0)
+    log.append_now(opening("s"), durable=True)
+    log._scribe._past.sessions["s"] += 1
+    log.append_now(exception("x"), durable=True)
+    log.close()
+    told = verifier.render(verifier.verify(tmp_path / "log"))
+    assert "other numbers of entries of open sessions" in told
+
+
+def test_a_failing_disk_never_costs_a_pruned_log_its_entries(tmp_path):
+    disk = FailingDisk()
+    log = pruned(tmp_path / "log", disk=disk, segment_bytes=SMALLEST_SEGMENT)
+    disk.fails = "write"
+    with pytest.raises(LedgerError):
+        write(log, 5)
+    log.close()
+    open_log(tmp_path / "log").close()
+    intact(tmp_path / "log")
