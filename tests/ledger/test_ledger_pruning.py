@@ -12,7 +12,9 @@ from tests.ledger.books import SMALLEST_SEGMENT, FailingDisk, action, closing, e
 from gatebook.errors import LedgerError
 from gatebook.ledger import verifier
 from gatebook.ledger.reader import Reader
+from gatebook.ledger.vouching import Vouching
 from gatebook.ledger.wal import first_of
+from gatebook.model import Entry
 
 QUICK = {"checkpoint_seconds": 0.0, "heartbeat_seconds": 0.0}
 
@@ -218,3 +220,29 @@ def test_a_failing_disk_never_costs_a_pruned_log_its_entries(tmp_path):
     log.close()
     open_log(tmp_path / "log").close()
     intact(tmp_path / "log")
+
+
+def segment(n, *, last=False):
+    fields = {"sid": "s", "n": n, "last": last, "events": 1, "bytes": 1, "sha256": f"{n:064x}", "t0": 0, "t1": 1}
+    return Entry(kind="rec.segment", fields=fields)
+
+
+def test_a_recordings_segments_are_found_whether_bundles_or_the_write_ahead_log_have_them(tmp_path):
+    folder = tmp_path / "ledger"
+    log = open_log(folder / "1", **QUICK)
+    log.append_now(opening("s"), durable=True)
+    log.append_now(segment(0), durable=True)
+    early, late = Vouching(folder), Vouching(folder)
+    opened = json.loads(entries(folder / "1")[1])["time"]
+    assert list(early.segments("s", opened)) == [0]
+    number = 0
+    while not first_of(folder / "1/wal"):
+        number += 1
+        log.append_now(segment(number), durable=True)
+        write(log, 20)
+        log._volume._pruner.wait()
+    log.append_now(segment(number + 1, last=True), durable=True)
+    log.close()
+    every = {n: f"{n:064x}" for n in range(number + 2)}
+    for vouching in (early, late):
+        assert {n: one.sha256 for n, one in vouching.segments("s", opened).items()} == every
