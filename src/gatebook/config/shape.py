@@ -275,7 +275,7 @@ class _MaskSet(Part):
     """A mask set as the file has it; its name is its key."""
 
     columns: Annotated[Items[Annotated[ColumnPattern, PlainValidator(_pattern)]], Some] = Field(description="a list of columns")
-    style: Annotated[Style, Field(strict=False)] = Field(default=Style.REDACT, description="redact, partial or hash")
+    style: Annotated[Style, Field(strict=False)] = Field(default=Style.REDACT, description="redact, partial, hash or token")
 
 
 class _AsMaskSets:
@@ -305,6 +305,10 @@ class Masking(Part):
     sets: Annotated[Mapping[str, MaskSet], _AsMaskSets()] = Field(default_factory=dict, description="mask sets by name")
     detectors: Annotated[frozenset[str], PlainValidator(_detectors)] = Field(
         default=NAMES, description="all, or a list of detectors"
+    )
+    tokens: Literal["purpose", "session", "identity"] = Field(
+        default="purpose",
+        description="where a token is good: purpose, session or identity",
     )
 
 

@@ -337,7 +337,7 @@ class Connection(asyncio.Protocol):
             return
         self._upstream, self._target = upstream, welcome.target
         credential = replace(credential, private=is_private(welcome.target), binding=binding(transport))
-        self.signal(Opened(welcome.session, credential, self._gateway.desk.covering(welcome.target)))
+        self.signal(Opened(welcome.session, credential, self._gateway.desk.covering(welcome.session, welcome.target)))
         if self._patience is not None:
             self._patience.cancel()
 

@@ -16,6 +16,7 @@ from gatebook.gateway.book import Book, new_id
 from gatebook.gateway.granted import Granted
 from gatebook.gateway.judge import Judge
 from gatebook.gateway.proposing import blocked_at
+from gatebook.gateway.tokens import token_keys
 from gatebook.masking.detectors import cover_text
 from gatebook.model import Action, Deed, Identity, Reach, RefusalClass, Resource, Ruling, Session, Verdict
 from gatebook.policy.decide import Circumstances, Decision
@@ -110,11 +111,12 @@ class Desk:
         wanted = Prove("", name, "", identity.subject, purpose)
         return isinstance(self.welcome(identity, wanted, "127.0.0.1", self._clock()), Welcome)
 
-    def covering(self, target: TargetConfig) -> Covering:
-        """What covers the answers of this target."""
+    def covering(self, session: Session, target: TargetConfig) -> Covering:
+        """What covers the answers of this session."""
         masking = self._config.masking
         possible = frozenset(target.masks) | self._judge.added
-        return Covering(dict(masking.sets), possible, frozenset(masking.detectors), self._key)
+        tokens = token_keys(session, masking, self._key)
+        return Covering(dict(masking.sets), possible, frozenset(masking.detectors), self._key, tokens)
 
     async def decide(self, session: Session, ask: Ask) -> Allowed | Refused | Needs:
         """Decide, write down, then permit, refuse or say whom it needs. Raises LedgerError: then nothing may move.

@@ -17,9 +17,10 @@ class Style(StrEnum):
     REDACT = "redact"
     PARTIAL = "partial"
     HASH = "hash"
+    TOKEN = "token"
 
 
-_STRICTNESS = (Style.PARTIAL, Style.HASH, Style.REDACT)
+STRICTNESS = (Style.PARTIAL, Style.HASH, Style.TOKEN, Style.REDACT)  # mildest first
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,10 @@ class MaskSet:
 
 
 def style_of(sets: Iterable[MaskSet], schema: str, tables: Iterable[str], column: str) -> Style | None:
-    """How the column is covered: the strictest style (redact, then hash, then partial) of all sets that mean it."""
+    """How the column is covered: the strictest style (redact, then token, hash, partial) of all sets that mean it."""
     names = list(tables)
     styles = {each.style for each in sets if any(pattern.covers(schema, names, column) for pattern in each.columns)}
-    return max(styles, key=_STRICTNESS.index, default=None)
+    return max(styles, key=STRICTNESS.index, default=None)
 
 
 def may_cover(sets: Iterable[MaskSet], columns: Iterable[str]) -> bool:

@@ -10,6 +10,7 @@ import hmac
 import re
 
 from gatebook.masking.rules import Style
+from gatebook.masking.tokens import KEY_BYTES, seal
 
 COVERED = b"****"
 SHORT = 4  # characters; of a shorter value even the first one would tell too much
@@ -31,7 +32,9 @@ def is_ours(value: bytes) -> bool:
 
 
 def cover_value(value: bytes, style: Style, key: bytes) -> bytes:
-    """The value covered in a style. ``key`` is for hash: equal values give equal texts as long as the key stays."""
+    """The value covered in a style. ``key`` is for hash and token: equal values give equal texts as long as the key stays."""
+    if style is Style.TOKEN:
+        return (seal(value, key) if len(key) == KEY_BYTES else None) or COVERED
     if style is Style.HASH:
         assert key, "a hash without a key could be looked up in a table"  # noqa: S101
         return b"h:" + hmac.digest(key, value, "sha256").hex()[:16].encode()

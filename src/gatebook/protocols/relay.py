@@ -17,7 +17,7 @@ What a relay refuses to know: policy, time, the ledger, where the target is.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from gatebook.masking.rules import MaskSet
@@ -61,13 +61,15 @@ class Covering:
     """What covers a session's answers: every mask set by name, those that may hold here, the detectors, the hash key.
 
     ``possible`` are the sets that the target has and those that a rule may add: what a statement does with masked columns is
-    told by all of them, since rules are asked afterwards.
+    told by all of them, since rules are asked afterwards. ``tokens`` are the keys of each mask set whose style is token:
+    first the one to make tokens with, then those whose tokens still stand for their values.
     """
 
     sets: Mapping[str, MaskSet]
     possible: frozenset[str]
     detectors: frozenset[str]
     key: bytes
+    tokens: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"Covering(sets={sorted(self.sets)}, possible={sorted(self.possible)}, key=…)"

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, assert_never
 
 from gatebook.errors import WireError
@@ -326,7 +327,7 @@ class Answers:
         def cover(count: int) -> CopyCover:
             assert plan is not None and statement is not None and self.covering is not None  # noqa: S101, PT018
             types, how = copied(count, statement, self.catalog, self.sets(running.permit.masks))
-            return CopyCover(plan, types, how, self.covering.detectors, self.covering.key)
+            return CopyCover(plan, types, self.keyed(how), self.covering.detectors, self.covering.key)
 
         covered = running.copying.from_server(kind, body, plan, cover)
         if covered or kind == b"c":
@@ -474,7 +475,12 @@ class Answers:
     def _cover(self, columns: tuple[rows.Column, ...], plan: list[rows.Cover]) -> rows.RowCover:
         if self.covering is None:
             raise WireError("the target sent rows before the session was open")
-        return rows.RowCover(columns, plan, self.covering.detectors, self.covering.key)
+        return rows.RowCover(columns, self.keyed(plan), self.covering.detectors, self.covering.key)
+
+    def keyed(self, plan: Iterable[rows.Cover]) -> list[rows.Cover]:
+        """The covers with the keys of their tokens."""
+        keys = self.covering.tokens if self.covering else {}
+        return [replace(one, key=keys[one.mask_set][0]) if keys.get(one.mask_set) else one for one in plan]
 
     def _keep_masked(self, running: Running) -> None:
         if running.cover is not None:

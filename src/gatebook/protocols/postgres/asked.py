@@ -13,6 +13,7 @@ from gatebook.protocols.postgres.expected import (
     Prepared,
 )
 from gatebook.protocols.postgres.reading import FACTS, VERBS, Reading, Statement
+from gatebook.protocols.postgres.resolving import PLAIN, Resolved
 from gatebook.protocols.postgres.statement import normalise, read, uncommented
 
 SHOWN_CHARACTERS = 1_500  # of a text in the log's own line; its digest covers the whole
@@ -25,6 +26,7 @@ class AskedQuery:
     action: Action
     reading: Reading
     body: bytes
+    resolved: Resolved = PLAIN
 
 
 @dataclass(slots=True)
@@ -45,6 +47,7 @@ class AskedBind:
     prepared: Prepared
     name: str
     body: bytes
+    resolved: Resolved = PLAIN
 
 
 @dataclass(slots=True)
@@ -88,6 +91,17 @@ def reading_of(asked: Asked) -> Reading | None:
             return None
         case _:
             assert_never(asked)
+
+
+def resolved_of(asked: Asked) -> Resolved:
+    """What the tokens in it stand for."""
+    match asked:
+        case AskedQuery() | AskedBind():
+            return asked.resolved
+        case AskedExecute():
+            return asked.portal.resolved
+        case _:
+            return PLAIN
 
 
 def fault_of(asked: Asked) -> str:

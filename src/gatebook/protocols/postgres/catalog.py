@@ -12,10 +12,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gatebook.errors import WireError
-from gatebook.masking.rules import MaskSet, Style, style_of
+from gatebook.masking.rules import STRICTNESS, MaskSet, Style, style_of
 from gatebook.protocols.postgres.reading import Relation
 
-_STRICTEST_FIRST = (Style.REDACT, Style.HASH, Style.PARTIAL)
+_STRICTEST_FIRST = tuple(reversed(STRICTNESS))
 QUESTION_RELATIONS = 200  # names in one question; a text that names more is not resolved, so its answer is covered whole
 
 
@@ -65,6 +65,10 @@ class Known:
         if own is Style.REDACT or self._reads_masked_below(sets):
             return Style.REDACT
         return Style.REDACT if any(self._by_rule(sets, name) for name in self.made_of.get(attnum, ())) else own
+
+    def token_set(self, sets: Collection[MaskSet], attnum: int) -> str:
+        """The name of the mask set whose tokens stand for this column's values: the first by name; "" without one."""
+        return min((one.name for one in sets if self.style([one], attnum) is Style.TOKEN), default="")
 
     def masked(self, sets: Collection[MaskSet]) -> frozenset[str]:
         """The names of its columns that are covered."""

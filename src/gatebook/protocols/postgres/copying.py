@@ -66,7 +66,7 @@ class CopyCover:
         columns = [_column(oid, binary) for oid in types]
         rows = RowCover(columns, covers, detectors, key)
         names = RowCover([_column(UNTYPED, binary)] * len(types), [Cover(None, False)] * len(types), detectors, key)
-        written = [(one.type_oid, one.format, rule(one, how, key)) for one, how in zip(columns, covers, strict=True)]
+        written = [(one.type_oid, one.format, rule(one, how, how.key or key)) for one, how in zip(columns, covers, strict=True)]
         marks = (plan.format, plan.delimiter, plan.null, plan.quote, plan.escape)
         self._compiled = native.rows(detectors, written, key, marks)
         self.masked = names.masked = rows.masked

@@ -10,6 +10,7 @@ from gatebook.model import Action, Permit
 from gatebook.protocols.postgres import rows
 from gatebook.protocols.postgres.copying import Copying, copies_in
 from gatebook.protocols.postgres.reading import Reading, Relation, Statement
+from gatebook.protocols.postgres.resolving import PLAIN, Resolved
 
 
 @dataclass(slots=True)
@@ -37,6 +38,7 @@ class Portal:
     covers: list[rows.Cover] | None = None
     masks: frozenset[str] = frozenset()
     taken: bool = False
+    resolved: Resolved = PLAIN
 
 
 @dataclass(slots=True)

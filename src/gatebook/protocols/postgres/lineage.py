@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from gatebook.masking.rules import MaskSet
+from gatebook.masking.rules import MaskSet, Style
 from gatebook.model import Deed, Reach, Resource
 from gatebook.protocols.postgres import probing
 from gatebook.protocols.postgres.catalog import Catalog, Known
@@ -42,8 +42,7 @@ def copied(count: int, statement: Statement, catalog: Catalog, sets: Collection[
     known = catalog.by_name.get(plan.relation) if plan is not None and plan.relation is not None else None
     numbers = known.copied(plan.columns) if plan is not None and known is not None else ()
     if known is not None and len(numbers) == count:
-        styles = [known.style(sets, number) for number in numbers]
-        return [known.types[number] for number in numbers], [Cover(style, whole=False) if style else OPEN for style in styles]
+        return [known.types[number] for number in numbers], [_by_rule(known, number, sets) for number in numbers]
     if not sets:
         return [UNTYPED] * count, [OPEN] * count
     if plan is None or plan.relation is not None:
@@ -61,8 +60,14 @@ def _of_table(column: Column, catalog: Catalog, sets: Collection[MaskSet]) -> Co
         return OPEN
     if column.attnum not in known.columns:
         return WHOLE
-    style = known.style(sets, column.attnum)
-    return Cover(style=style, whole=False) if style else OPEN
+    return _by_rule(known, column.attnum, sets)
+
+
+def _by_rule(known: Known, number: int, sets: Collection[MaskSet]) -> Cover:
+    style = known.style(sets, number)
+    if style is None:
+        return OPEN
+    return Cover(style, whole=False, mask_set=known.token_set(sets, number) if style is Style.TOKEN else "")
 
 
 def _of_expression(number: int, count: int, statement: Statement | None, catalog: Catalog, sets: Collection[MaskSet]) -> Cover:

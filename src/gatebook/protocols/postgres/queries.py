@@ -352,7 +352,8 @@ class Queries(Walk):
         self.written.update((relation, name) for name in names or [ANY])
         for number, value in slots.given(source or {}):
             if number < len(names) or not names:
-                self.place(value, relation, names[number] if names else f"#{number + 1}")
+                alone = "larg" not in (source or {}).get("SelectStmt", {})
+                self.place(value, relation, names[number] if names else f"#{number + 1}", alone=alone)
 
     def _on_conflict(self, body: Node, clause: Node, scope: Scope, bounded: bool) -> None:
         """DO UPDATE changes only rows that are given: values that are spelled out bound it as a condition does."""

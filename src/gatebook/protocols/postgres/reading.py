@@ -115,12 +115,14 @@ class Slot:
 class Place:
     """A value that is compared with a column for equality, or is written into it as it is.
 
-    ``origins`` is the column; one that is written may have its number in the relation instead of a name, ``#1`` and on.
+    ``origins`` is the column; one that is written may have its number in the relation instead of a name, ``#1`` and on. It is
+    not ``alone`` where the value is compared with others first, as UNION does.
     """
 
     slot: Slot
     origins: frozenset[Origin]
     writes: bool
+    alone: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +158,8 @@ class Statement:
     EXECUTE runs; a PREPARE has the deeds, outputs and moves of what it prepares. ``forgets`` is what DEALLOCATE or DISCARD
     drops ("*" for all). ``copy`` is set for COPY between client and server. ``tests`` are the columns whose values decide
     something else than what stands in their own place of an answer: which rows come, how many, in what order, whether there is
-    an error; without those of the comparisons in ``places``. ``written`` are the columns that INSERT, UPDATE and their like
-    give values, "*" for all of a relation.
+    an error; without those of the comparisons in ``places``. ``parameters`` are those that stand in other places too.
+    ``written`` are the columns that INSERT, UPDATE and their like give values, "*" for all of a relation.
     """
 
     deeds: tuple[Deed, ...]
@@ -171,6 +173,7 @@ class Statement:
     qualified: frozenset[tuple[Relation | None, str]] = frozenset()
     tests: frozenset[Origin] = frozenset()
     places: tuple[Place, ...] = ()
+    parameters: frozenset[int] = frozenset()
     written: frozenset[Origin] = frozenset()
 
 

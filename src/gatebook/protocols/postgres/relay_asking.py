@@ -20,6 +20,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from gatebook.errors import WireError
+from gatebook.masking.rules import MaskSet
 from gatebook.model import Action, Deed, Permit, RefusalClass, Ruling, Session, Verdict
 from gatebook.protocols.postgres import catalog, lineage, refusal, tagged, wire
 from gatebook.protocols.postgres.answers import Answers
@@ -34,6 +35,7 @@ from gatebook.protocols.postgres.asked import (
     fault_of,
     not_carried,
     reading_of,
+    resolved_of,
     shown,
     unknown,
 )
@@ -52,6 +54,7 @@ from gatebook.protocols.postgres.expected import (
     Synced,
 )
 from gatebook.protocols.postgres.reading import Place, Reading, Relation
+from gatebook.protocols.postgres.resolving import AS_PARAMETER, PLAIN, Resolved, resolve
 from gatebook.protocols.postgres.statement import read
 from gatebook.protocols.relay import Answered, Ask, Effect, Held, Own, Refused, ToClient, ToServer, Withdraw
 
@@ -170,9 +173,14 @@ class Asking:
         reading = self._answers.settled(self._read(wire.query_text(body)))
         if self._look_up(reading, b"Q", body):
             return
-        action, line = self._action(reading, "run", reading.text)
+        resolved = self._resolve(reading, ())
+        action, line = self._action(reading, "run", reading.text, (), resolved)
+        if resolved.refusal:
+            self._ask(AskedNothing(action, resolved.refusal, True), self._answers.columns(reading), line)
+            return
+        body = resolved.text(reading.text).encode() + b"\0" if resolved.values else body
         parts = lineage.counted(reading, self._answers.catalog) if self._whole else ()
-        self._ask(AskedQuery(action, reading, body), self._answers.columns(reading), line, parts)
+        self._ask(AskedQuery(action, reading, body, resolved), self._answers.columns(reading), line, parts)
 
     def _parse(self, body: bytes) -> None:
         parse = wire.parse(body)
@@ -180,6 +188,11 @@ class Asking:
         if self._look_up(reading, b"P", body):
             return
         action, line = self._action(reading, "prepare", reading.text)
+        resolved = self._resolve(reading, ())
+        if resolved.values or resolved.refusal:
+            why = resolved.refusal or AS_PARAMETER
+            self._ask(AskedNothing(action, why, False), self._answers.columns(reading), line)
+            return
         self._ask(AskedParse(action, reading, parse.name, body), self._answers.columns(reading), line)
 
     def _bind(self, body: bytes) -> None:
@@ -191,8 +204,14 @@ class Asking:
             prepared = Prepared(lineage.unsure_of_names(self._read(prepared.reading.text)))
         if self._look_up(prepared.reading, b"B", body):
             return
-        action, line = self._action(prepared.reading, "run", prepared.reading.text, bind.values)
-        self._ask(AskedBind(action, prepared, bind.portal, body), self._answers.columns(prepared.reading), line)
+        resolved = self._resolve(prepared.reading, bind.values)
+        action, line = self._action(prepared.reading, "run", prepared.reading.text, bind.values, resolved)
+        columns = self._answers.columns(prepared.reading)
+        if resolved.refusal:
+            self._ask(AskedNothing(action, resolved.refusal, False), columns, line)
+            return
+        body = wire.with_values(body, resolved.parameters(bind.values)) if resolved.values else body
+        self._ask(AskedBind(action, prepared, bind.portal, body, resolved), columns, line)
 
     def _execute(self, body: bytes) -> None:
         name = wire.execute_portal(body)
@@ -203,8 +222,9 @@ class Asking:
         elif portal.fresh:
             portal.fresh = False
             self._run(portal, body)
-        else:
-            action, line = self._action(portal.prepared.reading, "run", portal.action.text, portal.action.parameters)
+        elif not self._look_up(portal.prepared.reading, b"E", body):
+            text, given = portal.action.text, portal.action.parameters
+            action, line = self._action(portal.prepared.reading, "run", text, given, portal.resolved)
             self._ask(AskedExecute(action, portal, body), self._answers.columns(portal.prepared.reading), line)
 
     def _run(self, portal: Portal, body: bytes) -> None:
@@ -264,12 +284,19 @@ class Asking:
         self._own("catalog", wire.query(catalog.question(missing)), Looking(missing))
         return True
 
-    def _action(self, reading: Reading, step: str, text: str, parameters: tuple[bytes | None, ...] = ()) -> tuple[Action, str]:
+    def _action(
+        self,
+        reading: Reading,
+        step: str,
+        text: str,
+        parameters: tuple[bytes | None, ...] = (),
+        resolved: Resolved = PLAIN,
+    ) -> tuple[Action, str]:
         """The next action of the session, and its text as the log may show it."""
         if self._answers.covering is None:
             raise AssertionError("an action before the session was opened")
         self._seq += 1
-        deeds = self._completed(reading, step)
+        deeds = self._completed(reading, step, resolved)
         action = Action(
             session=self._session,
             seq=self._seq,
@@ -282,12 +309,20 @@ class Asking:
         touches = self._answers.touches(reading)
         return action, shown(text, parameters, touches, self._answers.covering.detectors)
 
-    def _completed(self, reading: Reading, step: str) -> tuple[Deed, ...]:
+    def _completed(self, reading: Reading, step: str, resolved: Resolved) -> tuple[Deed, ...]:
         """The deeds, by every mask set that may hold in this session. What parameters hold is not known while preparing."""
-        sets = self._answers.sets(self._answers.covering.possible if self._answers.covering else ())
         places = (place for statement in reading.statements for place in statement.places)
-        later = {place for place in places if place.slot.param} if step == "prepare" else frozenset[Place]()
-        return lineage.completed(reading, self._answers.catalog, sets, later)
+        later = frozenset(place for place in places if place.slot.param) if step == "prepare" else frozenset[Place]()
+        return lineage.completed(reading, self._answers.catalog, self._sets(), resolved.places | later)
+
+    def _resolve(self, reading: Reading, given: tuple[bytes | None, ...]) -> Resolved:
+        """What tokens in it stand for, as the catalog and the keys are now."""
+        if self._answers.covering is None or not any(statement.places for statement in reading.statements):
+            return PLAIN
+        return resolve(reading, given, self._answers.catalog, self._sets(), self._answers.covering.tokens)
+
+    def _sets(self) -> list[MaskSet]:
+        return self._answers.sets(self._answers.covering.possible if self._answers.covering else ())
 
     def _ask(self, asked: Asked, columns: frozenset[str], line: str, parts: tuple[int, ...] = ()) -> None:
         self._asked = asked
@@ -346,8 +381,11 @@ class Asking:
 
     def _still_meant(self, asked: Asked) -> bool:
         """Whether the names in it mean what they meant when it was decided."""
-        reading = reading_of(asked)
-        return reading is None or self._completed(reading, asked.action.step) == asked.action.deeds
+        reading, resolved = reading_of(asked), resolved_of(asked)
+        if reading is None:
+            return True
+        same = resolved == PLAIN or self._resolve(reading, asked.action.parameters) == resolved
+        return same and self._completed(reading, asked.action.step, resolved) == asked.action.deeds
 
     def _go(self, permit: Permit, decision: str) -> None:
         asked, self._asked, self._later = self._asked, None, None
@@ -362,7 +400,7 @@ class Asking:
 
     def _send(self, asked: Asked, permit: Permit) -> None:
         match asked:
-            case AskedQuery(action, reading, body):
+            case AskedQuery(action, reading, body, _):
                 touches = self._answers.touches(reading)
                 self._answers.sent(reading, touches)
                 self._answers.expect(Simple(Running(action, permit, reading, touches)))
@@ -371,8 +409,8 @@ class Asking:
                 self._name_statement(name, reading)
                 self._out.append(ToServer(permit, wire.message(b"P", self._tagged(reading, body, len(name.encode()) + 1))))
                 self._sent_ahead(body)
-            case AskedBind(action, prepared, name, body):
-                portal = Portal(action, permit, prepared, self._answers.touches(prepared.reading))
+            case AskedBind(action, prepared, name, body, resolved):
+                portal = Portal(action, permit, prepared, self._answers.touches(prepared.reading), resolved=resolved)
                 self._answers.sent(prepared.reading, portal.touches)
                 self._name_portal(name, portal)
                 self._out.append(ToServer(permit, wire.message(b"B", body)))

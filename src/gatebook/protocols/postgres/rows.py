@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from struct import Struct
 from typing import TypeAlias
 
@@ -73,10 +73,15 @@ class Column:
 
 @dataclass(frozen=True)
 class Cover:
-    """How a column is covered: by a rule's style, ``whole`` where lineage is uncertain, else by detectors alone."""
+    """How a column is covered: by a rule's style, ``whole`` where lineage is uncertain, else by detectors alone.
+
+    ``mask_set`` is the set whose tokens stand in the place of values, and ``key`` the key of those, once it is known.
+    """
 
     style: Style | None
     whole: bool
+    mask_set: str = ""
+    key: bytes = field(default=b"", repr=False)
 
 
 def parse_row_description(body: bytes) -> tuple[Column, ...]:
@@ -109,8 +114,8 @@ Treatment: TypeAlias = Callable[[bytes, Suspects], bytes | None]
 class RowCover:
     """Covers the rows of one result. Owned by one answer; ``masked`` counts what was covered.
 
-    Its keys are the names of detectors; ``redact``, ``partial`` and ``hash`` for columns of a rule; ``uncertain`` for columns
-    covered whole; ``unread`` for binary values of types that are not understood, and for what would be too much work to read.
+    Its keys are the names of detectors; those of styles for columns of a rule; ``uncertain`` for columns covered whole;
+    ``unread`` for binary values of types that are not understood, and for what would be too much work to read.
     """
 
     def __init__(self, columns: Sequence[Column], covers: Sequence[Cover], detectors: frozenset[str], key: bytes) -> None:
@@ -124,13 +129,14 @@ class RowCover:
         self._suspected: list[Treatment | None] = []  # what it needs in a row where a detector may find something
         pairs = list(zip(columns, covers, strict=True))
         for column, cover in pairs:
-            always, suspected = self._cells.treatments(column, cover, key)
+            always, suspected = self._cells.treatments(column, cover, cover.key or key)
             self._always.append(always)
             self._suspected.append(always or suspected)
         self._walks = any(self._always)
         self._scans = any(treatment is not None for treatment in self._suspected)
         self._hides = any(_may_hide(column) for column in columns)
-        self._compiled = native.rows(detectors, [(one.type_oid, one.format, rule(one, how, key)) for one, how in pairs], key)
+        rules = [(one.type_oid, one.format, rule(one, how, how.key or key)) for one, how in pairs]
+        self._compiled = native.rows(detectors, rules, key)
 
     @property
     def runs(self) -> bool:

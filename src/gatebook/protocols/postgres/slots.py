@@ -42,6 +42,8 @@ def given(source: Node) -> Iterator[tuple[int, Node]]:
     select = source.get("SelectStmt", {})
     for row in select.get("valuesLists", ()):
         yield from enumerate(row["List"].get("items", ()))
+    for side in ("larg", "rarg"):
+        yield from given({"SelectStmt": select.get(side, {})}) if side in select else ()
     for number, item in enumerate(select.get("targetList", ())):
         value = item["ResTarget"]["val"]
         if "A_Star" in value.get("ColumnRef", {}).get("fields", [{}])[-1]:

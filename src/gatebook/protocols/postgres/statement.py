@@ -138,6 +138,7 @@ def read_node(node: Node, count: int, prepared: Mapping[str, Reading]) -> Statem
         qualified=frozenset(walk.qualified),
         tests=known(walk.tests),
         places=tuple(walk.places),
+        parameters=walk.elsewhere(),
         written=frozenset(walk.written),
     )
 

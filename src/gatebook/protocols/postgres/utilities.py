@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 from gatebook.model import Resource
-from gatebook.protocols.postgres import copy_options, settings
+from gatebook.protocols.postgres import copy_options, settings, slots
 from gatebook.protocols.postgres.outputs import ANY, Flow, Rows, Scope, final, united
 from gatebook.protocols.postgres.queries import Queries
 from gatebook.protocols.postgres.reading import CopyPlan, Output, Reading, Relation, Statement
@@ -283,6 +284,7 @@ class Utilities(Queries):
             return None
         for statement in known.statements:
             self._adopt(statement)
+            self._fill(statement, body.get("params", []))
         return known.statements[0].outputs if len(known.statements) == 1 else None
 
     def _adopt(self, statement: Statement) -> None:
@@ -302,6 +304,14 @@ class Utilities(Queries):
                 value = deed.facts[fact]
                 if isinstance(value, frozenset):
                     found |= value
+
+    def _fill(self, statement: Statement, given: list[Node]) -> None:
+        """Note what EXECUTE gives for the parameters of what it runs, where that may stand for something else."""
+        for place in statement.places:
+            number = place.slot.param
+            slot = slots.slot_of(given[number - 1]) if 0 < number <= len(given) else None
+            if slot is not None:
+                self.places.append(replace(place, slot=slot))
 
     def _deallocate(self, body: Node) -> Outputs:
         self.do("sql.session")

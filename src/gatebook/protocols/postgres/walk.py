@@ -61,6 +61,7 @@ class Walk:
         self.met: set[str] = set()  # columns whose values play a part anywhere, conditions included
         self.tests: set[Origin] = set()  # columns whose values decide something: which rows come, in what order, or an error
         self.places: list[Place] = []
+        self.parameters: dict[int, int] = {}  # how often each stands in the text, but for those that a column is compared with
         self.written: set[Origin] = set()  # columns that get values
         self.testing = False  # what is walked now decides something
         self.spills = False  # calls something that carries values of its rows away
@@ -302,7 +303,7 @@ class Walk:
         self.places += [Place(slot, origins, writes=False) for slot in found[1]]
         return True
 
-    def place(self, node: Node, relation: Relation, name: str) -> None:
+    def place(self, node: Node, relation: Relation, name: str, *, alone: bool = True) -> None:
         """Note that a column is written, and the value that it gets as it is, if that may stand for something else."""
         if name[:1] != "#":
             self.written.add((relation, name))
@@ -310,7 +311,14 @@ class Walk:
         if slot is not None:
             if len(self.places) >= PLACES:
                 raise TooMuchError
-            self.places.append(Place(slot, frozenset(((relation, name),)), writes=True))
+            self.places.append(Place(slot, frozenset(((relation, name),)), writes=True, alone=alone))
+
+    def elsewhere(self) -> frozenset[int]:
+        """The parameters that stand in a place other than those noted."""
+        left = dict(self.parameters)
+        for place in self.places:
+            left[place.slot.param] = left.get(place.slot.param, 0) - place.writes
+        return frozenset(number for number, times in left.items() if number and times)
 
     def check_operator(self, name: Any) -> None:
         """An operator of a schema other than pg_catalog is somebody's function."""
@@ -351,6 +359,10 @@ class Walk:
     def _sort(self, body: Node, scope: Scope, flow: Flow, stack: list[Any]) -> None:
         self.check_operator(body.get("useOp", ()))
         stack.append(body["node"])
+
+    def _parameter(self, body: Node, scope: Scope, flow: Flow, stack: list[Any]) -> None:
+        number = int(body.get("number", 0))
+        self.parameters[number] = self.parameters.get(number, 0) + 1
 
     def _leaf(self, body: Node, scope: Scope, flow: Flow, stack: list[Any]) -> None:
         """Nothing below matters."""
@@ -425,7 +437,7 @@ _Handler = Callable[[Walk, Node, Scope, Flow, list[Any]], None]
 _HANDLERS: dict[str, _Handler] = {
     "ColumnRef": Walk._column,
     "A_Const": Walk._leaf,
-    "ParamRef": Walk._leaf,
+    "ParamRef": Walk._parameter,
     "String": Walk._leaf,
     "A_Expr": Walk._operator,
     "A_Indirection": Walk._indirection,

@@ -340,6 +340,20 @@ def bind(body: bytes) -> Bind:
     return Bind(portal, statement, formats, tuple(values))
 
 
+def with_values(body: bytes, values: Sequence[bytes | None]) -> bytes:
+    """A Bind that was taken apart before, with these values for its parameters."""
+    _, pos = _name(body, 0)
+    _, pos = _name(body, pos)
+    _, pos = _formats(body, pos)
+    count, start = _u16(body, pos)
+    end = start
+    for _ in range(count):
+        size, end = _u32(body, end)
+        end += 0 if size == 0xFFFFFFFF else size
+    cells = (b"\xff\xff\xff\xff" if one is None else len(one).to_bytes(4) + one for one in values)
+    return body[:start] + b"".join(cells) + body[end:]
+
+
 def _formats(body: bytes, pos: int) -> tuple[tuple[int, ...], int]:
     count, pos = _u16(body, pos)
     found = []
