@@ -73,7 +73,23 @@ def _grouped(value: Node) -> list[Node]:
 
 
 def plain_name(value: Node) -> str | None:
-    """The name that the server gives an item, where the text says it plainly: a column's own."""
-    if "ColumnRef" not in value:
-        return None
-    return field_names(value["ColumnRef"]["fields"])[-1]
+    """The name that the server gives an item (its FigureColname), None where that is not plain."""
+    kind, body = next(iter(value.items()))
+    match kind:
+        case "ColumnRef":
+            return field_names(body["fields"])[-1]
+        case "FuncCall":
+            return field_names(body["funcname"])[-1]
+        case "CollateClause":
+            return plain_name(body["arg"])
+        case "TypeCast":
+            types = field_names(body["typeName"].get("names", []))
+            return plain_name(body["arg"]) or (types[-1] if types else None)
+        case "A_Indirection":
+            fields = [name for name in field_names(body["indirection"]) if name]
+            return fields[-1] if fields else plain_name(body["arg"])
+        case _:
+            return _SERVERS_NAMES.get(kind)
+
+
+_SERVERS_NAMES = {"CoalesceExpr": "coalesce", "A_ArrayExpr": "array", "RowExpr": "row", "GroupingFunc": "grouping"}

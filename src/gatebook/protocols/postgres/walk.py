@@ -208,7 +208,7 @@ class Walk:
             return source.whole()
         self._field(source, name)
         found = source.find(name)
-        if name in functions.TAKES_ROW and (found is None or source.passes):
+        if name in functions.TAKES_ROW and name not in source.names:
             self.columns.add(ANY)
             return united([source.whole(), Flow({name})])
         return found if found is not None else united([source.whole(), Flow({name}, False)])
@@ -217,7 +217,7 @@ class Walk:
         """Note a name behind a dot: ``c.f`` is ``f(c)`` where c has no column f."""
         if source.base:
             self.qualified.update({(source.relations[0], name)} if name not in source.given else ())
-        elif name not in source.names and (source.passes or source.otherwise is None):
+        elif name not in source.names and (source.passes or source.otherwise is None or source.rows is not None):
             self.qualified.add((None, name))
 
     def _indirection(self, body: Node, scope: Scope, flow: Flow, stack: list[Any]) -> None:
