@@ -393,6 +393,23 @@ def test_rule_and_detectors_work_side_by_side():
     assert rows.masked == {"partial": 2, "email": 1}
 
 
+@pytest.mark.parametrize(
+    ("oid", "cell", "seen"),
+    [
+        (CITEXT + 1, b'"mail"=>"alice@example.com", "n"=>"1"', b'"mail"=>"a***@example.com", "n"=>"1"'),  # hstore
+        (CITEXT + 2, b'("Bern","alice@example.com",)', b'("Bern","a***@example.com",)'),  # a composite type
+        (CITEXT + 3, b'["alice@example.com","bob@example.com")', b'["a***@example.com","b***@example.com")'),  # a range of text
+        (RECORD, b'(1,"\\\\x616c696365406578616d706c652e636f6d")', b'(1,"\\\\x612a2a2a406578616d706c652e636f6d")'),
+        (3926, b"[4111111111111111,4111111111111112)", None),  # int8range
+        (TEXTS, b'{alice@example.com,"a b"}', b'{a***@example.com,"a b"}'),
+        (JSONS, b'{"{\\"mail\\": \\"alice@example.com\\"}"}', None),
+        (JSONB, b'{"a": [4111111111111111]}', b'{"a": ["************1111"]}'),
+    ],
+)  # fmt: skip
+def test_values_inside_of_other_forms_are_found(oid: int, cell: bytes, seen: bytes | None) -> None:
+    assert one(cell, oid) == seen
+
+
 # Damage -----------------------------------------------------------------------------------------------------------------------
 
 TYPES = st.sampled_from(

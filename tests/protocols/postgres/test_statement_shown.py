@@ -49,5 +49,12 @@ def test_a_text_near_masked_columns_is_shown_without_literals_and_parameters() -
     assert shown("SELECT 1 WHERE a = 'x' OR a = $1", (b"secret",), True, NAMES) == "SELECT $1 WHERE a = $2 OR a = $1"
 
 
+def test_of_a_binary_value_the_length_is_shown_whatever_its_bytes_spell() -> None:
+    card = (4111111111111111).to_bytes(8)
+    number = (0x000E1B0C2A4B7147).to_bytes(8)  # as it happens, all of it ASCII
+    assert shown("SELECT $1, $2", (card, number), False, NAMES) == "SELECT $1, $2 -- 8 bytes, 8 bytes"
+    assert shown("SELECT $1", (b"two\nlines",), False, NAMES) == "SELECT $1 -- two\nlines"
+
+
 def test_what_was_bound_to_a_text_about_rows_is_shown() -> None:
     assert shown("SELECT $1 -- note", (b"7",), False, NAMES) == "SELECT $1 -- 7"

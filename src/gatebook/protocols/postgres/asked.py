@@ -155,9 +155,14 @@ def _about_rows(text: str) -> bool:
 
 
 def _readable(value: bytes | None) -> str:
+    """A bound value as text, if it is one: of a number in binary form only the length, whatever its bytes happen to spell."""
     if value is None:
         return "NULL"
     try:
-        return value[:200].decode("utf-8")
+        text = value[:200].decode("utf-8")
     except UnicodeDecodeError:
         return f"{len(value)} bytes"
+    return text if text.translate(_SPACES).isprintable() else f"{len(value)} bytes"
+
+
+_SPACES = str.maketrans("\t\r\n", "   ")
