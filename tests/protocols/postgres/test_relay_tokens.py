@@ -37,7 +37,7 @@ class TokenStage(Stage):
     def open(self) -> "TokenStage":
         self.feed(FromClient(wire.startup({"user": "shop-agent", "database": "shop"})))
         self.feed(FromClient(wire.message(b"p", b"token\0")))
-        self.feed(Opened(SESSION, Credential("shop_app", "pw", "shop"), COVERING))
+        self.feed(Opened(SESSION, Credential("shop_app", "pw", "shop", login="none"), COVERING))
         login = wire.AUTHENTICATED + wire.message(b"S", b"client_encoding\0UTF8\0") + wire.message(b"K", b"srvrkey!") + ready()
         self.feed(FromServer(login))
         self.effects.clear()
