@@ -1,8 +1,12 @@
 //! Rows of COPY TO STDOUT, each in a message of its own, as the server's writer sends them; `gatebook.protocols.postgres.copying`
 //! has what is said of them. Whatever is cut otherwise, or malformed, is the twin's.
 
+use std::borrow::Cow;
+
 use crate::rows::Rows;
 use crate::scan::Halt;
+
+const SHORT: usize = 1024; // bytes of a row that cannot use up its work, whoever is suspected
 
 /// Format and marks of a copy.
 pub enum Form {
@@ -75,23 +79,30 @@ impl Form {
             Form::Csv { quote, .. } => memchr::memchr2(*quote, b'\r', line).is_none(),
             _ => memchr::memchr2(b'\\', b'\r', line).is_none(),
         };
-        if bare && rows.clean(line, signs)? {
+        let suspects = if bare && line.len() <= rows.types.long_line { rows.hinted(line, signs)? } else { 0 };
+        if bare && suspects == 0 && rows.plain(line) {
             let count = memchr::memchr_iter(self.delimiter(), line).count() + 1;
             return if count == columns { Ok(None) } else { Err(Halt::Twin) };
         }
-        let cells = self.apart(line)?;
+        let cells = self.apart(line, columns)?;
         if cells.len() != columns {
             return Err(Halt::Twin);
         }
         let body = packed(&cells);
-        let signs = rows.signs(&body);
-        let Some(covered) = rows.cover(&body, signs)? else { return Ok(None) };
+        // The cells of a bare line are parts of it: what may be found in one of them is suspected of the line.
+        let covered = if bare && body.len() <= SHORT {
+            rows.cover_known(&body, suspects)?
+        } else {
+            let signs = rows.signs(&body);
+            rows.cover(&body, signs)?
+        };
+        let Some(covered) = covered else { return Ok(None) };
         Ok(Some(self.written(&cells, &covered)?))
     }
 
     /// The cells as they are written, and what they mean.
-    fn apart<'a>(&self, line: &'a [u8]) -> Result<Vec<Cell<'a>>, Halt> {
-        let mut cells = Vec::new();
+    fn apart<'a>(&self, line: &'a [u8], columns: usize) -> Result<Vec<Cell<'a>>, Halt> {
+        let mut cells = Vec::with_capacity(columns);
         let mut at = 0;
         while at < line.len() {
             let end = self.cell(&line[at..]).ok_or(Halt::Twin)?;
@@ -108,13 +119,15 @@ impl Form {
         let mut at = 0;
         match self {
             Form::Text { delimiter, .. } => loop {
-                match *data.get(at)? {
-                    b'\\' if matches!(data.get(at + 1), None | Some(b'\r' | b'\n')) => return None,
-                    b'\\' => at += 2,
-                    byte if byte == *delimiter || byte == b'\n' => return Some(at),
-                    b'\r' => return None,
-                    _ => at += 1,
+                // Before a carriage return that is none of the row's own, the line feed behind it is met, or a delimiter.
+                at += memchr::memchr3(b'\\', *delimiter, b'\n', data.get(at..)?)?;
+                if data[at] != b'\\' {
+                    return memchr::memchr(b'\r', &data[..at]).is_none().then_some(at);
                 }
+                if matches!(data.get(at + 1), None | Some(b'\r' | b'\n')) {
+                    return None;
+                }
+                at += 2;
             },
             Form::Csv { delimiter, quote, escape, .. } => {
                 let ends = |at: usize| data.get(at).is_some_and(|byte| byte == delimiter || *byte == b'\n');
@@ -147,7 +160,7 @@ impl Form {
         }
     }
 
-    fn value(&self, raw: &[u8]) -> Option<Vec<u8>> {
+    fn value<'a>(&self, raw: &'a [u8]) -> Option<Cow<'a, [u8]>> {
         match self {
             Form::Text { null, .. } => {
                 if raw == null && raw == b"\\N" {
@@ -159,7 +172,7 @@ impl Form {
                 if raw.first() == Some(quote) {
                     return Some(unescaped(&raw[1..raw.len() - 1], *escape, false));
                 }
-                (raw != null).then(|| raw.to_vec())
+                (raw != null).then_some(Cow::Borrowed(raw))
             }
             Form::Binary => None,
         }
@@ -230,11 +243,14 @@ impl Form {
 
 struct Cell<'a> {
     raw: &'a [u8],
-    value: Option<Vec<u8>>,
+    value: Option<Cow<'a, [u8]>>,
 }
 
 /// What escapes stand for; letters for control characters only in the text format.
-fn unescaped(raw: &[u8], escape: u8, letters: bool) -> Vec<u8> {
+fn unescaped(raw: &[u8], escape: u8, letters: bool) -> Cow<'_, [u8]> {
+    if memchr::memchr(escape, raw).is_none() {
+        return Cow::Borrowed(raw);
+    }
     let mut plain = Vec::with_capacity(raw.len());
     let mut at = 0;
     while let Some(found) = memchr::memchr(escape, &raw[at..]) {
@@ -250,17 +266,19 @@ fn unescaped(raw: &[u8], escape: u8, letters: bool) -> Vec<u8> {
             Some(byte) => *byte,
             None => {
                 plain.push(escape);
-                return plain;
+                return Cow::Owned(plain);
             }
         });
     }
     plain.extend_from_slice(&raw[at..]);
-    plain
+    Cow::Owned(plain)
 }
 
 /// The body of a DataRow.
 fn packed(cells: &[Cell]) -> Vec<u8> {
-    let mut body = (cells.len() as u16).to_be_bytes().to_vec();
+    let size = cells.iter().map(|cell| 4 + cell.value.as_ref().map_or(0, |value| value.len())).sum::<usize>();
+    let mut body = Vec::with_capacity(2 + size);
+    body.extend_from_slice(&(cells.len() as u16).to_be_bytes());
     for cell in cells {
         match &cell.value {
             None => body.extend_from_slice(&(-1i32).to_be_bytes()),

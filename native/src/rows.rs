@@ -108,6 +108,7 @@ pub struct Rows {
     pub scans: bool,
     pub hides: bool,
     pub counts: Vec<u64>,
+    before: Vec<u64>,
     work: Work,
     scratch: Scratch,
 }
@@ -129,6 +130,7 @@ impl Rows {
             scans: false,
             hides: false,
             counts: Vec::new(),
+            before: Vec::new(),
             work: Work(0),
             scratch: Scratch::default(),
         };
@@ -239,17 +241,30 @@ impl Rows {
 
     /// One DataRow's body, covered; None if nothing changed. `signs` are those that its bytes hold.
     pub fn cover(&mut self, body: &[u8], signs: u32) -> Result<Option<Vec<u8>>, Halt> {
-        if body.get(..2) != Some(&(self.columns.len() as u16).to_be_bytes()[..]) {
-            return Err(Halt::Twin);
-        }
-        self.work = Work(self.types.work);
+        self.begin(body)?;
         let mut suspects = 0;
         if self.scans && self.detectors > 0 {
             if self.work.spend(body.len()).is_err() {
                 return self.rewritten(body, true, None);
             }
-            suspects = self.scan.clone().hinted(body, signs, &mut self.scratch)?;
+            suspects = self.hinted(body, signs)?;
         }
+        self.cover_suspected(body, suspects)
+    }
+
+    /// The same where it is known who is suspected, of a row too short for its work to have an end.
+    pub fn cover_known(&mut self, body: &[u8], suspects: u32) -> Result<Option<Vec<u8>>, Halt> {
+        self.begin(body)?;
+        self.cover_suspected(body, suspects)
+    }
+
+    fn begin(&mut self, body: &[u8]) -> Result<(), Halt> {
+        self.work = Work(self.types.work);
+        let count = (self.columns.len() as u16).to_be_bytes();
+        if body.get(..2) == Some(&count[..]) { Ok(()) } else { Err(Halt::Twin) }
+    }
+
+    fn cover_suspected(&mut self, body: &[u8], suspects: u32) -> Result<Option<Vec<u8>>, Halt> {
         if suspects != 0 || (self.hides && self.hidden(body)) {
             self.rewritten(body, true, Some(suspects))
         } else if self.walks {
@@ -259,16 +274,21 @@ impl Rows {
         }
     }
 
+    /// The detectors among those with a sign that may find something.
+    pub fn hinted(&mut self, data: &[u8], signs: u32) -> Result<u32, Halt> {
+        if !self.scans || signs == 0 {
+            return Ok(0);
+        }
+        self.scan.clone().hinted(data, signs, &mut self.scratch)
+    }
+
     pub fn hidden(&self, body: &[u8]) -> bool {
         memchr::memchr_iter(b'\\', body).any(|at| matches!(body.get(at + 1), Some(b'x' | b'/')) || body[at + 1..].starts_with(b"u00"))
     }
 
-    /// Whether a line's cells that stand in it just as they are need nothing.
-    pub fn clean(&mut self, line: &[u8], signs: u32) -> Result<bool, Halt> {
-        if line.len() > self.types.long_line || self.walks || memchr::memchr(b'\\', line).is_some() {
-            return Ok(false);
-        }
-        Ok(!self.scans || self.scan.clone().hinted(line, signs, &mut self.scratch)? == 0)
+    /// Whether cells that stand in a line just as they are need more than to be asked for hints.
+    pub fn plain(&self, line: &[u8]) -> bool {
+        line.len() <= self.types.long_line && !self.walks && memchr::memchr(b'\\', line).is_none()
     }
 
     pub fn signs(&mut self, data: &[u8]) -> u32 {
@@ -276,12 +296,12 @@ impl Rows {
     }
 
     fn rewritten(&mut self, body: &[u8], suspected: bool, suspects: Option<u32>) -> Result<Option<Vec<u8>>, Halt> {
-        let before = self.counts.clone();
+        self.before.clone_from(&self.counts);
         let columns = std::mem::take(&mut self.columns);
         let found = self.rewrite(&columns, body, suspected, suspects);
         self.columns = columns;
         if found.is_err() {
-            self.counts = before; // the twin counts what it covers
+            self.counts.clone_from(&self.before); // the twin counts what it covers
         }
         found
     }
@@ -365,16 +385,17 @@ impl Rows {
 
     fn partial(&self, value: &[u8]) -> Result<Vec<u8>, Halt> {
         let lore = self.scan.lore();
-        if lore.style_card.is_match(value)? {
+        let digit = value.first().is_some_and(u8::is_ascii_digit); // cards and numbers begin with one
+        if digit && lore.style_card.is_match(value)? {
             return Ok(card_covered(value));
         }
-        if lore.style_ssn.is_match(value)? {
+        if digit && lore.style_ssn.is_match(value)? {
             return Ok([b"***-**-", &value[value.len() - 4..]].concat());
         }
-        if let Some(found) = lore.style_email.captures(value)? {
-            let first = found.get(1).map_or(&b""[..], |first| first.as_bytes());
-            let domain = found.get(2).ok_or(Halt::Twin)?.as_bytes();
-            return Ok([&local_part(first)[..], b"@", domain].concat());
+        if let Some(at) = memchr::memchr(b'@', value) {
+            if lore.style_email.is_match(value)? {
+                return Ok([&local_part(&value[..at.min(1)])[..], &value[at..]].concat());
+            }
         }
         match value.first() {
             Some(first) if first.is_ascii() && value.is_ascii() => {

@@ -66,6 +66,7 @@ pub struct Detector {
     hints: Vec<(View, Regex)>,
     pattern: Regex,
     heads: Option<Regex>,
+    mark: Option<u8>, // a byte that each finding holds, with no space or control character before it
     check: Check,
 }
 
@@ -93,12 +94,16 @@ impl Scan {
         }
         let marks: Vec<_> = specs.iter().map(|spec| (spec.0.clone(), spec.2.clone())).collect();
         let mut detectors = Vec::new();
-        for (name, hints, _, pattern, heads, check) in specs {
+        for (name, hints, marks, pattern, heads, check) in specs {
             let run = if heads.is_empty() { compiled(&pattern, true, false)? } else { anchored(&pattern, true, false)? };
             detectors.push(Detector {
                 check: Check::new(&check, &name, &run)?,
                 hints: hints.iter().map(|(view, hint)| Ok((seen(view)?, compiled(hint, false, false)?))).collect::<Result<_, String>>()?,
                 pattern: run,
+                mark: match marks.as_slice() {
+                    [mark] if mark.len() == 1 => Some(mark[0]),
+                    _ => None,
+                },
                 heads: if heads.is_empty() { None } else { Some(compiled(&heads, false, false)?) },
                 name,
             });
@@ -150,6 +155,9 @@ impl Scan {
             for rank in ranks(suspects) {
                 let now = shown.as_deref().unwrap_or(data);
                 work.spend(now.len() * SWEEP)?;
+                if !self.signs.possible(rank, now) {
+                    continue;
+                }
                 if let Some(covered) = self.sweep(rank, now, &mut found[rank], scratch)? {
                     shown = Some(covered);
                     changed = true;
@@ -197,8 +205,16 @@ impl Scan {
 }
 
 impl Detector {
+    /// Where the next finding begins at the earliest; None if there is none.
+    fn begin(&self, data: &[u8], at: usize) -> Option<usize> {
+        let Some(mark) = self.mark else { return Some(at) };
+        let found = at + memchr::memchr(mark, &data[at..])?;
+        Some(at + data[at..found].iter().rposition(|byte| *byte <= b' ').map_or(0, |space| space + 1))
+    }
+
     fn search(&self, data: &[u8], lower: &[u8], at: usize, groups: &mut CaptureLocations) -> Result<Option<(usize, usize)>, Halt> {
         let Some(heads) = &self.heads else {
+            let Some(at) = self.begin(data, at) else { return Ok(None) };
             return Ok(self.pattern.captures_read_at(groups, data, at)?.map(|found| (found.start(), found.end())));
         };
         let mut place = at;

@@ -8,6 +8,7 @@ use aho_corasick::{packed, AhoCorasick, MatchKind};
 
 const DIALLED: usize = 8; // digits behind a plus
 const CARD: usize = 13; // digits
+const SSN: usize = 9;
 const PHONE: usize = 6; // the fewest digits of a run in which a phone number's hint can hold
 const NUMBER_RUN: usize = 7; // bytes of the shortest run that a number's hint can hold in
 const IBAN_RUN: usize = 15;
@@ -56,8 +57,16 @@ enum Literals {
     Automaton(AhoCorasick),
 }
 
+/// What a text must have for a detector to find anything in it; a cheap no for the other cells of a row with a sign.
+enum Need {
+    Nothing,
+    Byte(u8),
+    Digits(usize),
+}
+
 pub struct Signs {
     always: u32,
+    needs: Vec<Need>,
     singles: Vec<(u8, u32)>,
     literals: Literals,
     masks: Vec<u32>,                           // of each literal
@@ -74,6 +83,7 @@ impl Signs {
     pub fn new(detectors: &[(String, Vec<Vec<u8>>)]) -> Result<Signs, String> {
         let mut made = Signs {
             always: 0,
+            needs: Vec::new(),
             singles: Vec::new(),
             literals: Literals::None,
             masks: Vec::new(),
@@ -87,6 +97,14 @@ impl Signs {
         let mut literals: Vec<Vec<u8>> = Vec::new();
         for (rank, (name, marks)) in detectors.iter().enumerate() {
             let bit = 1u32 << rank;
+            made.needs.push(match (name.as_str(), marks.as_slice()) {
+                ("card", _) => Need::Digits(CARD),
+                ("ssn", _) => Need::Digits(SSN),
+                ("phone", _) => Need::Digits(PHONE),
+                ("iban", _) => Need::Digits(2),
+                (_, [mark]) if mark.len() == 1 => Need::Byte(mark[0]),
+                _ => Need::Nothing,
+            });
             match name.as_str() {
                 "card" => made.card |= bit,
                 "ssn" => made.ssn |= bit,
@@ -129,6 +147,15 @@ impl Signs {
         }
     }
 
+    /// Whether the detector of this rank may find anything in the text.
+    pub fn possible(&self, rank: usize, text: &[u8]) -> bool {
+        match self.needs[rank] {
+            Need::Nothing => true,
+            Need::Byte(byte) => memchr::memchr(byte, text).is_some(),
+            Need::Digits(least) => text.len() >= least && text.iter().filter(|byte| byte.is_ascii_digit()).count() >= least,
+        }
+    }
+
     /// Mark every row that holds a sign. `lower` is scratch.
     pub fn mark(&self, data: &[u8], lower: &mut Vec<u8>, marker: &mut Marker) {
         if self.always != 0 {
@@ -147,7 +174,7 @@ impl Signs {
         }
         if self.card | self.dial | self.ssn | self.phone != 0 {
             marker.again();
-            runs(data, &NUMBER, NUMBER_RUN, |start, end| {
+            runs(data, &NUMBER, NUMBER_RUN, |_| true, |start, end| {
                 let mask = self.number(&data[start..end]);
                 if mask != 0 {
                     marker.hit(start, mask);
@@ -156,7 +183,9 @@ impl Signs {
         }
         if self.iban != 0 {
             marker.again();
-            runs(data, &ACCOUNT, IBAN_RUN, |start, end| {
+            // Its spaces are single, so of two bytes one is a letter or digit.
+            let begun = |at: usize| data[at] != b' ' || data.get(at + 1).is_some_and(|next| *next != b' ' && ACCOUNT[*next as usize]);
+            runs(data, &ACCOUNT, IBAN_RUN, begun, |start, end| {
                 if account(&data[start..end]) {
                     marker.hit(start, self.iban);
                 }
@@ -249,11 +278,18 @@ impl Signs {
     }
 }
 
-/// Every run of at least `least` bytes of a class; only each `least`th byte is looked at until one of the class is met.
-fn runs(data: &[u8], class: &[bool; 256], least: usize, mut each: impl FnMut(usize, usize)) {
+/// Every run of at least `least` bytes of a class; only each `least`th byte is looked at until one of the class is met, and only
+/// runs that may begin what is looked for by such a byte and the next.
+fn runs(
+    data: &[u8],
+    class: &[bool; 256],
+    least: usize,
+    may: impl Fn(usize) -> bool,
+    mut each: impl FnMut(usize, usize),
+) {
     let (mut at, mut from) = (least - 1, 0);
     while at < data.len() {
-        if !class[data[at] as usize] {
+        if !class[data[at] as usize] || !may(at) {
             at += least;
             continue;
         }

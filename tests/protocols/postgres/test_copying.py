@@ -3,6 +3,7 @@
 import csv
 import io
 import struct
+import time
 
 import pytest
 from hypothesis import assume, given
@@ -446,3 +447,35 @@ def test_columns_and_queries_are_told_apart():
     assert of_query.copy == CopyPlan(False, None)
     for text in ("COPY t TO '/tmp/x'", "COPY t FROM PROGRAM 'x'", "SELECT 1"):
         assert statement.read(text).statements[0].copy is None
+
+
+@pytest.mark.parametrize(
+    ("options", "piece"),
+    [
+        ("CSV", b'""'),
+        ("CSV", b"\n"),
+        ("CSV", b'a""\n'),
+        (r"CSV QUOTE '''' ESCAPE '\'", rb"\\"),
+        (r"CSV QUOTE '''' ESCAPE '\'", rb"\'a"),
+        ("", rb"\n"),
+        ("", rb"\\\t"),
+    ],
+)
+def test_a_cell_full_of_escapes_takes_less_than_two_seconds(options, piece):
+    plan = plan_of(options)
+    cell = piece * (2_500_000 // len(piece))
+    row = plan.quote + cell + plan.quote if plan.format == "csv" else cell
+    before = time.process_time()
+    output = fed(cover_of(plan, OPEN, WHOLE), row + plan.delimiter + row + b"\n", (10**9,))
+    assert time.process_time() - before < 2
+    assert output.startswith(row + plan.delimiter)
+    assert len(output) < len(row) + 20
+
+
+def test_a_quoted_cell_that_comes_in_pieces_is_searched_once():
+    cover, piece = cover_of(plan_of("CSV"), OPEN), b'a""b\n' * 4_000
+    before = time.process_time()
+    assert cover.feed(b'"') == b""
+    assert all(cover.feed(piece) == b"" for _ in range(500))
+    assert cover.feed(b'"\n') == b'"' + piece * 500 + b'"\n'
+    assert time.process_time() - before < 2

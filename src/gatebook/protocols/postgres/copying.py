@@ -165,8 +165,8 @@ class _Lines:
 
 
 _ESCAPES = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
-_LETTERS = {character: b"\\" + letter for letter, character in _ESCAPES.items()}
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
+_PAIR = b"\0"  # stands for an escaped escape while the others are replaced; no text of the server holds it
 
 
 class _Text(_Lines):
@@ -176,7 +176,6 @@ class _Text(_Lines):
         super().__init__(plan, count, rows, names)
         mark = re.escape(plan.delimiter)
         self._cell = re.compile(rb"((?:[^\\\r\n%b]++|\\[^\r\n])*+)(?:%b|\n)" % (mark, mark))
-        self._special = re.compile(rb"[\\\b\f\n\r\t\v]|" + mark)
 
     def end(self, data: bytearray, start: int) -> int:
         """Behind the next line feed."""
@@ -194,12 +193,22 @@ class _Text(_Lines):
     def _value(self, cell: bytes) -> bytes | None:
         if cell == self._plan.null == rb"\N":
             return None
-        return _ESCAPED.sub(lambda found: _ESCAPES.get(found[1], found[1]), cell) if b"\\" in cell else cell
+        if b"\\" not in cell:
+            return cell
+        if _PAIR in cell:
+            return _ESCAPED.sub(lambda found: _ESCAPES.get(found[1], found[1]), cell)
+        cell = cell.replace(rb"\\", _PAIR)  # a call for each escape would take a second for a few megabytes of them
+        for letter, character in _ESCAPES.items():
+            cell = cell.replace(b"\\" + letter, character)
+        return cell.replace(b"\\", b"").replace(_PAIR, b"\\")
 
     def _written(self, cell: bytes | None, old: bytes) -> bytes:
         if cell is None:
             return self._plan.null
-        return self._special.sub(lambda found: _LETTERS.get(found[0], b"\\" + found[0]), cell)
+        cell = cell.replace(b"\\", rb"\\")
+        for letter, character in _ESCAPES.items():
+            cell = cell.replace(character, b"\\" + letter)
+        return cell.replace(self._plan.delimiter, b"\\" + self._plan.delimiter)
 
 
 class _Csv(_Lines):
@@ -211,9 +220,9 @@ class _Csv(_Lines):
         self._apart_escape = plan.escape != plan.quote
         inside = rb"(?:[^%b%b]++|%b[%b%b])*+" % (quote, escape, escape, quote, escape)
         self._cell = re.compile(rb"(%b%b%b|[^\r\n%b%b]*+)(?:%b|\n)" % (quote, inside, quote, mark, quote, mark), re.DOTALL)
-        self._outside = re.compile(rb"[\n%b]" % quote)
-        self._inside = re.compile(rb"%b.|%b" % (escape, quote) if self._apart_escape else quote, re.DOTALL)
-        self._needs_escape = re.compile(rb"[%b%b]" % (quote, escape))
+        open_ = rb"(?:[^%b%b]++|%b.)*+" % (quote, escape, escape) if self._apart_escape else rb"[^%b]*+" % quote
+        self._inside = re.compile(open_, re.DOTALL)
+        self._outside = re.compile(rb"(?:[^\n%b]++|%b%b%b)*+" % (quote, quote, open_, quote), re.DOTALL)
         self._escaped = re.compile(rb"%b(.)" % escape, re.DOTALL)
         self._needs_quotes = re.compile(rb"[\r\n%b%b]" % (mark, quote))
         self._quoted = False
@@ -221,15 +230,20 @@ class _Csv(_Lines):
     def end(self, data: bytearray, start: int) -> int:
         """Behind the next line feed outside of quotes."""
         at = start + self._looked
-        while found := (self._inside if self._quoted else self._outside).search(data, at):
-            at = found.end()
-            if found[0] == b"\n" and not self._quoted:
+        while True:
+            if self._quoted:
+                at = _past(self._inside, data, at)
+                if data[at : at + 1] != self._plan.quote:  # an escape at the end belongs to the byte that is to come
+                    break
+                at, self._quoted = at + 1, False
+            at = _past(self._outside, data, at)
+            if at == len(data):
+                break
+            if data[at : at + 1] == b"\n":
                 self._looked = 0
-                return at
-            if found[0] == self._plan.quote:
-                self._quoted = not self._quoted
-        waits = self._quoted and self._apart_escape and len(data) > at and data.endswith(self._plan.escape)
-        self._looked = len(data) - start - waits  # an escape at the end belongs to the byte that is to come
+                return at + 1
+            at, self._quoted = at + 1, True
+        self._looked = at - start
         return -1
 
     def _bare(self, row: bytes) -> bool:
@@ -240,17 +254,30 @@ class _Csv(_Lines):
         return raw, [self._value(cell) for cell in raw]
 
     def _value(self, cell: bytes) -> bytes | None:
-        if cell[:1] == self._plan.quote:
+        quote, escape = self._plan.quote, self._plan.escape
+        if cell[:1] != quote:
+            return None if cell == self._plan.null else cell
+        if not self._apart_escape:
+            return cell[1:-1].replace(quote + quote, quote)
+        if _PAIR in cell:
             return self._escaped.sub(rb"\1", cell[1:-1])
-        return None if cell == self._plan.null else cell
+        return cell[1:-1].replace(escape + escape, _PAIR).replace(escape + quote, quote).replace(_PAIR, escape)
 
     def _written(self, cell: bytes | None, old: bytes) -> bytes:
         if cell is None:
             return self._plan.null
         if cell in (self._plan.null, rb"\.") or old[:1] == self._plan.quote or self._needs_quotes.search(cell):
-            escape = self._plan.escape
-            return self._plan.quote + self._needs_escape.sub(lambda found: escape + found[0], cell) + self._plan.quote
+            quote, escape = self._plan.quote, self._plan.escape
+            if self._apart_escape:
+                cell = cell.replace(escape, escape + escape)
+            return quote + cell.replace(quote, escape + quote) + quote
         return cell
+
+
+def _past(pattern: re.Pattern[bytes], data: bytearray, at: int) -> int:
+    """Behind what such a pattern, which always matches, takes from there on."""
+    found = pattern.match(data, at)
+    return found.end() if found is not None else at
 
 
 def _matched(cell: re.Pattern[bytes], row: bytes) -> list[bytes]:
