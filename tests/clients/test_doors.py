@@ -224,9 +224,7 @@ def test_a_gateway_that_was_killed_starts_again_on_an_intact_book(new_gateway: C
     with gateway.connect(autocommit=True) as made:
         for number in range(50):
             made.execute("UPDATE orders SET status = status WHERE id = %s", (number,))
-        assert gateway.process is not None
-        gateway.process.kill()
-        gateway.process.wait()
+        gateway.crash()
     gateway.verified()
     gateway.start()
     with gateway.connect() as made:

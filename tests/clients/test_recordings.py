@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -103,9 +101,7 @@ def test_a_killed_gateway_leaves_what_its_clients_saw(new_gateway: Callable[...,
     with gateway.connect(autocommit=True) as connection:
         seen = [connection.execute("SELECT %s::text", (f"row {number}",)).fetchone() for number in range(20)]
         session = newest(gateway)
-        assert gateway.process is not None
-        os.kill(gateway.process.pid, signal.SIGKILL)
-        gateway.process.wait()
+        gateway.crash()
     gateway.start()
     answer = gateway.replay("replay", session, "--json")
     assert answer.status == 0, answer.output

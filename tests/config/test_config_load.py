@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from tests.config.written import changed, written
 
 from gatebook.config import Address, SecretReference, load
+from gatebook.config.shape import cores
 from gatebook.errors import ConfigError
 from gatebook.masking.detectors import NAMES
 from gatebook.masking.rules import ColumnPattern, MaskSet, Style
@@ -31,6 +32,8 @@ def test_a_whole_file_gives_every_value_typed(tmp_path: Path) -> None:
     assert config.masking.detectors == NAMES
     assert config.ledger.folder == tmp_path / "ledger"
     assert config.limits.sessions == 500
+    assert config.replica == "1"
+    assert config.worker_count == min(8, cores())
 
 
 def test_what_may_be_left_out_has_a_careful_default(tmp_path: Path) -> None:
@@ -43,6 +46,7 @@ def test_what_may_be_left_out_has_a_careful_default(tmp_path: Path) -> None:
         (", durability: writes", ""),
         ("limits: {login_seconds: 30, sessions: 500}\n", ""),
         ("{claim: kind}", "{always: agent}"),
+        ('replica: "1"\nworkers: auto\n', ""),
     )
     config = load(path)
     assert config.targets[0].tls.mode == "verify-full"
@@ -51,7 +55,18 @@ def test_what_may_be_left_out_has_a_careful_default(tmp_path: Path) -> None:
     assert config.masking.detectors == NAMES
     assert config.ledger.durability == "writes"
     assert config.limits.login_seconds == 30
+    assert (config.replica, config.worker_count) == ("1", min(8, cores()))
     assert config.identity.providers[0].kind.always is Kind.AGENT
+
+
+def test_the_number_of_workers_can_be_given(tmp_path: Path) -> None:
+    assert load(changed(tmp_path, ("workers: auto", "workers: 3"))).worker_count == 3
+
+
+@pytest.mark.parametrize("value", ["0", "65", "many", "1.5", "true", '"2"', "[1]", "-1"])
+def test_a_number_of_workers_that_cannot_be_is_a_fault(tmp_path: Path, value: str) -> None:
+    with pytest.raises(ConfigError, match=r"workers: .*expected auto, or a number from 1 to 64"):
+        load(changed(tmp_path, ("workers: auto", f"workers: {value}")))
 
 
 def test_the_digest_is_that_of_the_files_bytes(tmp_path: Path) -> None:

@@ -44,6 +44,8 @@ recording:
 approvals: {wait_seconds: 300, valid_seconds: 3600, proposal_seconds: 86400}
 grants: {approvers: [group:dba], quorum: 1, furthest: admin, longest_seconds: 28800, answer_seconds: 3600}
 limits: {login_seconds: 30, sessions: 500}
+replica: "1"
+workers: auto
 """
 
 

@@ -13,6 +13,7 @@ import pytest
 from gatebook.gateway.connection import Connection
 from gatebook.gateway.upstream import Upstream
 from gatebook.protocols.postgres import wire
+from gatebook.protocols.postgres.opening import Keys
 from gatebook.protocols.postgres.relay import PostgresRelay
 
 
@@ -52,6 +53,9 @@ class Door:
 
     def __init__(self) -> None:
         self.released: list[Connection] = []
+
+    def new_keys(self) -> Keys:
+        return Keys(bytes(8), bytes(32))
 
     def admit(self, _connection: Connection, _address: str) -> str:
         return ""

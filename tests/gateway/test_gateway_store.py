@@ -127,7 +127,32 @@ def test_sessions_of_a_gateway_that_died_are_closed_with_their_counts(connection
     opened(connection)
     acted(connection, 1)
     acted(connection, 2, Ruling.BLOCK)
-    assert store.close_abandoned(connection, at=9, reason="gateway crashed") == 1
+    assert store.close_abandoned(connection, process="1/1", at=9, reason="gateway crashed") == 1
     row = only(connection)
     assert (row.closed_at, row.close_reason, row.actions, row.refused) == (9, "gateway crashed", 2, 1)
-    assert store.close_abandoned(connection, at=10, reason="again") == 0
+    assert store.close_abandoned(connection, process="1/1", at=10, reason="again") == 0
+
+
+def test_only_the_sessions_of_the_process_that_died_are_closed(connection: Connection) -> None:
+    opened(connection)
+    for process in ("1/2", "1/11", "1", "11/1", "11/"):
+        assert store.close_abandoned(connection, process=process, at=9, reason="gateway crashed") == 0
+    assert only(connection).closed_at is None
+
+
+def test_a_gateway_that_begins_closes_what_all_of_its_processes_left_open(connection: Connection) -> None:
+    opened(connection)
+    assert store.close_abandoned(connection, process="1/", at=9, reason="gateway crashed") == 1
+
+
+def test_a_cancel_request_waits_for_its_process_alone_and_not_for_ever(connection: Connection) -> None:
+    store.add_cancel(connection, digest=b"a", home=1, process=2, at=5)
+    store.add_cancel(connection, digest=b"a", home=1, process=2, at=6)
+    store.add_cancel(connection, digest=b"b", home=1, process=3, at=7)
+    assert store.count_cancels(connection) == 2
+    assert store.cancels_for(connection, 1, 2) == [b"a"]
+    assert store.cancels_for(connection, 2, 2) == []
+    store.forget_cancels(connection, before=6)
+    assert store.cancels_for(connection, 1, 2) == []
+    store.remove_cancel(connection, b"b")
+    assert store.count_cancels(connection) == 0

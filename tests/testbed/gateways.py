@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib.resources
 import json
+import os
 import re
+import signal
 import socket
 import ssl
 import subprocess
@@ -35,6 +37,14 @@ HEARS_AT_ONCE = "-c gatebook.hold=answer"  # of what is held: tests do not wait 
 AUDITOR, RECIPIENT = new_identity()  # who reads the recordings of all gateways
 
 
+_BEGAN = re.compile(r'"pid": (\d+), "event": "a process begins", "process": "(\w+)"')
+
+
+def resident_kilobytes(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+
+
 @dataclass(slots=True)
 class World:
     """What stands around a gateway."""
@@ -58,6 +68,7 @@ class LiveGateway:
     more: Mapping[str, Any] = field(default_factory=dict)  # further sections of the configuration
     provider: Mapping[str, Any] = field(default_factory=dict)  # further keys of the identity provider
     listener: Mapping[str, str] = field(default_factory=dict)
+    workers: int = 1
     port: int = field(default_factory=free_port)
     api_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
@@ -65,7 +76,7 @@ class LiveGateway:
     # Its life -------------------------------------------------------------------------------------------------------
 
     def start(self) -> LiveGateway:
-        self._write()
+        self.write()
         with (self.home / "gateway.log").open("ab") as log:
             argv = [*gatebook_command(), "serve", "--config", str(self.config)]
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=clean_environment())
@@ -97,12 +108,28 @@ class LiveGateway:
     def log(self) -> str:
         return (self.home / "gateway.log").read_text(errors="replace")
 
+    # Its processes --------------------------------------------------------------------------------------------------
+
+    def processes(self) -> dict[str, int]:
+        """The processes that the gateway's supervisor runs now, ``web`` and the workers by number, with their pids."""
+        assert self.process is not None
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        found = {name: int(pid) for pid, name in _BEGAN.findall(self.log)}
+        return {name: pid for name, pid in found.items() if str(pid) in children}
+
     @property
     def memory_kilobytes(self) -> int:
-        """Resident memory of the gateway's process."""
+        """Resident memory of all processes that serve sessions."""
+        return sum(resident_kilobytes(pid) for name, pid in self.processes().items() if name != "web")
+
+    def crash(self) -> None:
+        """End everything at once, as a machine does that loses power: nothing of it closes anything."""
         assert self.process is not None
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
+        os.kill(self.process.pid, signal.SIGSTOP)  # so that it takes note of no death
+        for pid in self.processes().values():
+            os.kill(pid, signal.SIGKILL)
+        self.process.kill()
+        self.process.wait()
 
     @property
     def alive(self) -> bool:
@@ -110,7 +137,7 @@ class LiveGateway:
 
     # Its configuration ----------------------------------------------------------------------------------------------
 
-    def _write(self) -> None:
+    def write(self) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
         policies = self.home / "policies"
         policies.mkdir(exist_ok=True)
@@ -139,6 +166,7 @@ class LiveGateway:
         columns = ["*.ssn", "*.card", "*.email"]
         return {
             "deployment": "testbed",
+            "workers": self.workers,
             "home": ".",
             "listeners": {
                 "postgres": {"bind": f"127.0.0.1:{self.port}", "tls": tls, **self.listener},
@@ -150,6 +178,7 @@ class LiveGateway:
             "policy": {"folder": "policies"},
             "masking": {"sets": {"pii": {"columns": columns, "style": "partial"}}, "detectors": "all"},
             "ledger": {"folder": "ledger", "durability": "writes"},
+            "grants": {"approvers": ["group:dba"]},
             "recording": {"folder": "recordings", "recipients": [RECIPIENT]},
             **({"limits": dict(self.limits)} if self.limits else {}),
             **self.more,
@@ -228,6 +257,19 @@ class LiveGateway:
         trust = ssl.create_default_context(cafile=str(self.world.authority.path))
         url = f"https://127.0.0.1:{self.api_port}{path}"
         return httpx.request(method, url, headers=headers, json=body, verify=trust, trust_env=False)
+
+    def gateway_token(self, provided: str | None = None) -> str:
+        """A provider's token exchanged for a gateway token."""
+        form = {
+            "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+            "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+            "subject_token": provided or self.mint(),
+        }
+        trust = ssl.create_default_context(cafile=str(self.world.authority.path))
+        url = f"https://127.0.0.1:{self.api_port}/api/v1/token"
+        answer = httpx.post(url, data=form, verify=trust, trust_env=False)
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["access_token"])
 
     def gatebook(self, *arguments: str) -> Answer:
         """The `gatebook` command with this gateway's configuration."""

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import structlog
 import typer
-import uvloop
 
 from gatebook.access.book import Book
 from gatebook.cli.common import load_config
 from gatebook.config import Config
-from gatebook.gateway.running import Parts, run
+from gatebook.gateway.running import Parts
+from gatebook.gateway.supervisor import supervise
 from gatebook.ledger.commitments import Commitments
 from gatebook.policy.rules import load
 from gatebook.protocols.postgres import native
@@ -36,12 +35,11 @@ def serve(
     """Run the gateway: listeners, policy, ledger and API, until SIGTERM."""
     loaded = load_config(config)
     _set_up_log(json_log or not sys.stderr.isatty())
-    reader = Reader.of(loaded)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(loaded, partial(_api, reader), lambda: _ready(loaded)))
+    supervise(loaded, _api, lambda: _ready(loaded))
 
 
-async def _api(reader: Reader | None, parts: Parts) -> None:
+async def _api(parts: Parts, ready: Callable[[], None]) -> None:
+    reader = Reader.of(parts.config)  # here alone: no process that serves sessions can read what they record
     commitments = Commitments(parts.engine)
     book = Book(lambda entry: parts.ledger.append_now(entry, durable=True), commitments.commit)
     policy = load(parts.config.policy_files())
@@ -52,20 +50,21 @@ async def _api(reader: Reader | None, parts: Parts) -> None:
         parts.prover,
         parts.tokens,
         ledger_ok=lambda: parts.ledger.failed is None,
+        serving=parts.serving,
         may_open=parts.desk.may_open,
         acts=acts,
         approvals=parts.approvals,
         grants=parts.grants,
         pages=page_routes(parts.config, parts.engine, parts.approvals, acts, now_microseconds, reader=reader),
     )
-    await serve_api(parts.config, app)
+    await serve_api(parts.config, app, started=lambda _port: ready())
 
 
 def _ready(config: Config) -> None:
     postgres = config.listeners.postgres
     where = f"{postgres.bind.host}:{postgres.bind.port}" if postgres else ""
-    url = config.listeners.public_url
-    structlog.get_logger("gatebook.gateway").info("ready", postgres=where, api=url, rows=native.named())
+    said = {"postgres": where, "api": config.listeners.public_url, "workers": config.worker_count, "rows": native.named()}
+    structlog.get_logger("gatebook.gateway").info("ready", **said)
 
 
 def _set_up_log(as_json: bool) -> None:
@@ -73,6 +72,7 @@ def _set_up_log(as_json: bool) -> None:
     renderer = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
     structlog.configure(
         processors=[
+            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -38,6 +39,15 @@ from gatebook.errors import ConfigError
 from gatebook.masking.detectors import NAMES
 from gatebook.masking.rules import ColumnPattern, MaskSet, Style
 from gatebook.model import PURPOSE, Kind, Reach, Target
+
+WORKERS_MAX = 64
+WORKERS_AUTO = 8  # more only where somebody says so: each has its own log, and keeps memory of its own
+
+
+def cores() -> int:
+    """Processors that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
 
 # Listeners ---------------------------------------------------------------------------------------------------------------
 
@@ -389,10 +399,22 @@ class Limits(Part):
     sessions: int = Field(default=500, ge=1, le=100_000, description="sessions at the same time")
 
 
+def _workers(value: object) -> int | None:
+    if value == "auto":
+        return None
+    if type(value) is not int or not 1 <= value <= WORKERS_MAX:
+        raise expected(f"auto, or a number from 1 to {WORKERS_MAX}")
+    return value
+
+
 class Config(Part):
     """All of it."""
 
     deployment: Name = Field(description="the deployment's name, which the ledger's origin begins with")
+    replica: Name = Field(default="1", description="this gateway's name among those of the deployment")
+    workers: Annotated[int | None, PlainValidator(_workers)] = Field(
+        default=None, description=f"auto, or how many processes serve sessions, 1 to {WORKERS_MAX}"
+    )
     home: AnyPath = Field(description="the folder of database and keys")
     listeners: Listeners = Field(description="postgres, api and public_url")
     identity: Identities = Field(description="providers, token_seconds")
@@ -424,6 +446,11 @@ class Config(Part):
     def digest(self) -> str:
         """``sha256:…`` of the file's bytes, as sha256sum has it."""
         return self._digest
+
+    @property
+    def worker_count(self) -> int:
+        """How many processes serve sessions."""
+        return self.workers or min(WORKERS_AUTO, cores())
 
     @property
     def database_url(self) -> str:

@@ -34,8 +34,8 @@ from gatebook.gateway.doorway import TLS_HANDSHAKE, FirstByte, TlsError, secure
 from gatebook.gateway.holding import Place, holds
 from gatebook.gateway.tape import Tape
 from gatebook.gateway.upstream import Upstream
+from gatebook.identity.tokens import digest_of
 from gatebook.model import Hold, Reach, Receipt, RefusalClass, Ruling, Session, Verdict
-from gatebook.protocols.postgres.opening import Keys
 from gatebook.protocols.postgres.refusal import NO_IDENTITY, too_many
 from gatebook.protocols.postgres.relay import PostgresRelay
 from gatebook.protocols.relay import (
@@ -90,7 +90,8 @@ class Connection(asyncio.Protocol):
         self._hold, self._pending = Hold.WAIT, ""
         self._granted: Reach | None = None
         self._tape = NO_TAPE
-        self.keys = Keys(secrets.token_bytes(8), secrets.token_bytes(32))
+        self.keys = gateway.new_keys()
+        self.token: bytes | None = None  # the digest of the gateway token that the session stands on
         self._first: FirstByte | None = None
         self._received = self._sent = 0
         self._started: dict[int, int] = {}
@@ -293,6 +294,7 @@ class Connection(asyncio.Protocol):
 
     async def _prove(self, effect: Prove) -> None:
         gateway, now = self._gateway, self._gateway.clock()
+        self.token = digest_of(effect.token)
         try:
             identity = await gateway.prover.prove(effect.token, now)
         except IdentityError as error:

@@ -1,8 +1,8 @@
-"""The running gateway: listeners, live connections, and what must happen every moment.
+"""The sessions of one process: its listener, its live connections, and what must happen every moment.
 
-Every quarter of a second it ends sessions whose identity's time is over or that an operator wants ended; every few seconds it
-tells relays that what they learnt of catalogs is stale. When the book cannot be written any more, every session ends and nobody
-is let in.
+Every quarter of a second it ends sessions whose identity's time is over, whose token was revoked, or that an operator wants
+ended; every few seconds it tells relays that what they learnt of catalogs is stale. When the book cannot be written any more,
+every session ends and nobody is let in; so it is, too, for those on gateway tokens when nobody can tell which were revoked.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from gatebook.config import Config
 from gatebook.config.tls import server_context
 from gatebook.errors import ConfigError
 from gatebook.gateway.book import Book
+from gatebook.gateway.cancels import LONG, SHORT, Cancels
 from gatebook.gateway.clock import Clock
 from gatebook.gateway.connection import Connection
 from gatebook.gateway.crowd import Crowd
@@ -30,19 +32,22 @@ from gatebook.gateway.holding import Holding
 from gatebook.gateway.rows import Rows
 from gatebook.gateway.tape import Tapes
 from gatebook.identity.prove import Prover
+from gatebook.identity.tokens import GatewayTokens
 from gatebook.masking.detectors import cover_text
 from gatebook.protocols.postgres.bearer import Bearer
+from gatebook.protocols.postgres.opening import Keys
 from gatebook.protocols.relay import Stale
 
-SWEEP_SECONDS = 0.25  # expiry and kill reach a live session within this, and the promise is two seconds
+SWEEP_SECONDS = 0.25  # expiry, kill and revocation reach a live session within this, and the promise is two seconds
 STALE_SECONDS = 5.0  # how long what a relay knows of a catalog holds
 DRAIN_SECONDS = 5.0  # for sessions to be closed in the book when the gateway stops
+BLIND_SECONDS = 5.0  # without an answer about revoked tokens; then their sessions end
 
 log = structlog.get_logger("gatebook.gateway")
 
 
 class Gateway:
-    """Owns the connections. Lives in one event loop, inside one task group."""
+    """Owns the connections of its process. Lives in one event loop, inside one task group."""
 
     def __init__(
         self,
@@ -50,10 +55,13 @@ class Gateway:
         desk: Desk,
         book: Book,
         prover: Prover,
+        tokens: GatewayTokens,
         holding: Holding,
         granted: Granted,
         tapes: Tapes,
         rows: Rows,
+        crowd: Crowd,
+        cancels: Cancels,
         clock: Clock,
         tasks: asyncio.TaskGroup,
     ) -> None:
@@ -61,9 +69,9 @@ class Gateway:
         self.holding, self.granted, self.tapes = holding, granted, tapes
         self.bearer = bearer_of(config)
         self.login_seconds = float(config.limits.login_seconds)
-        self._rows, self._tasks = rows, tasks
+        self._tokens, self._rows, self._cancels, self._tasks = tokens, rows, cancels, tasks
         self._connections: set[Connection] = set()
-        self._crowd = Crowd(config.limits.sessions)
+        self._crowd = crowd
         self._stopping = False
         self._running = 0
         self._quiet = asyncio.Event()
@@ -92,11 +100,26 @@ class Gateway:
             return "the gateway is stopping; connect again in a moment"
         return "the book cannot be written, so nobody is let in" if self.book.failed else ""
 
+    def new_keys(self) -> Keys:
+        """Cancel keys for a session of this process."""
+        return Keys(self._cancels.keys.make(SHORT), self._cancels.keys.make(LONG))
+
     def cancel(self, key: bytes) -> None:
-        """Stop what the session with this cancel key runs; a key that nobody has does nothing, and says nothing."""
+        """Stop what the session with this cancel key runs, wherever it is; a key that nobody has does and says nothing."""
+        self._cancels.ask(key, self._cancel_here)
+
+    def _cancel_here(self, key: bytes) -> None:
         for connection in list(self._connections):
             if any(hmac.compare_digest(own, key) for own in (connection.keys.short, connection.keys.long)):
                 connection.cancel()
+
+    def _cancel_by_digest(self, digests: frozenset[bytes]) -> frozenset[bytes]:
+        digest = self._cancels.keys.digest
+        mine = {digest(key): one for one in self._connections for key in (one.keys.short, one.keys.long)}
+        found = digests & mine.keys()
+        for one in found:
+            mine[one].cancel()
+        return found
 
     def release(self, connection: Connection) -> None:
         """Forget a connection that has ended."""
@@ -119,7 +142,7 @@ class Gateway:
     # Running --------------------------------------------------------------------------------------------------------
 
     async def listen(self) -> asyncio.Server:
-        """Open the PostgreSQL listener. Raises ConfigError when it cannot."""
+        """Open the PostgreSQL listener, which the other processes have opened too. Raises ConfigError when it cannot."""
         listener = self.config.listeners.postgres
         certificate = server_context(listener.tls, "listeners.postgres") if listener.tls else None
         if certificate is not None:
@@ -127,30 +150,34 @@ class Gateway:
         loop = asyncio.get_running_loop()
         host, port = listener.bind.host, listener.bind.port
         try:
-            server = await loop.create_server(lambda: Connection(self, certificate), host, port, backlog=512)
+            server = await loop.create_server(
+                lambda: Connection(self, certificate), host, port, backlog=512, reuse_address=True, reuse_port=True
+            )
         except OSError as error:
             raise ConfigError([f"listeners.postgres: bind: {host}:{port}: {error.strerror or error}"]) from error
+        self._cancels.listen(self._cancel_here)
         return server
 
     async def sweep(self) -> None:
-        """Look after the live sessions until cancelled."""
+        """Look after the live sessions until cancelled, or until the book is lost: then nothing of it goes on."""
         loop = asyncio.get_running_loop()
-        stale_at = loop.time() + STALE_SECONDS
-        while True:
+        stale_at, seen_at = loop.time() + STALE_SECONDS, loop.time()
+        while not self.book.failed:
             await asyncio.sleep(SWEEP_SECONDS)
             self._end_expired()
             await self._end_killed()
+            seen_at = await self._end_revoked(seen_at)
             await self.holding.poll()
             await self.granted.look()
+            await self._cancels.exchange(self._cancel_by_digest)
             for connection in list(self._connections):
                 connection.check_grants()
                 connection.tick()
-            if self.book.failed:
-                self._end_all(f"the book cannot be written, so nothing may go on: {self.book.failed}")
             if loop.time() >= stale_at:
                 stale_at = loop.time() + STALE_SECONDS
                 for connection in list(self._connections):
                     connection.signal(Stale())
+        self._end_all(f"the book cannot be written, so nothing may go on: {self.book.failed}")
 
     def _end_expired(self) -> None:
         now = self.clock()
@@ -169,6 +196,24 @@ class Gateway:
             if connection is not None:
                 connection.end(f"ended by {_without_name(kill.by)}: {cover_text(kill.reason)}")
 
+    async def _end_revoked(self, seen_at: float) -> float:
+        """A session lives no longer than the token it was opened with. Returns when that could last be seen."""
+        now = asyncio.get_running_loop().time()
+        asked = {connection.token for connection in self._connections if connection.session and connection.token}
+        if not asked:
+            return now
+        try:
+            gone, why = await asyncio.to_thread(self._tokens.taken_back, asked), "your gateway token was revoked"
+        except SQLAlchemyError as error:
+            log.error("revoked tokens cannot be read", why=str(error))
+            if now - seen_at < BLIND_SECONDS:
+                return seen_at
+            gone, why = asked, "nobody can tell whether your gateway token was revoked"
+        for connection in list(self._connections):
+            if connection.token in gone:
+                connection.end(f"{why}; get a new one with `gatebook token` and connect again")
+        return now
+
     def _end_all(self, why: str) -> None:
         for connection in list(self._connections):
             connection.end(why)
@@ -176,6 +221,7 @@ class Gateway:
     async def stop(self) -> None:
         """End every session with a word to its client, and wait until each is closed in the book."""
         self._stopping = True
+        self._cancels.deaf()
         self._end_all("the gateway is stopping; connect again in a moment")
         if not self._running:
             return

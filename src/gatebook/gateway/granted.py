@@ -31,11 +31,10 @@ class Granted:
         return live.reach if live is not None and self._clock() < live.until else None
 
     async def look(self) -> None:
-        """Ask the database what everybody holds, and write down the end of what ran out."""
+        """Ask the database what everybody holds."""
         now = self._clock()
         try:
             self._held = await asyncio.to_thread(self._grants.all_held, now)
-            await asyncio.to_thread(self._grants.expire, now)
         except GatebookError as error:
             log.error("grants cannot be read, so none is live", why=str(error))
             self._held = {}

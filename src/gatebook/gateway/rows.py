@@ -58,17 +58,17 @@ class Counts:
 
 
 class Rows:
-    """Queues rows and writes them. Used from one event loop; the database from its threads."""
+    """Queues rows of one process (``replica/process``) and writes them. Used from one event loop; the database from threads."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, process: str = "1/1") -> None:
+        self._engine, self._process = engine, process
         self._waiting: deque[Write] = deque(maxlen=WAITING)
         self._counts: dict[str, Counts] = {}
 
     def opened(self, session: Session, role: str) -> None:
         """A session began."""
         self._counts[session.id] = Counts()
-        self._waiting.append(partial(store.open_session, session=session, role=role))
+        self._waiting.append(partial(store.open_session, session=session, role=role, process=self._process))
 
     def decided(self, session: Session, action: Action, verdict: Verdict, shown: str, decision: str, now: int) -> None:
         """An action was decided; one that was held is decided again once people said yes."""

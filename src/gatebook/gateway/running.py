@@ -1,33 +1,34 @@
-"""From a configuration to a running gateway: everything is opened, checked and joined here, and closed again in order."""
+"""What one process of the gateway runs: a data worker serves sessions, the web process serves the API and what is done once.
+
+Each opens its own log, and on that all it does rests: when the log fails, the process ends, closed, and the supervisor starts
+another; the other processes go on with theirs.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import secrets
-import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import structlog
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Engine
 
 from gatebook.access import book as access
 from gatebook.access.approvals import Approvals
 from gatebook.access.grants import Grants, Terms
 from gatebook.config import Config
-from gatebook.db import engine, migrate, writing
-from gatebook.errors import ConfigError, LedgerError
-from gatebook.gateway import store
+from gatebook.db import engine
+from gatebook.errors import GatebookError, LedgerError
 from gatebook.gateway.book import Book, operator
+from gatebook.gateway.cancels import Cancels, Keyring
 from gatebook.gateway.clock import Clock
+from gatebook.gateway.crowd import Crowd
 from gatebook.gateway.desk import Desk
 from gatebook.gateway.gateway import Gateway
 from gatebook.gateway.granted import Granted
 from gatebook.gateway.holding import Holding
-from gatebook.gateway.judge import Judge, make_judge
+from gatebook.gateway.prepared import WEB, Prepared, close_abandoned
 from gatebook.gateway.rows import Rows
 from gatebook.gateway.tape import Tapes
 from gatebook.identity.oidc import Verifier
@@ -36,13 +37,12 @@ from gatebook.identity.tokens import GatewayTokens
 from gatebook.ledger import folders
 from gatebook.ledger.commitments import Commitments
 from gatebook.ledger.heads import Heads, finish
-from gatebook.ledger.keys import load_or_create
 from gatebook.ledger.log import Log
 from gatebook.model import Entry
 from gatebook.policy.rules import Policy
 
-KEY_BYTES = 32
-WORKER = "1"  # the name of this process's log
+LOOK_SECONDS = 0.25  # at grants, by the API; and at a log that may have failed
+EXPIRY_SECONDS = 1.0  # what ran out is written down this soon; it gives nothing from its last moment on
 
 log = structlog.get_logger("gatebook.gateway")
 
@@ -59,72 +59,163 @@ class Parts:
     ledger: Log
     approvals: Approvals
     grants: Grants
+    serving: Callable[[], bool]
 
 
-Api = Callable[[Parts], Awaitable[None]]
+Api = Callable[[Parts, Callable[[], None]], Awaitable[None]]  # serves until cancelled; says when its address is its own
 
 
-async def run(config: Config, api: Api, ready: Callable[[], None]) -> None:
-    """Serve until SIGTERM or SIGINT. Raises ConfigError or LedgerError when it cannot begin, or the book is lost."""
-    judge = make_judge(config)
+@dataclass(frozen=True, slots=True)
+class _Own:
+    """What each process opens for itself."""
+
+    name: str
+    origin: str
+    ledger: Log
+    clock: Clock
+    rows: Rows
+    book: Book
+    granted: Granted
+    parts: Parts
+    tapes: Tapes
+
+
+async def serve_sessions(prepared: Prepared, number: int, ready: Callable[[], None], stop: asyncio.Event) -> None:
+    """One data worker, until ``stop``. Raises ConfigError or LedgerError when it cannot begin, or its log is lost."""
+    with _opened(prepared, str(number)) as own:
+        await asyncio.to_thread(own.tapes.mend, own.origin.__eq__)
+        await own.granted.look()
+        keys = Keyring(prepared.cancel_key, prepared.config.replica, number)
+        others = {one: end for one, end in prepared.outboxes.items() if one != number}
+        cancels = Cancels(keys, prepared.inboxes[number], others, own.parts.engine, own.clock)
+        crowd = Crowd(prepared.config.limits.sessions, tally=prepared.tally, row=number)
+        holding = Holding(own.parts.approvals, prepared.config, own.clock)
+        async with asyncio.TaskGroup() as tasks:
+            gateway = Gateway(
+                prepared.config,
+                own.parts.desk,
+                own.book,
+                own.parts.prover,
+                own.parts.tokens,
+                holding,
+                own.granted,
+                own.tapes,
+                own.rows,
+                crowd,
+                cancels,
+                own.clock,
+                tasks,
+            )
+            server = await gateway.listen()
+            sweeping = tasks.create_task(gateway.sweep())
+            sweeping.add_done_callback(lambda _: stop.set())
+            writing = tasks.create_task(own.rows.run())
+            prepared.tally.ready(number)
+            ready()
+            await stop.wait()
+            server.close()
+            await gateway.stop()
+            sweeping.cancel()
+            writing.cancel()
+
+
+async def serve_web(prepared: Prepared, api: Api, first: bool, ready: Callable[[], None], stop: asyncio.Event) -> None:
+    """The API and what is done once, until ``stop``. ``first``: no data worker of this gateway has begun yet."""
+    with _heads(prepared) as heads, _opened(prepared, WEB) as own:
+        await asyncio.to_thread(_mend_others, prepared, own, first)
+        await _publish(own.ledger, prepared.config, prepared.judge.policy)
+        await own.granted.look()
+        async with asyncio.TaskGroup() as tasks:
+            pinning = tasks.create_task(heads.run())
+            pinning.add_done_callback(lambda _: stop.set())
+            looking_after = [tasks.create_task(_look(own, stop)), tasks.create_task(_expire(own)), pinning]
+            serving = tasks.create_task(_serve(api(own.parts, ready)))
+            await stop.wait()
+            for task in (*looking_after, serving):
+                task.cancel()
+
+
+@contextmanager
+def _opened(prepared: Prepared, name: str) -> Iterator[_Own]:
+    """The log of a process and all that writes to it. Raises LedgerError when it cannot be opened, or failed meanwhile."""
+    config = prepared.config
+    ledger, origin = _open_log(prepared, name)
     database = engine(config.database_url)
-    migrate(database)
-    key = load_or_create(config.home / "keys" / "ledger.key")
-    ledger = Log.open(folders.place(config.ledger.folder, WORKER), origin=folders.origin(config.deployment, WORKER), key=key)
-    with writing(database) as connection:  # the ledger's lock is ours: no other gateway runs on this home
-        store.close_abandoned(connection, at=Clock()(), reason="gateway crashed")
     try:
-        heads = await asyncio.to_thread(_open_heads, config, key)
-        try:
-            await _run(config, judge, database, ledger, heads, api, ready)
-            if ledger.failed:
-                raise LedgerError(ledger.failed)
-        finally:
-            await asyncio.to_thread(ledger.close)
-            await asyncio.to_thread(heads.close)
+        close_abandoned(database, prepared.place(name))
+        yield _own(prepared, name, ledger, origin, database)
     finally:
-        await asyncio.to_thread(ledger.close)
+        ledger.close()
         database.dispose()
+    if ledger.failed:
+        raise LedgerError(ledger.failed)
 
 
-def _open_heads(config: Config, key: Ed25519PrivateKey) -> Heads:
-    finish(config.ledger.folder, config.deployment, key, {WORKER})
-    return Heads.open(config.ledger.folder, config.deployment, key)
+def _open_log(prepared: Prepared, name: str) -> tuple[Log, str]:
+    config = prepared.config
+    origin = folders.origin(config.deployment, name, config.replica)
+    return Log.open(folders.place(config.ledger.folder, name), origin=origin, key=prepared.key), origin
 
 
-async def _run(
-    config: Config, judge: Judge, database: Engine, ledger: Log, heads: Heads, api: Api, ready: Callable[[], None]
-) -> None:
-    clock, rows, tokens = Clock(), Rows(database), GatewayTokens(database)
-    commitments = Commitments(database)
+def _own(prepared: Prepared, name: str, ledger: Log, origin: str, database: Engine) -> _Own:
+    config, clock = prepared.config, Clock()
+    commitments, rows = Commitments(database), Rows(database, prepared.place(name))
     book = Book(ledger, commitments, rows, all_durable=config.ledger.durability == "all")
     kept = access.Book(lambda entry: ledger.append_now(entry, durable=True), commitments.commit)
     approvals = Approvals(database, clock, kept)
     grants = Grants(database, clock, kept, approvals, _terms(config))
-    granted, tapes = Granted(grants, clock), Tapes(config, ledger, folders.origin(config.deployment, WORKER))
-    await asyncio.to_thread(tapes.mend)
-    await granted.look()
+    granted, tokens = Granted(grants, clock), GatewayTokens(database)
     prover = Prover(database, Verifier(config.identity.providers), tokens)
-    desk = Desk(config, judge, book, clock, mask_key(config.home / "keys" / "mask.key"), granted)
-    await _publish(ledger, config, judge.policy)
-    stop = _stop_signal()
-    async with asyncio.TaskGroup() as tasks:
-        holding = Holding(approvals, config, clock)
-        gateway = Gateway(config, desk, book, prover, holding, granted, tapes, rows, clock, tasks)
-        server = await gateway.listen()
-        looking_after = [
-            tasks.create_task(gateway.sweep()),
-            tasks.create_task(rows.run()),
-            tasks.create_task(heads.run()),
-            tasks.create_task(_serve_api(api(Parts(config, database, prover, tokens, desk, ledger, approvals, grants)))),
-        ]
-        ready()
-        await stop.wait()
-        log.info("stopping")
-        server.close()
-        await gateway.stop()
-        for task in looking_after:
-            task.cancel()
+    desk = Desk(config, prepared.judge, book, clock, prepared.mask_key, granted)
+    parts = Parts(config, database, prover, tokens, desk, ledger, approvals, grants, lambda: prepared.tally.serving > 0)
+    return _Own(name, origin, ledger, clock, rows, book, granted, parts, Tapes(config, ledger, origin))
+
+
+@contextmanager
+def _heads(prepared: Prepared) -> Iterator[Heads]:
+    """The head log, which outlives every other. Raises LedgerError where it tells of more than is there, or failed meanwhile.
+
+    Logs of workers that there are no more are closed first; those that there are close what was open by themselves.
+    """
+    config, folder = prepared.config, prepared.config.ledger.folder
+    finish(folder, config.deployment, prepared.key, prepared.names, replica=config.replica)
+    heads = Heads.open(folder, config.deployment, prepared.key, replica=config.replica)
+    try:
+        yield heads
+    finally:
+        heads.close()
+    if heads.failed:
+        raise LedgerError(heads.failed)
+
+
+def _mend_others(prepared: Prepared, own: _Own, first: bool) -> None:
+    """Mend the recordings of workers that there are no more; those that there are do it themselves.
+
+    A recording that names no log is only mended when nobody can be at work on it.
+    """
+    config = prepared.config
+    live = {folders.origin(config.deployment, name, config.replica) for name in prepared.names if name != WEB}
+    own.tapes.mend(lambda origin: origin not in live and (first or origin != ""))
+
+
+async def _look(own: _Own, stop: asyncio.Event) -> None:
+    """Keep at hand what grants give, for what the API says of targets; and notice that the log is lost."""
+    while own.ledger.failed is None:
+        await own.granted.look()
+        await asyncio.sleep(LOOK_SECONDS)
+    stop.set()
+
+
+async def _expire(own: _Own) -> None:
+    """Write down the end of what ran out."""
+    while True:
+        await asyncio.sleep(EXPIRY_SECONDS)
+        try:
+            now = own.clock()
+            await asyncio.to_thread(own.parts.grants.expire, now)
+            await asyncio.to_thread(own.parts.approvals.expire, now)
+        except GatebookError as error:
+            log.error("what ran out cannot be written down", why=str(error))
 
 
 def _terms(config: Config) -> Terms:
@@ -140,7 +231,7 @@ def _terms(config: Config) -> Terms:
     )
 
 
-async def _serve_api(serving: Awaitable[None]) -> None:
+async def _serve(serving: Awaitable[None]) -> None:
     await serving
 
 
@@ -164,30 +255,3 @@ def _warnings(config: Config) -> list[tuple[str, str]]:
     if config.recording is None:
         found.append(("sessions are not recorded", "the configuration has no recording section"))
     return found
-
-
-def _stop_signal() -> asyncio.Event:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
-
-
-def mask_key(path: Path) -> bytes:
-    """The deployment's key for covering by hash; made on first use, readable by its owner alone. Raises ConfigError."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except FileExistsError:
-        key = path.read_bytes()
-        if len(key) != KEY_BYTES:
-            raise ConfigError(
-                [f"{path}: {len(key)} bytes: expected {KEY_BYTES}; restore it, or remove it for a new one"]
-            ) from None
-        return key
-    key = secrets.token_bytes(KEY_BYTES)
-    with os.fdopen(opened, "wb") as file:
-        file.write(key)
-        file.flush()
-        os.fsync(file.fileno())
-    return key

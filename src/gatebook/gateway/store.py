@@ -71,13 +71,14 @@ _SESSION = f"""SELECT id, issuer, subject, kind, target, coalesce(role, '') AS r
 FROM sessions"""  # noqa: S608 (constants)
 
 
-def open_session(connection: Connection, *, session: Session, role: str) -> None:
-    """A session began."""
+def open_session(connection: Connection, *, session: Session, role: str, process: str = "1/1") -> None:
+    """A session began, in this process (``replica/process``)."""
     identity = session.identity
     connection.execute(
         text(
-            "INSERT INTO sessions (id, issuer, subject, kind, on_behalf_of, target, role, client_address, purpose, opened_at)"
-            " VALUES (:id, :issuer, :subject, :kind, :on_behalf_of, :target, :role, :client_address, :purpose, :opened_at)"
+            "INSERT INTO sessions (id, issuer, subject, kind, on_behalf_of, target, role, client_address, purpose, opened_at,"
+            " process) VALUES (:id, :issuer, :subject, :kind, :on_behalf_of, :target, :role, :client_address, :purpose,"
+            " :opened_at, :process)"
         ),
         {
             "id": session.id,
@@ -90,6 +91,7 @@ def open_session(connection: Connection, *, session: Session, role: str) -> None
             "client_address": session.client_address,
             "purpose": session.purpose,
             "opened_at": session.opened_at,
+            "process": process,
         },
     )
 
@@ -115,16 +117,20 @@ def close_session(
     )
 
 
-def close_abandoned(connection: Connection, *, at: int, reason: str) -> int:
-    """Close the rows of sessions that a gateway left open when it died; how many. For the start, before any session opens."""
+def close_abandoned(connection: Connection, *, process: str, at: int, reason: str) -> int:
+    """Close the rows of sessions that a process left open when it died; how many. Before it opens any session again.
+
+    ``process`` is ``replica/process``, or ``replica/`` for all of a replica's.
+    """
     closed = connection.execute(
         text(
             "UPDATE sessions SET closed_at = :at, close_reason = :reason,"
             " actions = (SELECT count(*) FROM actions WHERE actions.session = sessions.id),"
             " refused = (SELECT count(*) FROM actions WHERE actions.session = sessions.id AND ruling NOT IN ('allow', 'mask'))"
             " WHERE closed_at IS NULL"
+            " AND (process = :process OR (:all = 1 AND substr(process, 1, length(:process)) = :process))"
         ),
-        {"at": at, "reason": reason},
+        {"at": at, "reason": reason, "process": process, "all": int(process.endswith("/"))},
     )
     return closed.rowcount
 
@@ -223,6 +229,40 @@ def kills_requested(connection: Connection) -> Sequence[tuple[str, str, str]]:
         )
     )
     return [(row.id, row.kill_by or "", row.kill_reason or "") for row in found]
+
+
+def add_cancel(connection: Connection, *, digest: bytes, home: int, process: int, at: int) -> None:
+    """A cancel request for a process of another replica."""
+    connection.execute(
+        text(
+            "INSERT INTO cancels (digest, home, process, asked_at) VALUES (:digest, :home, :process, :at)"
+            " ON CONFLICT (digest) DO NOTHING"
+        ),
+        {"digest": digest, "home": home, "process": process, "at": at},
+    )
+
+
+def cancels_for(connection: Connection, home: int, process: int) -> list[bytes]:
+    """Digests of the keys that were sent for this process's sessions."""
+    found = connection.execute(
+        text("SELECT digest FROM cancels WHERE home = :home AND process = :process"), {"home": home, "process": process}
+    )
+    return [bytes(row.digest) for row in found]
+
+
+def count_cancels(connection: Connection) -> int:
+    """How many cancel requests wait for other replicas."""
+    return int(connection.execute(text("SELECT count(*) FROM cancels")).scalar_one())
+
+
+def remove_cancel(connection: Connection, digest: bytes) -> None:
+    """A cancel request has arrived."""
+    connection.execute(text("DELETE FROM cancels WHERE digest = :digest"), {"digest": digest})
+
+
+def forget_cancels(connection: Connection, *, before: int) -> None:
+    """Cancel requests that nobody took."""
+    connection.execute(text("DELETE FROM cancels WHERE asked_at < :before"), {"before": before})
 
 
 def _action_row(row: Mapping[str, Any]) -> ActionRow:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import structlog
 
@@ -91,10 +91,13 @@ class Tapes:
     def __init__(self, config: Config, ledger: Log, origin: str) -> None:
         self._settings, self._ledger, self._origin = config.recording, ledger, origin
 
-    def mend(self) -> None:
-        """Put what a crash left into the ledger. Raises RecordingError; before any session opens."""
+    def mend(self, mine: Callable[[str], bool]) -> None:
+        """Put what a crash left into the ledger, of the logs that are ``mine``. Raises RecordingError.
+
+        Before any session of these logs opens; other processes may record meanwhile.
+        """
         if self._settings is not None:
-            recover(self._settings.folder, self._recovered)
+            recover(self._settings.folder, self._recovered, mine)
 
     async def begin(self, session: Session, role: str) -> Tape:
         """A new recording. Raises RecordingError where one is required."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, bindparam, text
 
 from gatebook.model import Attribute, Identity, Kind
+
+ASKED_AT_ONCE = 500  # values of one query; SQLite takes some thousands
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,15 @@ def token_held(connection: Connection, digest: bytes) -> Held | None:
         .first()
     )
     return Held(_identity(row), row["revoked_at"]) if row else None
+
+
+def tokens_in_force(connection: Connection, digests: Collection[bytes]) -> set[bytes]:
+    """Those of these tokens that are known and not revoked; expired ones too."""
+    query = text("SELECT digest FROM gateway_tokens WHERE digest IN :digests AND revoked_at IS NULL")
+    query = query.bindparams(bindparam("digests", expanding=True))
+    asked = sorted(digests)
+    parts = [asked[start : start + ASKED_AT_ONCE] for start in range(0, len(asked), ASKED_AT_ONCE)]
+    return {bytes(row.digest) for part in parts for row in connection.execute(query, {"digests": part})}
 
 
 def count_live_tokens(connection: Connection, issuer: str, subject: str, now: int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Collection
 from dataclasses import replace
 
 from sqlalchemy import Engine
@@ -28,6 +29,11 @@ MICROSECONDS = 1_000_000
 def is_gateway_token(token: str) -> bool:
     """Whether ``token`` looks like one of ours; says nothing of its worth."""
     return token.startswith(PREFIX)
+
+
+def digest_of(token: str) -> bytes | None:
+    """By what a gateway token is known; None of any other token."""
+    return _digest(token) if is_gateway_token(token) else None
 
 
 class GatewayTokens:
@@ -62,6 +68,11 @@ class GatewayTokens:
             return None
         with self._engine.connect() as connection:
             return store.token_held(connection, _digest(token))
+
+    def taken_back(self, digests: Collection[bytes]) -> set[bytes]:
+        """Which of these tokens were revoked, or are not known any more; whether they expired is their bearer's business."""
+        with self._engine.connect() as connection:
+            return set(digests) - store.tokens_in_force(connection, digests)
 
     def revoke(self, token: str, now: int) -> bool:
         """End ``token``; whether there was one to end."""

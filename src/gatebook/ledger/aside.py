@@ -29,8 +29,9 @@ def write(config: Config, entry: Entry) -> Written:
         place = folders.place(config.ledger.folder, process)
         if not folders.is_free(place):
             continue
+        origin = folders.origin(config.deployment, process, config.replica)
         try:
-            log = Log.open(place, origin=folders.origin(config.deployment, process), key=key, segment_bytes=SEGMENT)
+            log = Log.open(place, origin=origin, key=key, segment_bytes=SEGMENT)
         except LedgerError:
             if folders.is_free(place):
                 raise

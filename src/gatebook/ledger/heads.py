@@ -59,10 +59,12 @@ class Told:
 class Heads:
     """Keeps the head log of one folder."""
 
-    def __init__(self, ledger: Log, folder: Path, deployment: str, key: Ed25519PrivateKey, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, ledger: Log, folder: Path, deployment: str, key: Ed25519PrivateKey, clock: Callable[[], int], replica: str
+    ) -> None:
         self._ledger = ledger
         self._folder = folder
-        self._deployment = deployment
+        self._deployment, self._replica = deployment, replica
         self._key = key
         self._clock = clock
         self._told: dict[str, Told] = {}
@@ -71,13 +73,20 @@ class Heads:
 
     @classmethod
     def open(
-        cls, folder: Path, deployment: str, key: Ed25519PrivateKey, clock: Callable[[], int] = wall_clock, **options: Any
+        cls,
+        folder: Path,
+        deployment: str,
+        key: Ed25519PrivateKey,
+        clock: Callable[[], int] = wall_clock,
+        *,
+        replica: str = folders.REPLICA,
+        **options: Any,
     ) -> Heads:
         """Check all logs against the head log, open it, and write down where they stand. LedgerError: a log was cut back."""
-        place, origin = folders.place(folder, HEAD), folders.origin(deployment, HEAD)
-        _check(folder, deployment, key, _told_by(Reader(place), Signer(origin, key)))
+        place, origin = folders.place(folder, HEAD), folders.origin(deployment, HEAD, replica)
+        _check(folder, deployment, replica, key, _told_by(Reader(place), Signer(origin, key)))
         ledger = Log.open(place, origin=origin, key=key, clock=clock, **({"segment_bytes": SEGMENT} | options))
-        heads = cls(ledger, folder, deployment, key, clock)
+        heads = cls(ledger, folder, deployment, key, clock, replica)
         try:
             heads.look(everything=True)
         except BaseException:
@@ -116,7 +125,7 @@ class Heads:
             self._ledger.close()
 
     def _look_at(self, process: str, place: Path, everything: bool) -> None:
-        signer = Signer(folders.origin(self._deployment, process), self._key)
+        signer = Signer(folders.origin(self._deployment, process, self._replica), self._key)
         try:
             found = Reader(place).newest(signer)
         except LedgerError as error:
@@ -143,7 +152,9 @@ class Heads:
             self._ledger.append_now(Entry(kind="exception", fields={"what": "a log went back", "why": why}), durable=True)
 
 
-def finish(folder: Path, deployment: str, key: Ed25519PrivateKey, running: Collection[str]) -> None:
+def finish(
+    folder: Path, deployment: str, key: Ed25519PrivateKey, running: Collection[str], *, replica: str = folders.REPLICA
+) -> None:
     """End the logs of processes that a crash ended and that will not come back, as after a start with fewer workers.
 
     Their entries get under a checkpoint, and their sessions are closed in the book. Raises LedgerError for a damaged log.
@@ -151,7 +162,7 @@ def finish(folder: Path, deployment: str, key: Ed25519PrivateKey, running: Colle
     for process, place in folders.logs(folder).items():
         if process in running or process == HEAD or not folders.is_free(place):
             continue
-        signer = Signer(folders.origin(deployment, process), key)
+        signer = Signer(folders.origin(deployment, process, replica), key)
         if not _is_closed(Reader(place), signer):
             Log.open(place, origin=signer.origin, key=key, segment_bytes=SEGMENT).close()
 
@@ -181,12 +192,12 @@ def _told_by(reader: Reader, signer: Signer) -> dict[str, Told]:
     return told
 
 
-def _check(folder: Path, deployment: str, key: Ed25519PrivateKey, told: dict[str, Told]) -> None:
+def _check(folder: Path, deployment: str, replica: str, key: Ed25519PrivateKey, told: dict[str, Told]) -> None:
     """Refuse where a log is not what the head log told."""
     for origin, last in told.items():
         process = origin.rpartition("/")[2]
-        if origin != folders.origin(deployment, process):
-            raise LedgerError(f"the head log tells of {origin}, which is none of the deployment {deployment!r}")
+        if origin != folders.origin(deployment, process, replica):
+            raise LedgerError(f"the head log tells of {origin}, which is none of replica {replica!r} of {deployment!r}")
         place = folders.place(folder, process)
         found = Reader(place).newest(Signer(origin, key))
         if found is None:

@@ -262,19 +262,28 @@ class Recorder:
         spool.unlink()
 
 
-def recover(folder: Path, finished: Finished) -> list[Segment]:
+def recover(folder: Path, finished: Finished, mine: Callable[[str], bool] = lambda _origin: True) -> list[Segment]:
     """After a crash: make segments of what was left, tell ``finished`` of each, and return them. Raises RecordingError.
 
-    Only while no recorder writes below ``folder``. A segment that the ledger may know already is told again, unchanged.
+    ``mine`` says of a log's origin, empty where a recording names none, whether its recordings are to be looked at: only those
+    that no recorder writes. A segment that the ledger may know already is told again, unchanged.
     """
     found: list[Segment] = []
     try:
         for place in sorted(folder.iterdir()) if folder.exists() else []:
-            if grec.SESSION.fullmatch(place.name) and place.is_dir() and not place.is_symlink():
+            if grec.SESSION.fullmatch(place.name) and place.is_dir() and not place.is_symlink() and mine(_origin(place)):
                 found += _recover_session(place, finished)
     except OSError as error:
         raise RecordingError(f"recordings cannot be recovered: {_why(error)}") from error
     return found
+
+
+def _origin(place: Path) -> str:
+    """The log that a recording's spools belong to; empty where none is there or can be read."""
+    for path in place.glob("*.spool"):
+        with contextlib.suppress(RecordingError), path.open("rb") as file:
+            return str(grec.read_first_line(file.read(grec.LONGEST_LINE))[1].get("origin", ""))
+    return ""
 
 
 def _recover_session(place: Path, finished: Finished) -> list[Segment]:

@@ -1,7 +1,7 @@
 """The HTTP API, version 1. It tells the unauthenticated how to prove who they are, and nothing about targets.
 
 GET  /healthz          the process answers
-GET  /readyz           ledger and database can be written
+GET  /readyz           ledger and database can be written, and the listeners are there
 GET  /api/v1/about     version, identity providers, where tokens are exchanged
 POST /api/v1/token     a provider's token for a gateway token (exchange.py)
 GET  /api/v1/whoami    who the bearer token proves
@@ -66,18 +66,20 @@ def make_app(
     *,
     ledger_ok: Callable[[], bool],
     may_open: MayOpen,
+    serving: Callable[[], bool] = lambda: True,
     door: Door | None = None,
     acts: Acts,
     approvals: Approvals,
     grants: Grants,
     pages: Sequence[Route] = (),
 ) -> Starlette:
-    """The API's app. ``may_open`` says whether an identity may open the target of that name; ``door`` is for other clocks.
+    """The API's app. ``may_open`` says whether an identity may open the target of that name; ``door`` is for other clocks;
+    ``serving`` whether clients of targets are served.
 
     ``acts`` says who may look at and decide what; ``pages`` are the web app's (pages/site.py).
     """
     door = door or Door(prover)
-    api = _Api(config, engine, door, tokens, ledger_ok, may_open)
+    api = _Api(config, engine, door, tokens, ledger_ok, may_open, serving)
     asking = Asking(approvals, acts)
     more = [
         Route("/api/v1/events", Events(engine, door.bearer, door.now).stream),
@@ -110,6 +112,7 @@ class _Api:
         tokens: GatewayTokens,
         ledger_ok: Callable[[], bool],
         may_open: MayOpen,
+        serving: Callable[[], bool],
     ) -> None:
         self._config = config
         self._engine = engine
@@ -117,13 +120,18 @@ class _Api:
         self._tokens = tokens
         self._ledger_ok = ledger_ok
         self._may_open = may_open
+        self._serving = serving
 
     async def healthz(self, _request: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
     async def readyz(self, _request: Request) -> Response:
         """Names the part that fails and no more: anybody may ask."""
-        parts = {"ledger": self._ledger_ok(), "database": await asyncio.to_thread(self._database_ok)}
+        parts = {
+            "ledger": self._ledger_ok(),
+            "database": await asyncio.to_thread(self._database_ok),
+            "listeners": self._serving(),
+        }
         failed = [name for name, ok in parts.items() if not ok]
         if failed:
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, f"not ready: {', '.join(failed)}")
