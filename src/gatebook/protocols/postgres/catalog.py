@@ -52,6 +52,7 @@ class Known:
     keys: tuple[frozenset[str], ...] = ()
     references: tuple[tuple[str, BaseColumn], ...] = ()
     keys_below: frozenset[str] = frozenset()
+    _kept: dict[tuple[MaskSet, ...], frozenset[str]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -72,9 +73,13 @@ class Known:
 
     def masked(self, sets: Collection[MaskSet]) -> frozenset[str]:
         """The names of its columns that are covered."""
-        if self._reads_masked_below(sets):
-            return frozenset(self.columns.values())
-        return frozenset(name for number, name in self.columns.items() if self.style(sets, number))
+        asked = tuple(sets)
+        found = self._kept.get(asked)
+        if found is None:
+            every = self._reads_masked_below(sets)
+            found = frozenset(name for number, name in self.columns.items() if every or self.style(sets, number))
+            self._kept[asked] = found
+        return found
 
     def checked(self, sets: Collection[MaskSet], written: Collection[str]) -> frozenset[str]:
         """The masked columns that a key or reference checks when these are written: whether that fails tells of other rows."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from gatebook.masking.rules import ANY, MaskSet, style_of
 from gatebook.model import Deed
-from gatebook.protocols.postgres.catalog import Catalog, Known
+from gatebook.protocols.postgres.catalog import Catalog
 from gatebook.protocols.postgres.reading import Origin, Place, Relation, Statement
 
 Fact = bool | int | str | frozenset[str]
@@ -40,17 +40,22 @@ def probed(statement: Statement, catalog: Catalog, sets: Collection[MaskSet], re
     if not all(_is_told(relation, catalog) for relation in statement.relations):
         every = frozenset(one.name for one in sets)
         return Probed(_any(tests), every if tests else frozenset(), _any(statement.written))
-    found = [
-        (known, name)
-        for origin in tests
-        for known in _meant(origin, statement, catalog)
-        for name in _masked(known, origin[1], sets)
-    ]
+    there = {one: known for one in statement.relations if (known := catalog.by_name[one]) is not None}
+    masked = {one: known.masked(sets) for one, known in there.items()}
+    found = frozenset(_found(tests, masked)) if any(masked.values()) else frozenset()
     return Probed(
-        frozenset(f"{known.name}.{name}" for known, name in found),
-        frozenset(one for known, name in found for one in known.sets_of(sets, name)),
-        frozenset(_checked(statement, catalog, sets)),
+        frozenset(f"{there[relation].name}.{name}" for relation, name in found),
+        frozenset(each for relation, name in found for each in there[relation].sets_of(sets, name)),
+        frozenset(_checked(statement, catalog, sets)) if statement.written else frozenset(),
     )
+
+
+def _found(tests: Iterable[Origin], masked: Mapping[Relation, frozenset[str]]) -> Iterator[tuple[Relation, str]]:
+    """The masked columns that are tested. A name without a relation may be a column of any."""
+    for relation, name in tests:
+        for one in masked if relation is None else (relation,):
+            there = masked.get(one, frozenset())
+            yield from ((one, column) for column in (there if name == ANY else there & {name}))
 
 
 def _is_told(relation: Relation, catalog: Catalog) -> bool:
@@ -75,18 +80,6 @@ def by_names(statement: Statement, sets: Collection[MaskSet]) -> Probed:
 def _covering(sets: Collection[MaskSet], relation: Relation | None, name: str) -> list[str]:
     schema, tables = (relation.schema or "", [relation.name]) if relation else ("", [])
     return [one.name for one in sets if style_of([one], schema, tables, name)]
-
-
-def _meant(origin: Origin, statement: Statement, catalog: Catalog) -> Iterable[Known]:
-    """The relations that this may be a column of."""
-    relation = origin[0]
-    relations = statement.relations if relation is None else (relation,)
-    return [known for known in map(catalog.by_name.get, relations) if known is not None]
-
-
-def _masked(known: Known, name: str, sets: Collection[MaskSet]) -> frozenset[str]:
-    masked = known.masked(sets)
-    return masked if name == ANY else masked & {name}
 
 
 def _checked(statement: Statement, catalog: Catalog, sets: Collection[MaskSet]) -> Iterator[str]:
