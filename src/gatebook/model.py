@@ -196,13 +196,21 @@ class Action:
         return tuple(dict.fromkeys(deed.resource for deed in self.deeds))
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Ceiling:
+    """How many rows one statement may change at most, and the ``@id`` of the rule that says so. The least comes first."""
+
+    rows: int
+    rule: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What the policy says. ``masks`` names the mask sets that cover the answer; ``approvers`` the groups that may approve.
 
     ``rule`` is the ``@id`` of the rule that decided, or ``no-rule`` when nothing permitted. ``until`` is the time after which
     the verdict must be asked for again. ``instead`` says what would be allowed, where the rule knows it; ``hold`` what becomes
-    of a held action whatever its client wants, where a rule says so.
+    of a held action whatever its client wants, where a rule says so; ``ceiling`` how many rows it may change.
     """
 
     ruling: Ruling
@@ -214,6 +222,7 @@ class Verdict:
     until: int = 0
     instead: str = ""
     hold: Hold | None = None
+    ceiling: Ceiling | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,7 +269,8 @@ class Receipt:
 class Permit:
     """The only key to a target: made by ``policy.permit`` from a verdict that allows and the receipt of its entry.
 
-    ``masks`` cover the answers to this very action; ``conditions`` are what the execution must hold to.
+    ``masks`` cover the answers to this very action; ``conditions`` are what the execution must hold to, ``ceiling`` how many
+    rows it may change.
     """
 
     action: Action
@@ -268,6 +278,7 @@ class Permit:
     receipt: Receipt
     until: int
     conditions: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    ceiling: Ceiling | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

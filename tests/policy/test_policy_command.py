@@ -54,7 +54,17 @@ def test_explaining_gives_exactly_the_promised_json(demo: Path) -> None:
         "actions": [{"verb": "sql.delete", "reach": "write", "resource": customers, "facts": facts, **ruled}],
         "masks": ["pii"],
         "approvers": [],
+        "most_rows": None,
     }
+
+
+def test_explaining_says_how_many_rows_may_change(demo: Path) -> None:
+    least = {"rows": 100, "rule": "few-deletes"}
+    assert asked(demo, "DELETE FROM notes WHERE id < 9", "--kind", "agent")["most_rows"] == least
+    uncounted = asked(demo, "DELETE FROM notes WHERE id < 9; SELECT 1", "--kind", "agent")
+    assert (uncounted["ruling"], uncounted["rule"]) == ("block", "few-deletes")
+    assert asked(demo, "UPDATE notes SET body = '' WHERE id < 9", "--kind", "agent")["most_rows"] is None
+    assert asked(demo, "DELETE FROM notes WHERE id < 9", "--kind", "person", "--group", "dba")["most_rows"] is None
 
 
 def test_explaining_names_who_could_approve(demo: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tests.policy.parties import MINUTE, NOW, PERMIT_ALL, SHOP, action, at, decided, deed, identity, opening, policy
 
 from gatebook.errors import PolicyError
-from gatebook.model import Attribute, Hold, Kind, Reach, Resource, Ruling, Target
+from gatebook.model import Attribute, Ceiling, Hold, Kind, Reach, Resource, Ruling, Target
 from gatebook.policy import checks
 from gatebook.policy.decide import DEEDS_MAX, judge
 from gatebook.policy.schema import TEXT
@@ -390,6 +390,26 @@ def test_a_mask_is_lifted_only_where_every_deed_lifts_it() -> None:
     assert found.verdict.masks == {"pii"}
     assert [verdict.masks for verdict in found.by_deed] == [frozenset(), {"pii"}]
     assert found.unmasked == frozenset()
+
+
+def most(rows: int, name: str = "few", action: str = "action") -> str:
+    return f'@id("{name}") @most_rows("{rows}") permit (principal, {action}, resource);'
+
+
+def test_the_least_ceiling_of_all_permits_and_deeds_holds() -> None:
+    rules = policy(PERMIT_ALL, most(9), most(7, "fewer"), most(5, "deletes", 'action == Action::"sql.delete"'))
+    assert decided(rules, deed("sql.update")).verdict.ceiling == Ceiling(7, "fewer")
+    assert decided(rules, deed("sql.update"), deed("sql.delete")).verdict.ceiling == Ceiling(5, "deletes")
+    assert decided(policy(PERMIT_ALL), deed("sql.update")).verdict.ceiling is None
+
+
+def test_a_read_has_no_ceiling() -> None:
+    assert decided(policy(most(9)), deed("sql.select")).verdict.ceiling is None
+
+
+def test_what_is_approved_later_has_the_ceiling_of_the_permits_that_would_allow_it() -> None:
+    found = decided(policy(most(9), '@id("ask") ' + ASK), deed("sql.update")).verdict
+    assert (found.ruling, found.ceiling) == (Ruling.APPROVE, Ceiling(9, "few"))
 
 
 def test_what_is_approved_later_is_masked_by_the_permits_that_would_allow_it() -> None:

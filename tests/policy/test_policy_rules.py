@@ -39,6 +39,13 @@ def faults(text: str, name: str = "rules.cedar") -> list[str]:
         ('@id("a") @instead("x") permit (principal, action, resource);', "@instead on a permit: expected on a forbid only"),
         ('@id("a") @mask("pii") forbid (principal, action, resource);', "@mask on a forbid: expected on a permit only"),
         ('@id("a") @unmask("pii") forbid (principal, action, resource);', "@unmask on a forbid: expected on a permit only"),
+        ('@id("a") @most_rows("9") forbid (principal, action, resource);', "@most_rows on a forbid: expected on a permit only"),
+        ('@id("a") @most_rows("0") permit (principal, action, resource);', "@most_rows('0'): expected a number of rows from 1"),
+        ('@id("a") @most_rows("1e3") permit (principal, action, resource);', "@most_rows('1e3'): expected a number of rows"),
+        (
+            '@id("a") @most_rows("9999999999") permit (principal, action, resource);',
+            "expected a number of rows from 1 to 1000000000",
+        ),
         ('@id("a") @mask("") permit (principal, action, resource);', "@mask(''): expected names of mask sets"),
         ('@id("a") @mask("pii,,x") permit (principal, action, resource);', "@mask('pii,,x'): expected names of mask sets"),
         ('@id("a") @mode("off") permit (principal, action, resource);', "@mode('off'): expected shadow"),

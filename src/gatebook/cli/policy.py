@@ -27,7 +27,7 @@ from gatebook.db import engine
 from gatebook.errors import ConfigError
 from gatebook.gateway.judge import make_judge
 from gatebook.identity.store import last_seen
-from gatebook.model import Deed, Hold, Identity, Kind, Resource, Ruling, Verdict
+from gatebook.model import Ceiling, Deed, Hold, Identity, Kind, Resource, Ruling, Verdict
 from gatebook.policy.decide import Circumstances
 from gatebook.policy.rules import Policy, Rule
 from gatebook.protocols.postgres.reading import FACTS
@@ -142,12 +142,17 @@ def explained(answer: Answer) -> dict[str, Any]:
         ],
         "masks": sorted(verdict.masks),
         "approvers": sorted(verdict.approvers),
+        "most_rows": _ceiling(verdict.ceiling),
         **({"hold": verdict.hold and verdict.hold.value} if verdict.ruling is Ruling.APPROVE else {}),
     }
 
 
 def _ruled(verdict: Verdict) -> dict[str, str]:
     return {"ruling": verdict.ruling.value, "rule": verdict.rule, "reason": verdict.reason}
+
+
+def _ceiling(ceiling: Ceiling | None) -> dict[str, int | str] | None:
+    return {"rows": ceiling.rows, "rule": ceiling.rule} if ceiling else None
 
 
 def _resource(resource: Resource) -> dict[str, str]:
@@ -222,6 +227,7 @@ def _show_answer(answer: Answer, identity: Identity) -> None:
     lines = {"as": f"{identity.kind.value} {identity.subject}{groups}", "approvers": ", ".join(sorted(verdict.approvers))}
     lines |= {"hold": verdict.hold.value if verdict.hold else ""}
     if verdict.ruling is not Ruling.BLOCK:
+        lines |= {"most rows": f"{verdict.ceiling.rows}, by {verdict.ceiling.rule}" if verdict.ceiling else ""}
         lines |= {"masks": ", ".join(sorted(verdict.masks)), "unmasked": ", ".join(sorted(answer.decision.unmasked))}
     lines |= {f"shadow {rule}": f"would {ruling.value}" for rule, ruling in answer.decision.shadow}
     lines |= {"fault": "; ".join(answer.decision.faults)}
@@ -260,6 +266,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "hold": rule.hold.value if rule.hold else None,
         "masks": sorted(rule.masks),
         "unmasks": sorted(rule.unmasks),
+        "most_rows": rule.ceiling.rows if rule.ceiling else None,
         "shadow": rule.shadow,
         "standing": rule.standing,
     }

@@ -16,6 +16,7 @@ from gatebook.masking.rules import MaskSet, may_cover
 from gatebook.model import Action, Attribute, Deed, Identity, Kind, Verdict
 from gatebook.policy.decide import Circumstances, Decision
 from gatebook.protocols.postgres.catalog import Catalog
+from gatebook.protocols.postgres.ceilings import uncounted
 from gatebook.protocols.postgres.lineage import answer_columns
 from gatebook.protocols.postgres.probing import by_names
 from gatebook.protocols.postgres.reading import Reading
@@ -55,7 +56,9 @@ def ask(judge: Judge, config: Config, question: Question) -> Answer:
     if not action.deeds:
         raise ConfigError([f"{question.statement!r}: no statement: expected one, as 'SELECT 1'"])
     columns = answer_columns(reading, Catalog())
-    return Answer(action, judge.decide(question.identity, target.target, action, question.circumstances, columns))
+    return Answer(
+        action, judge.decide(question.identity, target.target, action, question.circumstances, columns, uncounted(reading))
+    )
 
 
 def find_target(config: Config, name: str) -> TargetConfig:

@@ -97,6 +97,8 @@ class Book:
             fields["shadow"] = list(shadow)
         if approval:
             fields["approval"] = approval
+        if verdict.ceiling is not None:
+            fields["ceiling"] = {"rows": verdict.ceiling.rows, "rule": verdict.ceiling.rule}
         written = await self._log.append(Entry(kind="action", fields=fields), durable=self.must_sync(action, verdict))
         self._rows.decided(session, action, verdict, clip(shown), decision, now)
         return Receipt(log=written.log, index=written.index)

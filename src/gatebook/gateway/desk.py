@@ -141,7 +141,7 @@ class Desk:
 
     def _decide(self, session: Session, ask: Ask, *, approved: bool) -> Decision:
         around = self._circumstances(session, approved=approved)
-        return self._judge.decide(session.identity, session.target, ask.action, around, ask.columns)
+        return self._judge.decide(session.identity, session.target, ask.action, around, ask.columns, ask.uncounted)
 
     async def _settle(self, session: Session, ask: Ask, decision: Decision, approval: str) -> Allowed | Refused | Needs:
         now, action, verdict = self._clock(), ask.action, decision.verdict

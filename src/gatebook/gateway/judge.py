@@ -13,7 +13,7 @@ from types import MappingProxyType
 from gatebook.config import Config
 from gatebook.errors import PolicyError
 from gatebook.masking.rules import MaskSet, may_cover
-from gatebook.model import Action, Identity, Ruling, Target, Verdict
+from gatebook.model import Action, Ceiling, Identity, Ruling, Target, Verdict
 from gatebook.policy.decide import Circumstances, Decision, decide
 from gatebook.policy.rules import Policy, load
 
@@ -46,13 +46,25 @@ class Judge:
         return frozenset().union(*(rule.masks for rule in self.policy.rules.values()))
 
     def decide(
-        self, identity: Identity, target: Target, action: Action, circumstances: Circumstances, columns: frozenset[str]
+        self,
+        identity: Identity,
+        target: Target,
+        action: Action,
+        circumstances: Circumstances,
+        columns: frozenset[str],
+        uncounted: str = "",
     ) -> Decision:
-        """What the policy says; ``columns`` are the names of what may stand in the answer, "*" for anything."""
+        """What the policy says; ``columns`` are the names of what may stand in the answer, "*" for anything.
+
+        ``uncounted`` says why nobody could tell how many rows the action changes: under a ceiling it is blocked then.
+        """
         masks = self.always.get(target.name, frozenset())
         decision = decide(
             self.policy, identity=identity, target=target, action=action, circumstances=circumstances, masks=masks
         )
+        ceiling = decision.verdict.ceiling
+        if uncounted and ceiling is not None and decision.verdict.ruling is not Ruling.BLOCK:
+            return replace(decision, verdict=_uncounted(decision.verdict, ceiling, uncounted))
         if not columns or decision.verdict.ruling.rank > Ruling.MASK.rank:
             return decision
         by_deed = tuple(self._covered(verdict, columns) for verdict in decision.by_deed)
@@ -61,6 +73,18 @@ class Judge:
     def _covered(self, verdict: Verdict, columns: frozenset[str]) -> Verdict:
         covers = verdict.ruling is Ruling.ALLOW and may_cover((self.sets[name] for name in verdict.masks), columns)
         return replace(verdict, ruling=Ruling.MASK) if covers else verdict
+
+
+def _uncounted(verdict: Verdict, ceiling: Ceiling, why: str) -> Verdict:
+    return replace(
+        verdict,
+        ruling=Ruling.BLOCK,
+        rule=ceiling.rule,
+        reason=f"it may change {ceiling.rows} rows at most, and {why}",
+        instead="Send one INSERT, UPDATE, DELETE, MERGE or COPY FROM STDIN by itself, with nothing in it that writes further.",
+        approvers=frozenset(),
+        hold=None,
+    )
 
 
 def make_judge(config: Config) -> Judge:

@@ -22,13 +22,15 @@ TOO_MANY = "too-many-deeds"  # when one text does more than is evaluated
 EXPIRED = "identity-expired"  # when the proof of identity is over
 RESERVED = frozenset({NO_RULE, POLICY_ERROR, TOO_MANY, EXPIRED})
 
-PERMIT_ONLY = frozenset({"mask", "unmask"})
+PERMIT_ONLY = frozenset({"mask", "unmask", "most_rows"})
 FORBID_ONLY = frozenset({"approvers", "hold", "instead"})
 ANNOTATIONS = frozenset({"id", "reason", "mode"}) | PERMIT_ONLY | FORBID_ONLY
 
+ROWS_MAX = 10**9  # of a ceiling: no table that one statement should change whole has more
 TEXT_MAX = 300  # characters of a reason: it travels in every protocol's error
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_ROWS = re.compile(r"[1-9][0-9]{0,9}")
 _APPROVER = re.compile(r"group:[^\s,:][^,]*")
 _LITERALS: Mapping[str, frozenset[str]] = {
     "kind": frozenset(Kind),
@@ -96,6 +98,8 @@ def _expected(name: str, value: str) -> str:
             return 'groups, as "group:dba" or "group:dba, group:security"'
         case "mask" | "unmask" if not _all(_NAME, value):
             return 'names of mask sets, as "pii" or "pii, secrets"'
+        case "most_rows" if not _ROWS.fullmatch(value) or int(value) > ROWS_MAX:
+            return f"a number of rows from 1 to {ROWS_MAX}"
         case "hold" if value not in (Hold.WAIT, Hold.ANSWER):
             return "wait or answer"
         case "mode" if value != "shadow":

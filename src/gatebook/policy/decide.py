@@ -11,6 +11,8 @@ the rules do not know which columns an answer has: ``gateway.judge`` does it.
 Masks: those the target is configured with and those of every permit that allowed, less those that such a permit lifts by
 ``@unmask``. Over several deeds they unite, so that a mask is lifted only where every deed lifts it.
 
+Ceilings: of those of every permit that allowed a deed that is more than a read, over all deeds, the least holds.
+
 Decisions are kept by their exact inputs until the identity's time is over or the next whole minute, whichever is first. This
 file reads no clock and knows no protocol.
 """
@@ -24,7 +26,7 @@ from hashlib import sha256
 from cedarpy import Decision as Answer
 from cedarpy import Entities, is_authorized
 
-from gatebook.model import Action, Deed, Hold, Identity, Ruling, Target, Verdict
+from gatebook.model import Action, Ceiling, Deed, Hold, Identity, Reach, Ruling, Target, Verdict
 from gatebook.policy import checks
 from gatebook.policy.request import MINUTE, Circumstances, Request, entities, request
 from gatebook.policy.rules import Enforced, Policy, Rule
@@ -73,6 +75,7 @@ class _Found:
     instead: str = ""
     hold: Hold | None = None
     faults: tuple[str, ...] = ()
+    ceiling: Ceiling | None = None
 
     def told(self, one: Request) -> _Found:
         """With names of what the deed does where the rule's texts leave room for them, as ``{tests_masked}``."""
@@ -180,7 +183,7 @@ def _find(policy: Policy, enforced: Enforced, one: Request, known: Entities, app
     if first.errors:
         return _failed(*first.errors)
     if first.allowed:
-        return _allowed(policy, first.rules)
+        return _allowed(policy, one, first.rules)
     denied = [policy.rules[name] for name in first.rules]
     final = [rule for rule in denied if not rule.approvers]
     if final or approved or not denied:
@@ -190,7 +193,7 @@ def _find(policy: Policy, enforced: Enforced, one: Request, known: Entities, app
         return _failed(*second.errors)
     if not second.allowed:
         return _denied([policy.rules[name] for name in second.rules], one)
-    granted = _allowed(policy, second.rules)
+    granted = _allowed(policy, one, second.rules)
     return _Found(
         Ruling.APPROVE,
         first.rules,
@@ -200,6 +203,7 @@ def _find(policy: Policy, enforced: Enforced, one: Request, known: Entities, app
         frozenset().union(*(rule.approvers for rule in denied)),
         denied[0].instead,
         _hold(rule.hold for rule in denied),
+        ceiling=granted.ceiling,
     ).told(one)
 
 
@@ -215,11 +219,12 @@ def _evaluate(enforced: Enforced, one: Request, known: Entities, approved: bool)
     return _Evaluated(answer.allowed, rules, errors)
 
 
-def _allowed(policy: Policy, names: tuple[str, ...]) -> _Found:
+def _allowed(policy: Policy, one: Request, names: tuple[str, ...]) -> _Found:
     rules = [policy.rules[name] for name in names]
     masks = frozenset().union(*(rule.masks for rule in rules))
     lifted = frozenset().union(*(rule.unmasks for rule in rules))
-    return _Found(Ruling.ALLOW, names, rules[0].reason, masks, lifted)
+    ceiling = _least(rule.ceiling for rule in rules) if one.reach is not Reach.READ else None
+    return _Found(Ruling.ALLOW, names, rules[0].reason, masks, lifted, ceiling=ceiling)
 
 
 def _denied(rules: Sequence[Rule], one: Request) -> _Found:
@@ -234,6 +239,10 @@ def _hold(said: Iterable[Hold | None]) -> Hold | None:
     """What becomes of it where several have a say: one that has it answered at once is enough."""
     holds = frozenset(said)
     return next((one for one in (Hold.ANSWER, Hold.WAIT) if one in holds), None)
+
+
+def _least(ceilings: Iterable[Ceiling | None]) -> Ceiling | None:
+    return min((one for one in ceilings if one is not None), default=None)
 
 
 def _reason(rules: Sequence[Rule]) -> str:
@@ -263,6 +272,7 @@ def _decision(policy: Policy, found: Sequence[_Found], strictest: _Found, masks:
         masks=united,
         approvers=approvers if held else frozenset(),
         hold=_hold(one.hold for one in by_deed) if held else None,
+        ceiling=_least(one.ceiling for one in by_deed),
     )
     return Decision(
         verdict=verdict,
@@ -283,6 +293,7 @@ def _verdict(policy: Policy, found: _Found, masks: frozenset[str], until: int) -
         until=until,
         instead=found.instead,
         hold=found.hold,
+        ceiling=found.ceiling,
     )
 
 

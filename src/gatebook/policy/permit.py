@@ -9,4 +9,4 @@ def permit(action: Action, verdict: Verdict, receipt: Receipt) -> Permit:
     """The key to the target for this one action. Raises AssertionError for a verdict that does not let it go."""
     if verdict.ruling not in (Ruling.ALLOW, Ruling.MASK):
         raise AssertionError(f"no permit for ruling {verdict.ruling}")
-    return Permit(action=action, masks=verdict.masks, receipt=receipt, until=verdict.until)
+    return Permit(action=action, masks=verdict.masks, receipt=receipt, until=verdict.until, ceiling=verdict.ceiling)

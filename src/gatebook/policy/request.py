@@ -47,6 +47,7 @@ class Request(NamedTuple):
     action: Uid
     resource: Uid
     contexts: tuple[str, str]
+    reach: Reach
 
     def asked(self, *, approved: bool) -> dict[str, object]:
         """The request in the engine's form."""
@@ -65,6 +66,7 @@ def request(identity: Identity, target: Target, deed: Deed, circumstances: Circu
         action=Uid("Action", deed.verb),
         resource=_resource_uid(target, deed.resource),
         contexts=(_context(deed, circumstances, approved=False), _context(deed, circumstances, approved=True)),
+        reach=deed.reach,
     )
 
 

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from cedarpy import PolicySet, pst, validate_policies
 
 from gatebook.errors import PolicyError
-from gatebook.model import Hold
+from gatebook.model import Ceiling, Hold
 from gatebook.policy import checks
 from gatebook.policy.cache import Cache
 from gatebook.policy.schema import SCHEMA
@@ -39,6 +39,7 @@ class Rule:
     approvers: frozenset[str] = frozenset()
     masks: frozenset[str] = frozenset()
     unmasks: frozenset[str] = frozenset()
+    ceiling: Ceiling | None = None
     hold: Hold | None = None
     shadow: bool = False
     standing: bool = False
@@ -184,6 +185,7 @@ def _rule(one: _Found) -> Rule:
         approvers=frozenset(checks.listed(notes.get("approvers", ""))),
         masks=frozenset(checks.listed(notes.get("mask", ""))),
         unmasks=frozenset(checks.listed(notes.get("unmask", ""))),
+        ceiling=Ceiling(int(notes["most_rows"]), notes["id"]) if "most_rows" in notes else None,
         hold=Hold(notes["hold"]) if "hold" in notes else None,
         shadow="mode" in notes,
         standing=_standing(one.parsed),

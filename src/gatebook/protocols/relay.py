@@ -192,7 +192,8 @@ class Ask:
 
     ``columns`` are the names of what may stand in its answer, "*" for anything; ``shown`` is its text, fit for a log. ``fault``
     says what is wrong with the text itself, if it is: then there is nothing to ask people about. ``parts`` says, of a whole
-    script that is proposed, how many of the action's deeds each of its statements has.
+    script that is proposed, how many of the action's deeds each of its statements has. ``uncounted`` says why nobody could tell
+    how many rows it changes, so that no rule with a ceiling lets it go.
     """
 
     action: Action
@@ -200,6 +201,7 @@ class Ask:
     shown: str
     fault: str = ""
     parts: tuple[int, ...] = ()
+    uncounted: str = ""
 
 
 @dataclass(frozen=True, slots=True)

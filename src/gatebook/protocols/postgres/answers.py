@@ -10,7 +10,6 @@ asked for, or a message out of order ends the session; what the gateway asked fo
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, assert_never
@@ -30,6 +29,8 @@ from gatebook.protocols.postgres.expected import (
     Expected,
     Failing,
     Looking,
+    OwnExecute,
+    OwnQuery,
     Parsed,
     Portal,
     Prepared,
@@ -42,10 +43,10 @@ from gatebook.protocols.postgres.expected import (
 from gatebook.protocols.postgres.kept import Kept
 from gatebook.protocols.postgres.lineage import WHOLE, answer_columns, copied, covers, nowhere, touches_masked, unsettling
 from gatebook.protocols.postgres.opening import check_pinned
+from gatebook.protocols.postgres.owed import Owed
 from gatebook.protocols.postgres.reading import Reading, Relation, Statement
 from gatebook.protocols.relay import Answered, Covering, Effect, ToClient
 
-EXPECTED_MESSAGES = 100_000  # questions on their way at once; a client that sends more without reading is cut off
 CANCELLED = "57014"
 CATALOG_ROWS = 200_000  # columns in the answer to one catalog question
 _KEEPS_NAMES = tuple(  # tags of commands after which every name still means what it meant
@@ -54,60 +55,31 @@ _KEEPS_NAMES = tuple(  # tags of commands after which every name still means wha
 )
 
 
-class Answers:
+class Answers(Owed):
     """The queue and what it knows. Owned by one relay, which reads ``skipping``, ``idle`` and the named things."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.catalog = Catalog()
         self.prepared: dict[str, Prepared] = {}
         self.portals: dict[str, Portal] = {}
         self.cursors: set[Relation] = set()
         self.covering: Covering | None = None
-        self.skipping = False
-        self.status = b"I"
         self._kept = Kept()
-        self._queue: deque[Expected] = deque()
-        self._out: list[Effect] = []
-        self._said: list[bytes] = []
         self._settings_changed = False  # in this session; what a transaction's end may put back
         self._stale = False  # what is known of the catalog ends with the batch
         self._touched = False  # something that reads masked columns was sent in this transaction
-        self.unsynced = False
         self.tag = ""  # what application_name begins with
         self.untagged: str | None = None  # its value, when it does not
 
     # What the relay does ---------------------------------------------------------------------------------------------
 
-    @property
-    def idle(self) -> bool:
-        """Whether the server waits for a new question and owes no answer."""
-        return not self._queue
-
-    @property
-    def askable(self) -> bool:
-        """Whether a question of the gateway's own can go out now without touching the client's transaction."""
-        return not self._queue and not self.unsynced and self.status != b"E"
-
-    @property
-    def askable_later(self) -> bool:
-        """Whether a question can go out once the answers that are due are here."""
-        return bool(self._queue) and not self.unsynced and self.status != b"E"
-
-    @property
-    def copying(self) -> Running | None:
-        """The last action on its way, if it reads or may yet read the client's data."""
-        last = self._queue[-1] if self._queue else None
-        return last.running if isinstance(last, Simple | Executed) and last.running.copying.waits else None
-
     def expect(self, expected: Expected) -> None:
-        """Note that the server will answer this next, behind everything noted before. Raises WireError past the limit."""
-        if len(self._queue) >= EXPECTED_MESSAGES:
-            raise WireError(f"{len(self._queue)} requests are unanswered; read the answers before sending more")
-        self._queue.append(expected)
+        """As ``Owed``; what is known of the catalog may end with a batch."""
+        super().expect(expected)
         if self._stale and isinstance(expected, Synced):
             self._stale = False
             self.catalog.forget()
-        self.unsynced = not isinstance(expected, Synced | Simple | Looking)
 
     def sent(self, reading: Reading, touches: bool) -> None:
         """Note what a text that is about to be sent may change for whatever comes after it, before its answer is here.
@@ -125,6 +97,16 @@ class Answers:
     def settled(self, reading: Reading) -> Reading:
         """The reading with names counted as unknown where an earlier statement of the same text may change what they mean."""
         return nowhere(reading) if len(reading.statements) > 1 and unsettling(reading, self._settings_changed) else reading
+
+    def parsing(self, name: str, made: Prepared) -> None:
+        """A Parse goes out: its name stands for this from then on."""
+        self.expect(Parsed(name, made, self.prepared.get(name)))
+        self.name_statement(name, made)
+
+    def binding(self, name: str, made: Portal) -> None:
+        """The same for a Bind."""
+        self.expect(Bound(name, made, self.portals.get(name)))
+        self.name_portal(name, made)
 
     def name_statement(self, name: str, statement: Prepared) -> None:
         """The name stands for this statement now. Raises WireError past the limits."""
@@ -162,7 +144,7 @@ class Answers:
     def abandon(self, why: str) -> list[Effect]:
         """The session ends: everything unanswered gets its place in the book."""
         for expected in self._queue:
-            if isinstance(expected, Simple | Executed):
+            if isinstance(expected, Simple | Executed | OwnQuery | OwnExecute) and expected.running is not None:
                 expected.running.status = expected.running.status or why
                 self._answered(expected.running)
         self._queue.clear()
@@ -170,9 +152,6 @@ class Answers:
         return out
 
     # Reading --------------------------------------------------------------------------------------------------------
-
-    def _say(self, kind: bytes, body: bytes) -> None:
-        self._said.append(wire.message(kind, body))
 
     def _flush(self) -> None:
         if self._said:
@@ -185,6 +164,8 @@ class Answers:
         if not isinstance(head, Simple | Executed):
             return
         running = head.running
+        if running.guard is not None:
+            return  # its rows are held back, one by one
         cover = running.copying.cover or running.cover
         if cover is None or not cover.runs:
             return
@@ -213,7 +194,8 @@ class Answers:
 
     def _report(self, body: bytes) -> bytes:
         head = self._queue[0] if self._queue else None
-        touches = isinstance(head, Simple | Executed) and head.running.touches
+        running = head.running if isinstance(head, Simple | Executed | OwnQuery) else None
+        touches = running is not None and running.touches
         return reports.cover_report(body, generic=touches or self._touched, detectors=self._detectors)
 
     def _parameter(self, body: bytes) -> None:
@@ -232,7 +214,7 @@ class Answers:
         self._say(kind, self._report(body))
 
     def _answer(self, head: Expected, kind: bytes, body: bytes) -> None:
-        if kind == b"E" and not isinstance(head, Simple | Looking):
+        if kind == b"E" and not isinstance(head, Simple | Looking | OwnQuery):
             self._failed(head, body)
             return
         match head:
@@ -252,8 +234,11 @@ class Answers:
             case Closed():
                 self._expect_kind(kind, b"3", body)
             case Synced():
-                self._expect_kind(kind, b"Z", body)
-                self._ready(body)
+                self._synced(kind, body)
+            case OwnQuery():
+                self._own_query(head, kind, body)
+            case OwnExecute():
+                self._own_execute(head, kind, body)
             case Failing():
                 raise WireError(f"the target answered {kind!r} to an Execute that had to fail")
             case _:
@@ -266,7 +251,7 @@ class Answers:
         self._say(kind, body)
 
     def _ready(self, body: bytes) -> None:
-        self.status = body
+        self.status, self.block = body, body != b"I"
         if body == b"I" and not self._queue:
             self._touched = False
         if body == b"I":  # the transaction is over; portals of a Bind still on its way belong to the next
@@ -276,15 +261,19 @@ class Answers:
         if kind == b"Z":
             self._queue.popleft()
             self._ready(body)
-            self._answered(running)
-            self._say(kind, body)
+            if running.guard is None or not self._settle(running, running.guard):
+                self._answered(running)
+                self._say(kind, body)
         elif kind == b"T":
             running.cover = self._plan(rows.parse_row_description(body), running)
-            self._say(kind, body)
+            self._tell(running, kind, body)
         elif kind == b"E":
             running.status = f"ERROR {wire.report_fields(body).get('C', '')}"
             running.copying.failed()
-            self._say(kind, self._report(body))
+            if running.guard is not None:
+                running.guard.error(wire.message(kind, self._report(body)))
+            else:
+                self._say(kind, self._report(body))
         else:
             self._result(running, kind, body)
 
@@ -295,7 +284,10 @@ class Answers:
         self._result(running, kind, body)
         if kind != b"D" and kind not in SERVER_KINDS:
             self._queue.popleft()
-            self._answered(running)
+            if running.guard is not None:
+                self._conclude(running, running.guard)
+            else:
+                self._answered(running)
 
     def _result(self, running: Running, kind: bytes, body: bytes) -> None:
         if kind == b"D":
@@ -303,7 +295,7 @@ class Answers:
                 raise WireError("the target sent a row before its description")
             covered = running.cover.cover(body)
             running.size += len(covered)
-            self._say(kind, covered)
+            self._tell(running, kind, covered)
         elif kind in SERVER_KINDS:
             self._copy(running, kind, body)
         elif kind == b"C":
@@ -312,11 +304,15 @@ class Answers:
             running.rows += wire.rows_of(tag)
             running.status = tag
             self._done(running, tag)
-            self._say(kind, body)
+            if running.guard is not None:
+                running.guard.ended(wire.rows_of(tag))
+            self._tell(running, kind, body)
         elif kind in (b"I", b"s"):
             running.status = "EMPTY" if kind == b"I" else "SUSPENDED"
             self._next(running)
-            self._say(kind, body)
+            if running.guard is not None and kind == b"s":
+                running.guard.suspended()
+            self._tell(running, kind, body)
         else:
             raise WireError(f"the target sent {kind!r} where rows or the end of a command were due")
 
@@ -336,6 +332,7 @@ class Answers:
 
     def _done(self, running: Running, tag: str) -> None:
         statement = statement_at(running)
+        self._track(statement)
         self._names(statement, tag)
         if statement is not None:
             if statement.prepares is not None:
@@ -404,7 +401,7 @@ class Answers:
             self._said.append(head.refusal)
         else:
             self._say(b"E", self._report(body))
-        if isinstance(head, Executed):
+        if isinstance(head, Executed | OwnExecute) and head.running is not None:
             head.running.status = f"ERROR {fields.get('C', '')}"
         self._drop()
 
@@ -414,7 +411,7 @@ class Answers:
         while self._queue and not isinstance(self._queue[0], Synced | Simple | Looking):
             dropped.append(self._queue.popleft())
         for expected in dropped:
-            if isinstance(expected, Executed):
+            if isinstance(expected, Executed | OwnExecute) and expected.running is not None:
                 expected.running.status = expected.running.status or "SKIPPED"
                 self._answered(expected.running)
         for expected in reversed(dropped):

@@ -8,6 +8,8 @@ from typing import TypeAlias, assert_never
 
 from gatebook.masking.detectors import cover_text
 from gatebook.model import Action, Deed, Resource
+from gatebook.protocols.postgres import tagged
+from gatebook.protocols.postgres.ceilings import uncounted
 from gatebook.protocols.postgres.expected import (
     Portal,
     Prepared,
@@ -119,6 +121,20 @@ def not_carried(asked: Asked) -> str:
     reading = reading_of(asked)
     plans = [statement.copy for statement in reading.statements if statement.copy is not None] if reading is not None else []
     return next((plan.refusal for plan in plans if plan.refusal), "")
+
+
+def untaggable(asked: Asked, session: str) -> str:
+    """Why it would take the session's tag away in a way that cannot be written anew; empty where it does not."""
+    reading = reading_of(asked)
+    if reading is None or not tagged.sets_the_name(reading):
+        return ""
+    return "" if tagged.with_tag(reading, session) is not None else tagged.INSTEAD
+
+
+def uncounted_of(asked: Asked) -> str:
+    """Why nobody could tell how many rows it changes; empty where the server says it."""
+    reading = reading_of(asked)
+    return uncounted(reading) if reading is not None else ""
 
 
 def unknown(text: str, why: str) -> Reading:

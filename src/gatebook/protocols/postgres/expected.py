@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from gatebook.model import Action, Permit
 from gatebook.protocols.postgres import rows
+from gatebook.protocols.postgres.ceilings import Guard
 from gatebook.protocols.postgres.copying import Copying, copies_in
 from gatebook.protocols.postgres.reading import Reading, Relation, Statement
 from gatebook.protocols.postgres.resolving import PLAIN, Resolved
@@ -34,6 +35,7 @@ class Portal:
     touches: bool
     fresh: bool = True
     bound: bool = False
+    decision: str = ""
     columns: tuple[rows.Column, ...] | None = None
     covers: list[rows.Cover] | None = None
     masks: frozenset[str] = frozenset()
@@ -55,10 +57,34 @@ class Running:
     rows: int = 0
     size: int = 0
     masked: Counter[str] = field(default_factory=Counter)
+    guard: Guard | None = None
     copying: Copying = field(init=False)
 
     def __post_init__(self) -> None:
         self.copying = copies_in(statement.copy for statement in self.reading.statements)
+
+
+@dataclass(slots=True)
+class OwnQuery:
+    """A Query of the gateway's own around a statement under a ceiling. ``ends`` says that the client hears ``said`` then."""
+
+    running: Running | None
+    said: bytes = b""
+    ends: bool = True
+    failed: bool = False
+
+
+@dataclass(slots=True)
+class OwnExecute:
+    """A statement of the gateway's own in the midst of a client's batch.
+
+    ``block`` is whether the gateway's own transaction is open after it, None where it changes nothing about that. With
+    ``running``, it undoes that, and the client hears ``said``.
+    """
+
+    block: bool | None = None
+    running: Running | None = None
+    said: bytes = b""
 
 
 @dataclass(slots=True)
@@ -128,7 +154,9 @@ class Failing:
     refusal: bytes
 
 
-Expected: TypeAlias = Simple | Looking | Parsed | Bound | Described | Executed | Closed | Synced | Failing
+Expected: TypeAlias = (
+    Simple | Looking | Parsed | Bound | Described | Executed | Closed | Synced | Failing | OwnQuery | OwnExecute
+)
 
 
 def statement_at(running: Running) -> Statement | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -145,6 +146,14 @@ class CopyPlan:
     refusal: str = ""
 
 
+class Tally(StrEnum):
+    """Whether the server says how many rows a statement changes, in the tag of its end."""
+
+    NONE = "none"  # it changes none, or runs nothing
+    COUNTED = "counted"
+    UNCOUNTED = "uncounted"  # it may change some that the tag does not count, or has no such tag
+
+
 @dataclass(frozen=True, slots=True)
 class Statement:
     """One statement of a text.
@@ -154,12 +163,14 @@ class Statement:
     its CTEs and those it makes. ``moves`` are the column names whose values may flow somewhere other than the answer (INSERT …
     SELECT, CREATE TABLE AS, UPDATE … SET a = b, arguments of functions that do something, a rename), with "*" for any.
     ``qualified`` are names behind a dot, with the relation whose row stands before it, None for a row of no single relation:
-    what is no column there calls a function. ``prepares`` and ``executes`` name the prepared statement that PREPARE makes or
-    EXECUTE runs; a PREPARE has the deeds, outputs and moves of what it prepares. ``forgets`` is what DEALLOCATE or DISCARD
-    drops ("*" for all). ``copy`` is set for COPY between client and server. ``tests`` are the columns whose values decide
-    something else than what stands in their own place of an answer: which rows come, how many, in what order, whether there is
-    an error; without those of the comparisons in ``places``. ``parameters`` are those that stand in other places too.
-    ``written`` are the columns that INSERT, UPDATE and their like give values, "*" for all of a relation.
+    what is no column there calls a function. ``tally`` says whether the rows it changes can be counted. ``prepares`` and
+    ``executes`` name the prepared statement that PREPARE makes or EXECUTE runs; a PREPARE has the deeds, outputs and moves of
+    what it prepares. ``forgets`` is what DEALLOCATE or DISCARD drops ("*" for all). ``transaction`` says how it begins or ends
+    a transaction or a part of one (``BEGIN``, ``ROLLBACK_TO`` …). ``copy`` is set for COPY between client and server. ``tests``
+    are the columns whose values decide something else than what stands in their own place of an answer: which rows come, how
+    many, in what order, whether there is an error; without those of the comparisons in ``places``. ``parameters`` are those
+    that stand in other places too. ``written`` are the columns that INSERT, UPDATE and their like give values, "*" for all of
+    a relation.
     """
 
     deeds: tuple[Deed, ...]
@@ -175,6 +186,8 @@ class Statement:
     places: tuple[Place, ...] = ()
     parameters: frozenset[int] = frozenset()
     written: frozenset[Origin] = frozenset()
+    tally: Tally = Tally.UNCOUNTED
+    transaction: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from gatebook.model import Action, RefusalClass, Verdict
+from gatebook.model import Action, Ceiling, RefusalClass, Verdict
 from gatebook.protocols.postgres import wire
 from gatebook.protocols.relay import Held, Refused
 
@@ -39,6 +39,26 @@ def statement_refused(action: Action, refused: Refused, position: int = 0) -> by
         detail=json.dumps(fields, separators=(",", ":"), ensure_ascii=False),
         hint=_hint(verdict, refusal),
         position=refused.position or position,
+    )
+
+
+def over_ceiling(action: Action, ceiling: Ceiling, decision: str, why: str) -> bytes:
+    """The ErrorResponse for a statement that changed too many rows and was undone. It does not say how many."""
+    fields: dict[str, object] = {
+        "decision": decision,
+        "rule": ceiling.rule,
+        "class": str(RefusalClass.FIX),
+        "verb": action.verb,
+        "reach": str(action.reach),
+        "resources": [resource.name for resource in action.resources if resource.name],
+        "most_rows": ceiling.rows,
+    }
+    return wire.error_response(
+        "ERROR",
+        INSUFFICIENT_PRIVILEGE,
+        f"blocked by {ceiling.rule}: {why}; it was undone",
+        detail=json.dumps(fields, separators=(",", ":"), ensure_ascii=False),
+        hint=f"Narrow its condition so that it changes at most {ceiling.rows} rows, and send it again.",
     )
 
 

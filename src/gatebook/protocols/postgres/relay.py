@@ -39,7 +39,7 @@ from gatebook.protocols.relay import (
     ToClient,
 )
 
-OWN = frozenset({"login", "catalog", "refusal", "sync", "flush", "close", "describe", "tag", "terminate"})
+OWN = frozenset({"login", "catalog", "refusal", "sync", "flush", "close", "describe", "tag", "ceiling", "terminate"})
 HELD_BYTES = 65_536  # what a client may send ahead while an action of its is held
 
 

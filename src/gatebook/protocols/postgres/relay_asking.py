@@ -17,12 +17,13 @@ is not known is covered whole.
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import assert_never
 
 from gatebook.errors import WireError
 from gatebook.masking.rules import MaskSet
 from gatebook.model import Action, Deed, Permit, RefusalClass, Ruling, Session, Verdict
-from gatebook.protocols.postgres import catalog, lineage, refusal, tagged, wire
+from gatebook.protocols.postgres import catalog, ceilings, lineage, refusal, tagged, wire
 from gatebook.protocols.postgres.answers import Answers
 from gatebook.protocols.postgres.asked import (
     Asked,
@@ -37,16 +38,17 @@ from gatebook.protocols.postgres.asked import (
     reading_of,
     resolved_of,
     shown,
+    uncounted_of,
     unknown,
+    untaggable,
 )
 from gatebook.protocols.postgres.expected import (
-    Bound,
     Closed,
     Described,
     Executed,
     Failing,
     Looking,
-    Parsed,
+    OwnExecute,
     Portal,
     Prepared,
     Running,
@@ -74,12 +76,16 @@ class Asking:
         self._retags = False
         self._later: tuple[Permit, str] | None = None
         self._withdrawn: Action | None = None
+        self._fenced: tuple[Running, bytes] | None = None
+        self._due: tuple[Portal, bytes] | None = None
+        answers.own = ceilings.Statements(f"gatebook-{sha256(secret.encode()).hexdigest()[:32]}")
         self.held = False
 
     @property
     def free(self) -> bool:
         """Whether the next request can be taken."""
-        return self._asked is None and self._again is None and not self._copy_is_due and not self._draining
+        waits = self._asked or self._again or self._fenced or self._due or self._draining
+        return not waits and not self._answers.copy_is_due and not self._answers.undecided
 
     def start(self, session: Session, settings: str, *, whole: bool) -> bool:
         """The session stands. Asks for the settings of its startup packet; False when there are none.
@@ -101,7 +107,14 @@ class Asking:
         if not self._answers.idle:
             return
         self._ahead, self._draining = 0, False
-        if self._later is not None and self._asked is not None:
+        if self._fenced is not None:
+            (running, body), self._fenced = self._fenced, None
+            if not running.status:  # else the gateway's own failed, as the Query would have
+                self._send_query(running, body)
+        elif self._due is not None:
+            (portal, body), self._due = self._due, None
+            self._run(portal, body)
+        elif self._later is not None and self._asked is not None:
             permit, decision = self._later
             if self._still_meant(self._asked):
                 self._go(permit, decision)
@@ -137,6 +150,8 @@ class Asking:
             case b"C":
                 self._close(body)
             case b"S":
+                if self._answers.own_block and not self._answers.skipping:
+                    self._out.append(self._answers.say_execute(ceilings.COMMIT, OwnExecute(block=False)))
                 self._answers.skipping = False
                 self._own("sync", wire.SYNC, Synced())
             case b"H":
@@ -147,12 +162,6 @@ class Asking:
                 pass  # COPY data outside COPY: the server drops it too
             case _:
                 raise WireError(f"message type {kind!r} is not of this protocol")
-
-    @property
-    def _copy_is_due(self) -> bool:
-        """Whether the target may be about to take the client's next bytes for the data of a COPY: first it must say so."""
-        copying = self._answers.copying
-        return copying is not None and not copying.copying.taking
 
     def _copy_data(self, running: Running, kind: bytes, body: bytes) -> None:
         if running.copying.from_client(kind, again=len(running.reading.statements) > running.at + 1):
@@ -170,6 +179,8 @@ class Asking:
             if self._answers.unsynced:  # the server keeps what it owes until it is told
                 self._out.append(Own("flush", wire.message(b"H")))
             return
+        if self._answers.own_block:
+            raise WireError("a Query in a batch whose rows are counted; send a Sync before it")
         reading = self._answers.settled(self._read(wire.query_text(body)))
         if self._look_up(reading, b"Q", body):
             return
@@ -228,11 +239,26 @@ class Asking:
             self._ask(AskedExecute(action, portal, body), self._answers.columns(portal.prepared.reading), line)
 
     def _run(self, portal: Portal, body: bytes) -> None:
-        self._answers.sent(portal.prepared.reading, portal.touches)
-        running = Running(portal.action, portal.permit, portal.prepared.reading, portal.touches)
+        if self._answers.skipping:
+            self._out.append(Answered(portal.action, "SKIPPED", 0, 0, {}))
+            return
+        reading = portal.prepared.reading
+        counted = ceilings.holds(portal.permit, reading)
+        if counted and not self._answers.idle:
+            self._due = (portal, body)  # what came before in the batch says whether a transaction is open
+            self._out.append(Own("flush", wire.message(b"H")))
+            return
+        if why := self._answers.out_of_place(reading, counted=counted):
+            asked = AskedExecute(portal.action, portal, body)
+            self._refuse_here(asked, portal.permit.ceiling.rule if portal.permit.ceiling else "one-batch", why, portal.decision)
+            return
+        self._answers.sent(reading, portal.touches)
+        running = Running(portal.action, portal.permit, reading, portal.touches)
+        if counted:
+            self._out += self._answers.fence(running, portal.decision)
         self._answers.expect(Executed(running, portal))
         self._out.append(ToServer(portal.permit, wire.message(b"E", body)))
-        if running.copying.waits:
+        if counted or running.copying.waits:
             self._out.append(Own("flush", wire.message(b"H")))  # nothing is sent before it says whether it takes data
 
     def _describe(self, body: bytes) -> None:
@@ -251,6 +277,11 @@ class Asking:
     def _uncarried(self, text: str, why: str, whole: bool) -> None:
         action, line = self._action(unknown(text, why), "run", text)
         self._ask(AskedNothing(action, why, whole), frozenset({"*"}), line)
+
+    def _send_query(self, running: Running, body: bytes) -> None:
+        self._answers.sent(running.reading, running.touches)
+        self._answers.expect(Simple(running))
+        self._out.append(ToServer(running.permit, wire.message(b"Q", body)))
 
     # Reading and asking ---------------------------------------------------------------------------------------------
 
@@ -326,7 +357,7 @@ class Asking:
 
     def _ask(self, asked: Asked, columns: frozenset[str], line: str, parts: tuple[int, ...] = ()) -> None:
         self._asked = asked
-        self._out.append(Ask(asked.action, columns, line, fault_of(asked), parts))
+        self._out.append(Ask(asked.action, columns, line, fault_of(asked), parts, uncounted_of(asked)))
 
     # Verdicts -------------------------------------------------------------------------------------------------------
 
@@ -393,52 +424,42 @@ class Asking:
             raise AssertionError("nothing was asked for")
         if self._answers.skipping:
             self._out.append(Answered(asked.action, "SKIPPED", 0, 0, {}))
-        elif why := not_carried(asked) or self._untaggable(asked):
+        elif why := not_carried(asked) or untaggable(asked, self._session):
             self._refuse_here(asked, "not-carried", why, decision)
         else:
-            self._send(asked, permit)
+            self._send(asked, permit, decision)
 
-    def _send(self, asked: Asked, permit: Permit) -> None:
+    def _send(self, asked: Asked, permit: Permit, decision: str) -> None:
         match asked:
             case AskedQuery(action, reading, body, _):
-                touches = self._answers.touches(reading)
-                self._answers.sent(reading, touches)
-                self._answers.expect(Simple(Running(action, permit, reading, touches)))
-                self._out.append(ToServer(permit, wire.message(b"Q", self._tagged(reading, body, 0))))
+                body = tagged.body(reading, self._session, body, 0)
+                running = Running(action, permit, reading, self._answers.touches(reading))
+                if ceilings.holds(permit, reading):
+                    self._out.append(self._answers.fence_query(running, decision))
+                    self._fenced = (running, body)
+                else:
+                    self._send_query(running, body)
             case AskedParse(_, reading, name, body):
-                self._name_statement(name, reading)
-                self._out.append(ToServer(permit, wire.message(b"P", self._tagged(reading, body, len(name.encode()) + 1))))
+                self._answers.parsing(name, Prepared(reading))
+                self._out.append(
+                    ToServer(permit, wire.message(b"P", tagged.body(reading, self._session, body, len(name.encode()) + 1)))
+                )
                 self._sent_ahead(body)
             case AskedBind(action, prepared, name, body, resolved):
-                portal = Portal(action, permit, prepared, self._answers.touches(prepared.reading), resolved=resolved)
+                touches = self._answers.touches(prepared.reading)
+                portal = Portal(action, permit, prepared, touches, decision=decision, resolved=resolved)
                 self._answers.sent(prepared.reading, portal.touches)
-                self._name_portal(name, portal)
+                self._answers.binding(name, portal)
                 self._out.append(ToServer(permit, wire.message(b"B", body)))
                 self._own("describe", wire.describe("P", name), Described(portal, own=True))
                 self._sent_ahead(body)
             case AskedExecute(action, portal, body):
-                portal.action, portal.permit = action, permit
+                portal.action, portal.permit, portal.decision = action, permit, decision
                 self._run(portal, body)
             case AskedStart() | AskedNothing():
                 raise AssertionError(f"{asked.action.text!r} is not for sending")
             case _:
                 assert_never(asked)
-
-    def _untaggable(self, asked: Asked) -> str:
-        """Why a text that gives application_name a value is not carried; empty for one that is."""
-        reading = reading_of(asked)
-        if reading is None or not tagged.sets_the_name(reading):
-            return ""
-        return "" if tagged.with_tag(reading, self._session) is not None else tagged.INSTEAD
-
-    def _tagged(self, reading: Reading, body: bytes, at: int) -> bytes:
-        """The message's body as it is sent: its text, which stands at ``at``, keeps the session's tag in application_name."""
-        if not tagged.sets_the_name(reading):
-            return body
-        text = tagged.with_tag(reading, self._session)
-        if text is None:
-            raise AssertionError("a text that is not carried")
-        return body[:at] + text.encode() + body[body.index(b"\0", at) :]
 
     def _tag_again(self) -> None:
         """Put the session's tag back where something took it away, once that can be said without touching the client's work.
@@ -449,15 +470,6 @@ class Asking:
         if lost is not None and self._retags and self._answers.askable:
             self._retags = False
             self._own("tag", wire.query(tagged.setting(self._session, lost)), Looking([]))
-
-    def _name_statement(self, name: str, reading: Reading) -> None:
-        made = Prepared(reading)
-        self._answers.expect(Parsed(name, made, self._answers.prepared.get(name)))
-        self._answers.name_statement(name, made)
-
-    def _name_portal(self, name: str, portal: Portal) -> None:
-        self._answers.expect(Bound(name, portal, self._answers.portals.get(name)))
-        self._answers.name_portal(name, portal)
 
     def _sent_ahead(self, body: bytes) -> None:
         """What is not answered yet is remembered whole, so there is an end to it."""

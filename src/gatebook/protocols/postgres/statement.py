@@ -23,8 +23,9 @@ from types import MappingProxyType
 
 from gatebook.model import Deed, Resource
 from gatebook.protocols.postgres import grammar, lexer
+from gatebook.protocols.postgres.mentions import nodes
 from gatebook.protocols.postgres.outputs import clean, known
-from gatebook.protocols.postgres.reading import FACTS, VERBS, Reading, Statement
+from gatebook.protocols.postgres.reading import FACTS, VERBS, Reading, Statement, Tally
 from gatebook.protocols.postgres.utilities import Utilities
 from gatebook.protocols.postgres.walk import TARGET, Node, TooMuchError, read_verb
 
@@ -140,7 +141,36 @@ def read_node(node: Node, count: int, prepared: Mapping[str, Reading]) -> Statem
         places=tuple(walk.places),
         parameters=walk.elsewhere(),
         written=frozenset(walk.written),
+        tally=_tally(kind, body, walk),
+        transaction=body["kind"].removeprefix("TRANS_STMT_") if kind == "TransactionStmt" else "",
     )
+
+
+_ROWLESS = frozenset(
+    "sql.session sql.select sql.explain sql.copy_out sql.lock sql.sequence sql.notify sql.maintain sql.protected "
+    "sql.setting".split()
+)
+_CHANGES = frozenset({"sql.insert", "sql.update", "sql.delete", "sql.merge", "sql.copy_in"})
+_CHANGING = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
+
+
+def _tally(kind: str, body: Node, walk: Utilities) -> Tally:
+    """Whether the tag of its end counts all rows that it changes itself: a statement inside another is not in it.
+
+    Of a PREPARE it is that of what is prepared.
+    """
+    verbs = {verb for verb, _ in (*walk.deeds, *walk.calls)} - _ROWLESS
+    if not verbs:
+        return Tally.NONE
+    if kind == "ExecuteStmt":
+        known = walk.prepared.get(body["name"])
+        return known.statements[0].tally if known is not None and len(known.statements) == 1 else Tally.UNCOUNTED
+    if kind == "PrepareStmt":
+        kind, body = next(iter(body["query"].items()))
+    changes = sum(1 for inner, _ in nodes({kind: body}) if inner in _CHANGING)
+    copies = walk.copy is not None and walk.copy.inward and not changes
+    counted = verbs <= _CHANGES and (copies or (kind in _CHANGING and changes == 1))
+    return Tally.COUNTED if counted else Tally.UNCOUNTED
 
 
 Facts = dict[str, bool | int | str | frozenset[str]]
@@ -177,4 +207,4 @@ def _unknown(why: str) -> Statement:
 def _empty() -> Statement:
     """A text without a statement: the server answers that it was empty."""
     deed = Deed(verb="sql.session", reach=VERBS["sql.session"], resource=TARGET, facts={**FACTS, "statements": 0})
-    return Statement((deed,), (), frozenset())
+    return Statement((deed,), (), frozenset(), tally=Tally.NONE)

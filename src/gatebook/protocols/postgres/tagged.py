@@ -37,6 +37,16 @@ def sets_the_name(reading: Reading) -> bool:
     return any(deed.facts["setting"] == NAME for deed in reading.deeds)
 
 
+def body(reading: Reading, session: str, body: bytes, at: int) -> bytes:
+    """A message's body as it is sent: its text, which stands at ``at``, keeps the tag in every value it gives the name."""
+    if not sets_the_name(reading):
+        return body
+    text = with_tag(reading, session)
+    if text is None:
+        raise AssertionError("a text that is not carried")
+    return body[:at] + text.encode() + body[body.index(b"\0", at) :]
+
+
 def with_tag(reading: Reading, session: str) -> str | None:
     """The text with the tag in every value it gives the name; None where it gives one in a way that cannot be written anew."""
     found, data = grammar.parse(reading.text).statements, reading.text.encode()

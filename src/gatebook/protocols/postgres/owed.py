@@ -1,0 +1,221 @@
+"""What the server still owes, and what the gateway says itself around statements under a ceiling (``ceilings.py``).
+
+The queue has one expectation for each message that was sent. Of a statement under a ceiling nothing is shown before it is known
+that it stands; the gateway's own BEGIN, SAVEPOINT, RELEASE, COMMIT and ROLLBACK are sent as the answers come, and never shown.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import deque
+
+from gatebook.errors import WireError
+from gatebook.protocols.postgres import ceilings, wire
+from gatebook.protocols.postgres.ceilings import Guard
+from gatebook.protocols.postgres.expected import Executed, Expected, Looking, OwnExecute, OwnQuery, Running, Simple, Synced
+from gatebook.protocols.postgres.reading import Reading, Statement
+from gatebook.protocols.relay import Effect, Own
+
+EXPECTED_MESSAGES = 100_000  # questions on their way at once; a client that sends more without reading is cut off
+UNDONE = "UNDONE"  # how an action ended that went over its ceiling
+_BEGINS = frozenset({"BEGIN", "START"})
+_PARTS = frozenset({"SAVEPOINT", "RELEASE", "ROLLBACK_TO"})
+
+
+class Owed(ABC):
+    """The queue, and the transactions that statements under a ceiling run in.
+
+    ``block`` is whether the client has a transaction open, None until the server says so; ``own_block`` whether the gateway has
+    one open around the client's batch; ``skipping`` whether the client's messages are passed over up to its Sync.
+    """
+
+    def __init__(self) -> None:
+        self.status = b"I"
+        self.block: bool | None = False
+        self.own_block = self.skipping = self.unsynced = False
+        self.own = ceilings.Statements("")
+        self._queue: deque[Expected] = deque()
+        self._out: list[Effect] = []
+        self._said: list[bytes] = []
+
+    @property
+    def idle(self) -> bool:
+        """Whether the server waits for a new question and owes no answer."""
+        return not self._queue
+
+    @property
+    def askable(self) -> bool:
+        """Whether a question of the gateway's own can go out now without touching the client's transaction."""
+        return not self._queue and not self.unsynced and self.status != b"E"
+
+    @property
+    def askable_later(self) -> bool:
+        """Whether a question can go out once the answers that are due are here."""
+        return bool(self._queue) and not self.unsynced and self.status != b"E"
+
+    @property
+    def copying(self) -> Running | None:
+        """The last action on its way, if it reads or may yet read the client's data."""
+        last = self._queue[-1] if self._queue else None
+        return last.running if isinstance(last, Simple | Executed) and last.running.copying.waits else None
+
+    @property
+    def copy_is_due(self) -> bool:
+        """Whether the target may be about to take the client's next bytes for the data of a COPY: first it must say so."""
+        copying = self.copying
+        return copying is not None and not copying.copying.taking
+
+    @property
+    def undecided(self) -> bool:
+        """Whether a statement under a ceiling may yet be undone, so that nothing can follow it."""
+        match self._queue[-1] if self._queue else None:
+            case Simple(running) | Executed(running):
+                return running.guard is not None and not running.copying.waits
+            case OwnQuery():
+                return True
+            case OwnExecute(_, undone):
+                return undone is not None
+            case Synced():
+                return self.own_block
+            case _:
+                return False
+
+    def expect(self, expected: Expected) -> None:
+        """Note that the server will answer this next, behind everything noted before. Raises WireError past the limit."""
+        if len(self._queue) >= EXPECTED_MESSAGES:
+            raise WireError(f"{len(self._queue)} requests are unanswered; read the answers before sending more")
+        self._queue.append(expected)
+        self.unsynced = not isinstance(expected, Synced | Simple | Looking | OwnQuery)
+
+    def say_query(self, text: str, expected: OwnQuery) -> Own:
+        """A Query of the gateway's own."""
+        self.expect(expected)
+        return Own("ceiling", wire.query(text))
+
+    def say_execute(self, text: str, expected: OwnExecute) -> Own:
+        """A statement of the gateway's own in the client's batch."""
+        self.expect(expected)
+        return Own("ceiling", self.own.extended(text))
+
+    def out_of_place(self, reading: Reading, *, counted: bool) -> str:
+        """Why this cannot run here, in a batch where rows are counted; empty where it can."""
+        if self.own_block and any(statement.transaction for statement in reading.statements):
+            return "a transaction is begun or ended in a batch whose rows are counted; send a Sync before it"
+        if counted and not self.own_block and self.block is None:
+            return "its rows are counted, and a transaction has ended in the same batch; send a Sync before it"
+        return ""
+
+    def fence(self, running: Running, decision: str) -> list[Own]:
+        """What the gateway says before an Execute under a ceiling."""
+        client = self.block is True and not self.own_block
+        running.guard = ceilings.guard(running.permit, running.reading, decision, own=not client)
+        if client:
+            return [self.say_execute(self.own.savepoint, OwnExecute())]
+        return [] if self.own_block else [self.say_execute(ceilings.BEGIN, OwnExecute(block=True))]
+
+    def fence_query(self, running: Running, decision: str) -> Own:
+        """The same before a Query, which is sent once the server has answered."""
+        own = self.block is False
+        running.guard = ceilings.guard(running.permit, running.reading, decision, own=own)
+        return self.say_query(ceilings.BEGIN if own else self.own.savepoint, OwnQuery(running, ends=False))
+
+    @abstractmethod
+    def _ready(self, body: bytes) -> None: ...
+
+    @abstractmethod
+    def _answered(self, running: Running) -> None: ...
+
+    @abstractmethod
+    def _report(self, body: bytes) -> bytes: ...
+
+    def _say(self, kind: bytes, body: bytes) -> None:
+        self._said.append(wire.message(kind, body))
+
+    def _tell(self, running: Running, kind: bytes, body: bytes) -> None:
+        """Say it, or hold it back as long as the statement may be undone."""
+        if running.guard is not None:
+            running.guard.hold(kind, body)
+        else:
+            self._say(kind, body)
+
+    def _track(self, statement: Statement | None) -> None:
+        """Follow what a statement's end means for the client's transaction."""
+        if statement is None or statement.transaction not in _PARTS | {""}:
+            self.block = True if statement is not None and statement.transaction in _BEGINS else None
+
+    # A Query --------------------------------------------------------------------------------------------------------
+
+    def _settle(self, running: Running, guard: Guard) -> bool:
+        """A Query under a ceiling is answered: keep or undo what it did. False when nothing is left to do."""
+        stands = not (guard.over or guard.failed)
+        if guard.over:
+            _undone(running)
+        if guard.own:
+            text = ceilings.COMMIT if stands else ceilings.ROLLBACK
+        elif guard.failed:
+            self._said.append(guard.said())
+            return False
+        else:
+            text = self.own.release if stands else f"{self.own.rollback_to}; {self.own.release}"
+        self._out.append(self.say_query(text, OwnQuery(running, guard.said())))
+        return True
+
+    def _own_query(self, own: OwnQuery, kind: bytes, body: bytes) -> None:
+        if kind == b"E":
+            own.said, own.ends, own.failed = wire.message(kind, self._report(body)), True, True
+            if own.running is not None:
+                own.running.status, own.running.rows = f"ERROR {wire.report_fields(body).get('C', '')}", 0
+        elif kind == b"Z":
+            self._queue.popleft()
+            self._ready(body)
+            if own.ends:
+                self._said.append(own.said)
+                if own.running is not None:
+                    self._answered(own.running)
+                self._say(kind, body)
+        elif kind != b"C":
+            raise WireError(f"the target sent {kind!r} to a statement of the gateway's own")
+
+    # A batch --------------------------------------------------------------------------------------------------------
+
+    def _conclude(self, running: Running, guard: Guard) -> None:
+        """An Execute under a ceiling is answered: show what was held back, or undo it."""
+        if not guard.over:
+            self._said.append(guard.said())
+            if not guard.own:
+                self._out.append(self.say_execute(self.own.release, OwnExecute()))
+            self._answered(running)
+            return
+        _undone(running)
+        if guard.own:
+            self._out.append(self.say_execute(ceilings.ROLLBACK, OwnExecute(False, running, guard.said())))
+        else:
+            self._out.append(self.say_execute(self.own.rollback_to, OwnExecute()))
+            self._out.append(self.say_execute(self.own.release, OwnExecute(None, running, guard.said())))
+        self._out.append(Own("flush", wire.message(b"H")))
+
+    def _own_execute(self, own: OwnExecute, kind: bytes, body: bytes) -> None:
+        if kind == b"C":
+            self._queue.popleft()
+            self.own_block = self.own_block if own.block is None else own.block
+            if own.running is not None:
+                self._said.append(own.said)
+                self.skipping = True
+                self._answered(own.running)
+        elif kind not in (b"1", b"2", b"3"):
+            raise WireError(f"the target sent {kind!r} to a statement of the gateway's own")
+
+    def _synced(self, kind: bytes, body: bytes) -> None:
+        if kind != b"Z":
+            raise WireError(f"the target sent {kind!r} where b'Z' was due")
+        self._queue.popleft()
+        left, self.own_block = self.own_block and body != b"I", False
+        self._ready(body)
+        if left:  # an error of the batch: without a transaction of its own the client need not end one
+            self._out.append(self.say_query(ceilings.ROLLBACK, OwnQuery(None)))
+        else:
+            self._say(kind, body)
+
+
+def _undone(running: Running) -> None:
+    running.status, running.rows, running.size = UNDONE, 0, 0
