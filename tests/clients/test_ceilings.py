@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg import errors
 from psycopg.pq import TransactionStatus
-from tests.testbed.gateways import LiveGateway
+from tests.testbed.gateways import HEARS_AT_ONCE, LiveGateway
 
 from gatebook.cli.demo.processes import wait_until
 from gatebook.protocols.postgres import wire
@@ -35,7 +35,9 @@ when {{ principal.kind == "agent" }};
 
 @pytest.fixture(scope="module")
 def counting(tmp_path_factory: pytest.TempPathFactory, world: Any) -> Iterator[LiveGateway]:
-    gateway = LiveGateway(tmp_path_factory.mktemp("counting"), world, policies={"ceilings": POLICY}).start()
+    bare = {"name": "bare", "address": f"127.0.0.1:{world.plain.port}", "tls": {"mode": "disable"}, "masks": []}
+    folder = tmp_path_factory.mktemp("counting")
+    gateway = LiveGateway(folder, world, policies={"ceilings": POLICY}, extra_targets=[bare]).start()
     yield gateway
     assert "Traceback" not in gateway.log
     gateway.stop()
@@ -326,10 +328,12 @@ CREATE TRIGGER slow BEFORE UPDATE ON things FOR EACH ROW EXECUTE FUNCTION slow()
 class Raw:
     """A client that says exactly what it is told, over the extended protocol."""
 
-    def __init__(self, gateway: LiveGateway) -> None:
+    def __init__(self, gateway: LiveGateway, target: str = "shop") -> None:
         self.socket: socket.socket = gateway.raw()
         self._frames = wire.Frames(wire.SERVER_BYTES)
-        self.socket.sendall(wire.startup({"user": "shop_app", "database": "shop", "application_name": "raw"}))
+        self.socket.sendall(
+            wire.startup({"user": "shop_app", "database": target, "application_name": "raw", "options": HEARS_AT_ONCE})
+        )
         while (found := self.message())[0] != b"Z":
             if found[0] == b"R" and found[1] == b"\0\0\0\3":
                 self.send(b"p", gateway.mint().encode() + b"\0")
@@ -352,3 +356,23 @@ class Raw:
             kinds += kind.decode()
             said = wire.report_fields(body)["M"] if kind == b"E" else said
         return kinds, said
+
+
+def test_a_prepared_statement_that_is_swapped_after_it_was_decided_changes_nothing(counting: LiveGateway, world: Any) -> None:
+    raw = Raw(counting, "bare")
+    raw.send(b"Q", b"PREPARE few AS INSERT INTO kept (id) VALUES (1)\0")
+    assert raw.until_ready() == ("CZ", "")
+    raw.send(b"P", b"x\0EXECUTE few\0\0\0")
+    raw.send(b"B", b"x\0x\0" + bytes(6))
+    many = b"INSERT INTO kept (id) SELECT i FROM generate_series(1, 9) i RETURNING 1"
+    for text in (b"DEALLOCATE few", b"PREPARE few AS WITH g AS (" + many + b") SELECT 1"):
+        raw.send(b"P", b"\0" + text + b"\0\0\0")
+        raw.send(b"B", b"\0\0" + bytes(6))
+        raw.send(b"E", b"\0" + bytes(4))
+    raw.send(b"E", b"x\0" + bytes(4))
+    raw.send(b"S", b"")
+    kinds, error = raw.until_ready()
+    assert "E" in kinds
+    assert "few-rows" in error
+    raw.socket.close()
+    assert now(world, "SELECT count(*) FROM kept") == "0"

@@ -142,6 +142,15 @@ def test_what_returning_gives_waits_and_is_dropped_past_the_ceiling():
     assert kinds(shown(stage.server(complete("ROLLBACK") + ready()))) == "EZ"
 
 
+@pytest.mark.parametrize("tag", ["SELECT 1", "DELETE", "", "CALL", "EXPLAIN"])
+def test_a_tag_that_counts_nothing_is_no_proof_that_little_was_changed(tag):
+    stage = opened()
+    stage.query()
+    after = stage.server(complete(tag) + ready(b"T"))
+    assert said(after) == ["ROLLBACK"]
+    assert kinds(shown(stage.server(complete("ROLLBACK") + ready()))) == "EZ"
+
+
 def test_what_is_held_back_has_an_end():
     stage = opened()
     stage.query(RETURNING)
@@ -396,6 +405,8 @@ def test_what_the_gateway_asks_says_when_rows_cannot_be_counted():
         ("DO $$ BEGIN END $$", NOT_SAID),
         ("CALL p()", NOT_SAID),
         ("EXECUTE unheard_of", NOT_SAID),
+        ("PREPARE p AS DELETE FROM a WHERE id = 1", ""),
+        ("PREPARE p AS WITH d AS (DELETE FROM a RETURNING *) SELECT * FROM d", NOT_SAID),
         ("no SQL at all", NOT_SAID),
     ],
 )

@@ -305,7 +305,7 @@ class Answers(Owed):
             running.status = tag
             self._done(running, tag)
             if running.guard is not None:
-                running.guard.ended(wire.rows_of(tag))
+                running.guard.ended(tag)
             self._tell(running, kind, body)
         elif kind in (b"I", b"s"):
             running.status = "EMPTY" if kind == b"I" else "SUSPENDED"

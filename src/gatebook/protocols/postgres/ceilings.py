@@ -26,6 +26,7 @@ HELD_ANSWER_BYTES = 16_777_216  # of the rows that RETURNING gives, until it is 
 BEGIN = "BEGIN"
 COMMIT = "COMMIT"
 ROLLBACK = "ROLLBACK"
+_COUNTS = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "COPY"})  # tags that end with the number of changed rows
 
 SEVERAL = "it is one of several statements in one text"
 NOT_SAID = "the server does not say how many rows it changes"
@@ -41,7 +42,8 @@ def uncounted(reading: Reading) -> str:
     changing = [statement for statement in reading.statements if changes(statement)]
     if changing and len(reading.statements) > 1:
         return SEVERAL
-    return NOT_SAID if any(statement.tally is Tally.UNCOUNTED for statement in changing) else ""
+    # what PREPARE makes may take another's name before an EXECUTE that is decided already is run
+    return NOT_SAID if any(statement.tally is Tally.UNCOUNTED for statement in reading.statements) else ""
 
 
 def holds(permit: Permit, reading: Reading) -> bool:
@@ -74,9 +76,12 @@ class Guard:
         if not self.over:
             self.held.append(wire.message(kind, body))
 
-    def ended(self, rows: int) -> None:
-        """The server says how many rows it changed."""
-        if rows > self.ceiling.rows:
+    def ended(self, tag: str) -> None:
+        """The server says how many rows it changed. A tag that counts none of these is not of what was decided."""
+        word, _, count = tag.partition(" ")
+        if word not in _COUNTS or not count[-1:].isdigit():
+            self._no(f"what it did ended as {tag!r}, which counts no changed rows")
+        elif wire.rows_of(tag) > self.ceiling.rows:
             self._no(f"it changes more than {self.ceiling.rows} rows")
 
     def suspended(self) -> None:
