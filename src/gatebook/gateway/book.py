@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import os
 import pwd
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from gatebook.errors import LedgerError
+from gatebook.gateway import store
 from gatebook.gateway.rows import Rows
 from gatebook.ledger.commitments import Commitments
 from gatebook.ledger.entries import clip, uuid7
@@ -20,6 +23,14 @@ from gatebook.protocols.relay import Answered
 
 REASON_BYTES = 512
 REFUSALS_A_MINUTE = 120  # listed one by one at the door; past it they are counted, so that a flood cannot fill the book
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The part of an action's entry, and of its row, that is the same each time the same is decided."""
+
+    fields: Mapping[str, object]
+    row: store.Decided
 
 
 class Book:
@@ -74,12 +85,35 @@ class Book:
         approval: str = "",
     ) -> Receipt:
         """The action and its verdict, before anything of it moves. Raises LedgerError: then nothing may move."""
-        digest = self._commitments.commit(_key(session.identity), _digested(action))
-        fields = {
+        said = self.said(session, action, verdict, shadow)
+        fields = self._action(said, session, action, shown, decision)
+        if approval:
+            fields["approval"] = approval
+        written = await self._log.append(Entry(kind="action", fields=fields), durable=self.must_sync(action, verdict))
+        self._rows.decided(action, verdict.ruling, said.row, clip(shown), decision, now)
+        return Receipt(log=written.log, index=written.index)
+
+    def decided_at_once(
+        self,
+        session: Session,
+        action: Action,
+        verdict: Verdict,
+        shown: str,
+        decision: str,
+        now: int,
+        said: Said,
+    ) -> Receipt | None:
+        """The same without waiting, for what need not be durable; None when it must wait. ``said`` is of this very verdict."""
+        fields = self._action(said, session, action, shown, decision)
+        written = self._log.append_at_once(Entry(kind="action", fields=fields))
+        if written is not None:
+            self._rows.decided(action, verdict.ruling, said.row, str(fields["text"]), decision, now)
+        return written
+
+    def said(self, session: Session, action: Action, verdict: Verdict, shadow: tuple[str, ...]) -> Said:
+        """What is said each time these deeds are ruled so in this session."""
+        fields: dict[str, object] = {
             "sid": session.id,
-            "action": action.seq,
-            "decision": decision,
-            "step": action.step,
             "verb": action.verb,
             "objects": [resource.name for resource in action.resources if resource.name][:100],
             "reach": str(action.reach),
@@ -89,37 +123,42 @@ class Book:
             "masks": sorted(verdict.masks),
             "pol": {"digest": verdict.policy_digest},
             "purpose": clip(session.purpose, REASON_BYTES),
-            "stmt_h": digest,
-            "size": len(action.text.encode()) + sum(len(value or b"") for value in action.parameters),
-            "text": clip(shown),
         }
         if shadow:
             fields["shadow"] = list(shadow)
-        if approval:
-            fields["approval"] = approval
         if verdict.ceiling is not None:
             fields["ceiling"] = {"rows": verdict.ceiling.rows, "rule": verdict.ceiling.rule}
-        written = await self._log.append(Entry(kind="action", fields=fields), durable=self.must_sync(action, verdict))
-        self._rows.decided(session, action, verdict, clip(shown), decision, now)
-        return Receipt(log=written.log, index=written.index)
+        return Said(fields, store.decided(action, verdict))
+
+    def _action(self, said: Said, session: Session, action: Action, shown: str, decision: str) -> dict[str, object]:
+        return {
+            **said.fields,
+            "action": action.seq,
+            "decision": decision,
+            "step": action.step,
+            "stmt_h": self._commitments.commit(_key(session.identity), _digested(action)),
+            "size": len(action.text.encode()) + sum(len(value or b"") for value in action.parameters),
+            "text": clip(shown),
+        }
 
     def must_sync(self, action: Action, verdict: Verdict) -> bool:
         """What changes anything, or answers with covered data, waits for the disk; plain reads do so only where all must."""
         moves = verdict.ruling in (Ruling.ALLOW, Ruling.MASK)
         return self._all_durable or (moves and (action.reach is not Reach.READ or verdict.ruling is Ruling.MASK))
 
+    def answered_at_once(self, session: Session, answer: Answered, milliseconds: int) -> bool:
+        """How an action ended; False when its entry must wait, or meets a fault: whoever waits with it meets that too."""
+        try:
+            if self._all_durable or self._log.append_at_once(_answer(session, answer, milliseconds)) is None:
+                return False
+        except LedgerError:
+            return False
+        self._rows.answered(session, answer)
+        return True
+
     async def answered(self, session: Session, answer: Answered, milliseconds: int) -> None:
-        """How an action ended."""
-        fields = {
-            "sid": session.id,
-            "action": answer.action.seq,
-            "status": clip(answer.status, 64),
-            "rows": answer.rows,
-            "bytes": answer.size,
-            "ms": milliseconds,
-            "masked": dict(answer.masked),
-        }
-        await self._log.append(Entry(kind="answer", fields=fields), durable=self._all_durable)
+        """The same for an entry that waits."""
+        await self._log.append(_answer(session, answer, milliseconds), durable=self._all_durable)
         self._rows.answered(session, answer)
 
     async def closed(self, session: Session, reason: str, now: int, sizes: tuple[int, int]) -> None:
@@ -182,6 +221,19 @@ def _user_name() -> str:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:  # a user id without a name, as in many containers
         return str(os.geteuid())
+
+
+def _answer(session: Session, answer: Answered, milliseconds: int) -> Entry:
+    fields: dict[str, object] = {
+        "sid": session.id,
+        "action": answer.action.seq,
+        "status": clip(answer.status, 64),
+        "rows": answer.rows,
+        "bytes": answer.size,
+        "ms": milliseconds,
+        "masked": answer.masked,
+    }
+    return Entry(kind="answer", fields=fields)
 
 
 def _key(identity: Identity) -> str:

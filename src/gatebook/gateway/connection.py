@@ -7,7 +7,7 @@ one thing at a time; everything else happens at once.
 Flow. The client is not read while the relay is not hungry or the target does not take more; the target is not read while the
 client does not take more. So memory per connection is what the sockets' buffers and one unfinished message hold.
 
-Release. Of an answer whose entry is not synced to disk yet, the client gets the first 64 KiB; the rest waits for the disk.
+Release. Of an answer whose entry is not on disk yet, 64 KiB leave and the rest waits (``released.py``).
 
 End. Whatever happens, ``_finish`` runs once: it closes both sockets and writes ``session.close``.
 """
@@ -29,13 +29,16 @@ from gatebook.config.values import is_loopback
 from gatebook.errors import AccessError, GatebookError, IdentityError, LedgerError, RecordingError
 from gatebook.gateway.book import new_id
 from gatebook.gateway.desk import Needs, Welcome, refused_by_people, refused_for_now
-from gatebook.gateway.dial import binding, dial, is_private
+from gatebook.gateway.dial import binding, dial, is_private, say_once
 from gatebook.gateway.doorway import TLS_HANDSHAKE, FirstByte, TlsError, secure
 from gatebook.gateway.holding import Place, holds
+from gatebook.gateway.recent import Recent
+from gatebook.gateway.released import SYNC_POLL_SECONDS, Released
+from gatebook.gateway.store import Decided, decided
 from gatebook.gateway.tape import Tape
 from gatebook.gateway.upstream import Upstream
 from gatebook.identity.tokens import digest_of
-from gatebook.model import Hold, Reach, Receipt, RefusalClass, Ruling, Session, Verdict
+from gatebook.model import Hold, Reach, RefusalClass, Ruling, Session, Verdict
 from gatebook.protocols.postgres.refusal import NO_IDENTITY, too_many
 from gatebook.protocols.postgres.relay import PostgresRelay
 from gatebook.protocols.relay import (
@@ -65,13 +68,11 @@ from gatebook.protocols.relay import (
 if TYPE_CHECKING:
     from gatebook.gateway.gateway import Gateway
 
-UNSYNCED_BYTES = 65_536  # of an answer may leave before its entry would survive a power cut
-SYNC_POLL_SECONDS = 0.01
 BUFFER_BYTES = 262_144  # unsent bytes towards either side before the other is no longer read
+TURN_SIGNALS = 32  # requests of one client taken in one turn of the loop, before others have theirs
 GOODBYE_SECONDS = 5.0  # for a client to take the last words
 
 NO_TAPE = Tape(None, required=False)
-
 log = structlog.get_logger("gatebook.session")
 
 
@@ -89,6 +90,7 @@ class Connection(asyncio.Protocol):
         self._place = Place("", "", "")
         self._hold, self._pending = Hold.WAIT, ""
         self._granted: Reach | None = None
+        self._recent, self._answer = Recent(), cast(Allowed | None, None)
         self._tape = NO_TAPE
         self.keys = gateway.new_keys()
         self.token: bytes | None = None  # the digest of the gateway token that the session stands on
@@ -96,16 +98,18 @@ class Connection(asyncio.Protocol):
         self._received = self._sent = 0
         self._started: dict[int, int] = {}
         self._writing: set[asyncio.Task[None]] = set()
-        self._receipt: Receipt | None = None
-        self._unsynced = 0
-        self._held: list[bytes] = []
+        self._released = Released()
+        self._to_target: list[bytes] = []
+        self._to_client: list[bytes] = []
         self._client_full = self._finished = False
+        self._reads = True
         self._patience: asyncio.TimerHandle | None = None
 
     # asyncio.Protocol -----------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is here, or TLS stands: asyncio says so in the same way."""
+        self._reads = True
         self._client = client = cast(asyncio.Transport, transport)  # uvloop's are no subclass of it
         client.set_write_buffer_limits(high=BUFFER_BYTES)
         if self._relay is not None:
@@ -135,6 +139,7 @@ class Connection(asyncio.Protocol):
     def _await_first(self) -> None:
         if self._client is not None and not self._finished and not self._received:
             self._client.pause_reading()
+            self._reads = False
             self._first = FirstByte(self._client, self._begins)
 
     def _begins(self, first: bytes) -> None:
@@ -196,12 +201,38 @@ class Connection(asyncio.Protocol):
         if self._relay is None or self._finished:
             return
         try:
-            for effect in self._relay.feed(signal):
-                self._do(effect)
+            self._feed(signal)
+        except (LedgerError, RecordingError) as error:
+            self.end(_told(error))
+            self._finish(_told(error))  # what the relay said last may not have been carried out to its end
         except Exception:
             log.exception("relay failed", session=self._session.id if self._session else "")
             self._finish("an error inside the gateway; its operators' log has it")
         self.flow()
+
+    def _feed(self, signal: Signal) -> None:
+        """Carry out what the relay says, and what it says to the decisions that need no waiting, each in its turn."""
+        try:
+            for _ in range(TURN_SIGNALS):
+                if self._relay is None:
+                    return
+                for effect in self._relay.feed(signal):
+                    self._do(effect)
+                if self._answer is None:
+                    return
+                signal, self._answer = self._answer, None
+            asyncio.get_running_loop().call_soon(self.signal, signal)  # others have a turn too
+        finally:
+            self._push()
+
+    def _push(self) -> None:
+        """What the relay said to either side, with one write to each."""
+        if self._to_target and self._upstream is not None:
+            self._upstream.write(b"".join(self._to_target))
+        self._to_target.clear()
+        if self._to_client:
+            data, self._to_client = b"".join(self._to_client), []
+            self._write(data)
 
     def end(self, why: str) -> None:
         """The gateway ends the session; the client is told why."""
@@ -218,12 +249,11 @@ class Connection(asyncio.Protocol):
     def _do(self, effect: Effect) -> None:
         match effect:
             case ToServer(_, data) | Own(_, data):
-                if self._upstream is not None:
-                    self._upstream.write(data)
+                self._to_target.append(data)
             case ToClient(data):
                 self._release(data)
             case Ask():
-                self._spawn(self._decide(effect))
+                self._ask(effect)
             case Answered():
                 self._answered(effect)
             case Prove():
@@ -235,7 +265,8 @@ class Connection(asyncio.Protocol):
             case Cancel(key):
                 self._gateway.cancel(key)
             case Interrupt(data):
-                self._gateway.spawn(self._interrupt(data))
+                if self._target is not None:
+                    self._gateway.spawn(say_once(self._target, data))
             case HangUp(why):
                 self._finish(why)
             case _:
@@ -248,10 +279,8 @@ class Connection(asyncio.Protocol):
         """A fault of ours ends this session alone, closed, and is told to the operator."""
         try:
             await work
-        except LedgerError as error:
-            self.end(f"the book cannot be written, so nothing may go on: {error}")
         except GatebookError as error:
-            self.end(str(error))
+            self.end(_told(error))
         except Exception:
             log.exception("session failed", session=self._session.id if self._session else "")
             self.end("an error inside the gateway; its operators' log has it")
@@ -260,22 +289,24 @@ class Connection(asyncio.Protocol):
         """Read each side only while the other takes more."""
         if self._finished or self._relay is None:
             return
-        blocked = self._client_full or bool(self._held)
+        blocked = self._client_full or self._released.holds
         if self._upstream is not None:
             self._upstream.read(not blocked)
         if self._client is not None and not self._client.is_closing() and self._first is None:
             full = self._upstream is not None and self._upstream.full
-            if self._relay.hungry and not full:
-                self._client.resume_reading()
-            else:
-                self._client.pause_reading()
+            wanted = self._relay.hungry and not full
+            if wanted is not self._reads:
+                self._reads = wanted
+                (self._client.resume_reading if wanted else self._client.pause_reading)()
 
     # TLS, identity, session -----------------------------------------------------------------------------------------
 
     def _start_tls(self, data: bytes) -> None:
         if self._client is None or self._certificate is None:
             raise AssertionError("TLS was offered without a certificate")
+        self._push()
         self._client.pause_reading()
+        self._reads = False
         self._client.write(data)
         self._spawn(self._secure(self._client, self._certificate, direct=False))
 
@@ -343,18 +374,6 @@ class Connection(asyncio.Protocol):
         if self._patience is not None:
             self._patience.cancel()
 
-    async def _interrupt(self, data: bytes) -> None:
-        """A connection that says one thing and closes; whether the target heard shows in what it answers."""
-        if self._target is None:
-            return
-        try:
-            transport, _ = await dial(self._target, asyncio.Protocol)
-        except GatebookError as error:
-            log.warning("interrupt did not reach the target", why=str(error))
-            return
-        transport.write(data)
-        transport.close()
-
     async def _refuse_session(self, identity: Any, target: str, verdict: Verdict, why: str) -> None:
         now = self._gateway.clock()
         decision = new_id(now)
@@ -364,17 +383,28 @@ class Connection(asyncio.Protocol):
 
     # Actions --------------------------------------------------------------------------------------------------------
 
-    async def _decide(self, ask: Ask) -> None:
+    def _ask(self, ask: Ask) -> None:
         if self._session is None:
             raise AssertionError("an action without a session")
-        answer = await self._gateway.desk.decide(self._session, ask)
-        if isinstance(answer, Needs):
-            answer = await self._needs(self._session, ask, answer)
-        verdict = answer.verdict if isinstance(answer, Refused) else answer.ruled
-        self._tape.asked(ask, verdict, answer.decision)
+        at_once = self._gateway.desk.decide_at_once(self._session, ask, self._recent)
+        if at_once is None:
+            self._spawn(self._decide(ask, self._session))
+            return
+        self._answer, said = at_once
+        self._decided(ask, self._answer, said)
+
+    def _decided(self, ask: Ask, answer: Allowed | Refused, said: Decided) -> None:
+        self._tape.asked(ask, said, answer.decision)
         if isinstance(answer, Allowed):
             self._started[ask.action.seq] = self._gateway.clock()
-            self._receipt, self._unsynced = answer.permit.receipt, 0
+            self._released.under(answer.permit.receipt)
+
+    async def _decide(self, ask: Ask, session: Session) -> None:
+        answer = await self._gateway.desk.decide(session, ask)
+        if isinstance(answer, Needs):
+            answer = await self._needs(session, ask, answer)
+        verdict = answer.verdict if isinstance(answer, Refused) else answer.ruled
+        self._decided(ask, answer, decided(ask.action, verdict))
         self.signal(answer)
 
     async def _needs(self, session: Session, ask: Ask, needs: Needs) -> Allowed | Refused:
@@ -418,35 +448,30 @@ class Connection(asyncio.Protocol):
         now = self._gateway.clock()
         started = self._started.pop(answer.action.seq, now)
         self._tape.answered(answer)
-        work = self._gateway.book.answered(self._session, answer, (now - started) // 1000)
-        task = self._spawn(work)
+        milliseconds = (now - started) // 1000
+        if not self._writing and self._gateway.book.answered_at_once(self._session, answer, milliseconds):
+            return
+        task = self._spawn(self._gateway.book.answered(self._session, answer, milliseconds))
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
 
     def _release(self, data: bytes) -> None:
         """To the client, unless more of an answer would leave than its entry on disk allows."""
-        self._unsynced += len(data)
-        if self._held or (self._unsynced > UNSYNCED_BYTES and not self._synced()):
-            self._held.append(data)
-            if len(self._held) == 1:
-                asyncio.get_running_loop().call_later(SYNC_POLL_SECONDS, self._release_held)
-            return
-        self._write(data)
-
-    def _synced(self) -> bool:
-        return self._receipt is None or self._gateway.book.synced(self._receipt)
+        waits = self._released.holds
+        if self._released.passes(data, self._gateway):
+            self._to_client.append(data)
+        elif not waits:
+            asyncio.get_running_loop().call_later(SYNC_POLL_SECONDS, self._release_held)
 
     def _release_held(self) -> None:
-        if not self._finished and not self._synced() and not self._gateway.book.failed:
+        if not self._released.synced(self._gateway) and not self._gateway.book.failed and not self._finished:
             asyncio.get_running_loop().call_later(SYNC_POLL_SECONDS, self._release_held)
-            return
-        held, self._held = b"".join(self._held), []
-        if self._synced():
-            self._write(held)
-        self.flow()
+        elif not self._finished:
+            self._write(self._released.take(self._gateway))
+            self.flow()
 
     def _write(self, data: bytes) -> None:
-        if self._client is None or self._client.is_closing():
+        if not data or self._client is None or self._client.is_closing():
             return
         try:
             self._tape.said(data)
@@ -465,6 +490,7 @@ class Connection(asyncio.Protocol):
     def _finish(self, why: str) -> None:
         if self._finished:
             return
+        self._push()
         self._finished = True
         if self._patience is not None:
             self._patience.cancel()
@@ -472,9 +498,9 @@ class Connection(asyncio.Protocol):
             self._first.close()
         if self._upstream is not None:
             self._upstream.close()
+        self._recent = Recent()
         self._relay = self._upstream = None  # they hold what the session held, and this object until a collector comes
-        if self._held and self._synced():
-            self._write(b"".join(self._held))
+        self._write(self._released.take(self._gateway))
         if self._client is not None:
             self._client.close()
             asyncio.get_running_loop().call_later(GOODBYE_SECONDS, self._client.abort)
@@ -495,3 +521,8 @@ class Connection(asyncio.Protocol):
         except LedgerError as error:
             log.error("session cannot be closed in the book", session=self._session.id, why=str(error))
         log.info("session closed", session=self._session.id, why=why)
+
+
+def _told(error: GatebookError) -> str:
+    """What the client hears of it."""
+    return f"the book cannot be written, so nothing may go on: {error}" if isinstance(error, LedgerError) else str(error)

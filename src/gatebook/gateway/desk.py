@@ -16,6 +16,8 @@ from gatebook.gateway.book import Book, new_id
 from gatebook.gateway.granted import Granted
 from gatebook.gateway.judge import Judge
 from gatebook.gateway.proposing import blocked_at
+from gatebook.gateway.recent import Recent, Ruled
+from gatebook.gateway.store import Decided
 from gatebook.gateway.tokens import token_keys
 from gatebook.masking.detectors import cover_text
 from gatebook.model import Action, Deed, Identity, Reach, RefusalClass, Resource, Ruling, Session, Verdict
@@ -117,6 +119,33 @@ class Desk:
         possible = frozenset(target.masks) | self._judge.added
         tokens = token_keys(session, masking, self._key)
         return Covering(dict(masking.sets), possible, frozenset(masking.detectors), self._key, tokens)
+
+    def decide_at_once(self, session: Session, ask: Ask, recent: Recent) -> tuple[Allowed, Decided] | None:
+        """The same as ``decide`` without waiting, for a plain yes whose entry need not be durable; None for all else.
+
+        With it comes what rows and recordings say of it. Raises LedgerError: then nothing may move.
+        """
+        now, action = self._clock(), ask.action
+        granted = self.granted(session.identity, session.target.name)
+        ruled = recent.find(self._judge, action.deeds, ask.columns, granted, now)
+        if ruled is None:
+            ruled = self._ruled(session, ask, granted)
+            recent.keep(ruled)
+        if ruled.said is None:
+            return None
+        number = new_id(now)
+        receipt = self._book.decided_at_once(session, action, ruled.verdict, ask.shown, number, now, ruled.said)
+        if receipt is None:
+            return None
+        return Allowed(permit(action, ruled.verdict, receipt), ruled.verdict, number), ruled.said.row
+
+    def _ruled(self, session: Session, ask: Ask, granted: Reach | None) -> Ruled:
+        decision, action = self._decide(session, ask, approved=False), ask.action
+        verdict, shadow = decision.verdict, tuple(rule for rule, _ in decision.shadow)
+        plain = verdict.ruling is Ruling.ALLOW and not decision.faults
+        at_once = plain and not self._book.must_sync(action, verdict)
+        said = self._book.said(session, action, verdict, shadow) if at_once else None
+        return Ruled(self._judge, action.deeds, ask.columns, granted, verdict, said)
 
     async def decide(self, session: Session, ask: Ask) -> Allowed | Refused | Needs:
         """Decide, write down, then permit, refuse or say whom it needs. Raises LedgerError: then nothing may move.

@@ -10,6 +10,7 @@ import asyncio
 import ssl
 from collections.abc import Callable
 
+import structlog
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -20,6 +21,8 @@ from gatebook.errors import GatebookError
 from gatebook.protocols.postgres import wire
 
 DIAL_SECONDS = 10.0
+
+log = structlog.get_logger("gatebook.dial")
 
 
 class DialError(GatebookError):
@@ -55,6 +58,17 @@ async def dial(target: TargetConfig, protocol: Callable[[], asyncio.Protocol]) -
     except (OSError, DialError) as error:
         why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise DialError(f"target {name} cannot be reached: {why}") from error
+
+
+async def say_once(target: TargetConfig, data: bytes) -> None:
+    """A connection that says one thing and closes; whether the target heard shows in what it answers."""
+    try:
+        transport, _ = await dial(target, asyncio.Protocol)
+    except GatebookError as error:
+        log.warning("interrupt did not reach the target", why=str(error))
+        return
+    transport.write(data)
+    transport.close()
 
 
 async def _dial(target: TargetConfig, protocol: Callable[[], asyncio.Protocol]) -> tuple[asyncio.Transport, asyncio.Protocol]:

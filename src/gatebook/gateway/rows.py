@@ -1,13 +1,13 @@
 """Rows of sessions and actions, written behind the data path and read by ``gatebook sessions``.
 
 The ledger is the truth; these are for looking at. They are written in batches by one thread, so that no statement waits for
-the database, and at most ``WAITING`` of them wait: past it the oldest action rows are dropped and the loss is said.
+the database, and at most ``WAITING`` actions wait: past it further ones are dropped and the loss is said. An action that is
+answered before its row is written costs one row, not two.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gatebook.db import writing
 from gatebook.gateway import store
-from gatebook.model import Action, Ruling, Session, Verdict
+from gatebook.model import Action, Ruling, Session
 from gatebook.protocols.relay import Answered
 
 FLUSH_SECONDS = 0.1
@@ -62,34 +62,45 @@ class Rows:
 
     def __init__(self, engine: Engine, process: str = "1/1") -> None:
         self._engine, self._process = engine, process
-        self._waiting: deque[Write] = deque(maxlen=WAITING)
+        self._opened: list[Write] = []
+        self._actions: dict[tuple[str, int], store.ActionValues] = {}
+        self._finished: list[store.FinishedValues] = []
+        self._closed: list[Write] = []
         self._counts: dict[str, Counts] = {}
+        self._lost = 0
 
     def opened(self, session: Session, role: str) -> None:
         """A session began."""
         self._counts[session.id] = Counts()
-        self._waiting.append(partial(store.open_session, session=session, role=role, process=self._process))
+        self._opened.append(partial(store.open_session, session=session, role=role, process=self._process))
 
-    def decided(self, session: Session, action: Action, verdict: Verdict, shown: str, decision: str, now: int) -> None:
+    def decided(self, action: Action, ruling: Ruling, said: store.Decided, shown: str, decision: str, now: int) -> None:
         """An action was decided; one that was held is decided again once people said yes."""
-        self._counts.setdefault(session.id, Counts()).decided(action.seq, verdict.ruling)
-        row = partial(
-            store.add_action, session=session.id, action=action, verdict=verdict, text_=shown, decision=decision, at=now
-        )
-        self._waiting.append(row)
+        counts = self._counts.get(action.session)
+        if counts is None:
+            counts = self._counts[action.session] = Counts()
+        counts.decided(action.seq, ruling)
+        if len(self._actions) >= WAITING:
+            self._lost += 1
+            return
+        row = store.ActionValues(action.session, action.seq, action.step, said, shown, decision, now)
+        self._actions[action.session, action.seq] = row
 
     def answered(self, session: Session, answer: Answered) -> None:
-        """An action was answered."""
-        status, rows = answer.status, answer.rows
-        done = partial(store.finish_action, session=session.id, seq=answer.action.seq, status=status, rows=rows)
-        self._waiting.append(done)
+        """An action was answered: where its own row still waits, that says so too."""
+        row = self._actions.get((session.id, answer.action.seq))
+        if row is not None:
+            row.status, row.rows = answer.status, answer.rows
+        elif len(self._finished) < WAITING:
+            self._finished.append((answer.status, answer.rows, session.id, answer.action.seq))
+        else:
+            self._lost += 1
 
     def closed(self, session: Session, reason: str, now: int, sizes: tuple[int, int]) -> None:
         """A session is over."""
         found = self._counts.pop(session.id, Counts())
         counts = found.actions, found.refused
-        row = partial(store.close_session, session=session.id, at=now, reason=reason, counts=counts, sizes=sizes)
-        self._waiting.append(row)
+        self._closed.append(partial(store.close_session, session=session.id, at=now, reason=reason, counts=counts, sizes=sizes))
 
     async def kills(self) -> list[Kill]:
         """The sessions that somebody wants ended and that are open."""
@@ -115,15 +126,33 @@ class Rows:
 
     async def flush(self) -> None:
         """Write what waits now; a fault is told to the operator and costs these rows, never a session."""
-        batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
-        if not batch:
+        batch = _Batch(self._opened, list(self._actions.values()), self._finished, self._closed)
+        self._opened, self._actions, self._finished, self._closed = [], {}, [], []
+        lost, self._lost = self._lost, 0
+        if lost:
+            log.error("rows of actions were not kept: the database cannot keep up", rows=lost)
+        if not (batch.opened or batch.actions or batch.finished or batch.closed):
             return
         try:
             await asyncio.to_thread(self._write, batch)
         except SQLAlchemyError as error:
-            log.error("rows of sessions were not kept", rows=len(batch), why=str(error))
+            log.error("rows of sessions were not kept", rows=len(batch.actions), why=str(error))
 
-    def _write(self, batch: list[Write]) -> None:
+    def _write(self, batch: _Batch) -> None:
         with writing(self._engine) as connection:
-            for write in batch:
+            for write in batch.opened:
                 write(connection)
+            store.add_actions(connection, batch.actions)
+            store.finish_actions(connection, batch.finished)
+            for write in batch.closed:
+                write(connection)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What one transaction writes, in this order."""
+
+    opened: list[Write]
+    actions: list[store.ActionValues]
+    finished: list[store.FinishedValues]
+    closed: list[Write]

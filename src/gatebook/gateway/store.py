@@ -135,40 +135,96 @@ def close_abandoned(connection: Connection, *, process: str, at: int, reason: st
     return closed.rowcount
 
 
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What an action's row says of the statement and its verdict: the same each time the same is decided."""
+
+    verb: str
+    reach: str
+    resources: str
+    ruling: str
+    rule: str
+    reason: str
+
+
+def decided(action: Action, verdict: Verdict) -> Decided:
+    """What the row of this action says of it."""
+    resources = json.dumps([{"kind": each.kind, "name": each.name} for each in action.resources])
+    deed = action.strictest
+    return Decided(deed.verb, deed.reach.value, resources, verdict.ruling.value, verdict.rule, verdict.reason)
+
+
+@dataclass(slots=True)
+class ActionValues:
+    """An action's row before it is written; ``text_`` is its covered text. ``status`` and ``rows`` once it was answered."""
+
+    session: str
+    seq: int
+    step: str
+    decided: Decided
+    text_: str
+    decision: str
+    at: int
+    status: str | None = None
+    rows: int | None = None
+
+    def values(self) -> tuple[object, ...]:
+        """In the order of the columns that ``add_actions`` names."""
+        one = self.decided
+        what = self.session, self.seq, self.at, self.step, one.verb, one.reach, one.resources
+        return (*what, one.ruling, one.rule, one.reason, self.decision, self.text_, self.status, self.rows)
+
+
+FinishedValues = tuple[str, int, str, int]  # status, rows, session, seq
+TOGETHER = 64  # rows of one INSERT: with each statement the thread has to take its turn with the event loop again
+
+
+def add_actions(connection: Connection, actions: Sequence[ActionValues]) -> None:
+    """Actions were decided, no two of one name. One that was held is decided again once people said yes."""
+    row = "(" + ", ".join([_mark(connection)] * _ACTION_COLUMNS) + ")"
+    for start in range(0, len(actions), TOGETHER):
+        some = actions[start : start + TOGETHER]
+        statement = " ".join((_INSERT_ACTIONS, ", ".join([row] * len(some)), _OR_DECIDED_AGAIN))
+        connection.exec_driver_sql(statement, tuple(value for one in some for value in one.values()))
+
+
+_ACTION_COLUMNS = 14
+_INSERT_ACTIONS = (
+    "INSERT INTO actions"
+    " (session, seq, at, step, verb, reach, resources, ruling, rule, reason, decision, text, status, rows) VALUES"
+)
+_OR_DECIDED_AGAIN = (
+    "ON CONFLICT (session, seq, step) DO UPDATE SET at = excluded.at, ruling = excluded.ruling, rule = excluded.rule,"
+    " reason = excluded.reason, decision = excluded.decision, status = coalesce(excluded.status, actions.status),"
+    " rows = coalesce(excluded.rows, actions.rows)"
+)
+
+
 def add_action(
     connection: Connection, *, session: str, action: Action, verdict: Verdict, text_: str, decision: str, at: int
 ) -> None:
-    """An action was decided; ``text_`` is its covered text. One that was held is decided again once people said yes."""
-    connection.execute(
-        text(
-            "INSERT INTO actions (session, seq, at, step, verb, reach, resources, ruling, rule, reason, decision, text)"
-            " VALUES (:session, :seq, :at, :step, :verb, :reach, :resources, :ruling, :rule, :reason, :decision, :text)"
-            " ON CONFLICT (session, seq, step) DO UPDATE SET at = excluded.at, ruling = excluded.ruling, rule = excluded.rule,"
-            " reason = excluded.reason, decision = excluded.decision"
-        ),
-        {
-            "session": session,
-            "seq": action.seq,
-            "at": at,
-            "step": action.step,
-            "verb": action.verb,
-            "reach": action.reach.value,
-            "resources": json.dumps([{"kind": each.kind, "name": each.name} for each in action.resources]),
-            "ruling": verdict.ruling.value,
-            "rule": verdict.rule,
-            "reason": verdict.reason,
-            "decision": decision,
-            "text": text_,
-        },
-    )
+    """One action was decided."""
+    add_actions(connection, [ActionValues(session, action.seq, action.step, decided(action, verdict), text_, decision, at)])
 
 
 def finish_action(connection: Connection, *, session: str, seq: int, status: str, rows: int) -> None:
-    """An action was answered."""
-    connection.execute(
-        text("UPDATE actions SET status = :status, rows = :rows WHERE session = :session AND seq = :seq"),
-        {"session": session, "seq": seq, "status": status, "rows": rows},
-    )
+    """One action was answered."""
+    finish_actions(connection, [(status, rows, session, seq)])
+
+
+def finish_actions(connection: Connection, finished: Sequence[FinishedValues]) -> None:
+    """Actions were answered."""
+    if finished:
+        query = text("UPDATE actions SET status = :status, rows = :rows WHERE session = :session AND seq = :seq")
+        connection.execute(query, [dict(zip(_FINISHED, one, strict=True)) for one in finished])
+
+
+_FINISHED = ("status", "rows", "session", "seq")
+
+
+def _mark(connection: Connection) -> str:
+    """How the driver marks a value: statements with hundreds of them are built here, since building them costs the most."""
+    return "?" if connection.dialect.paramstyle == "qmark" else "%s"
 
 
 def list_sessions(

@@ -6,15 +6,15 @@ What the client gets is recorded before it is released. Where a recording is req
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import structlog
 
 from gatebook.config import Config
 from gatebook.errors import RecordingError
+from gatebook.gateway.store import Decided
 from gatebook.ledger.log import Log
-from gatebook.model import Session, Verdict
+from gatebook.model import Session
 from gatebook.protocols.relay import Answered, Ask
 from gatebook.recording.grec import Segment
 from gatebook.recording.recorder import Recorder, recover
@@ -28,40 +28,50 @@ class Tape:
     def __init__(self, recorder: Recorder | None, required: bool) -> None:
         self._recorder, self._required = recorder, required
 
-    def asked(self, ask: Ask, verdict: Verdict, decision: str) -> None:
+    def asked(self, ask: Ask, said: Decided, decision: str) -> None:
         """A request, with what was decided about it."""
+        if self._recorder is None:
+            return
         action = ask.action
-        if self._recorder is not None:
-            with self._lost():
-                self._recorder.request(
-                    action.seq,
-                    ask.shown,
-                    verb=action.verb,
-                    reach=str(action.reach),
-                    ruling=str(verdict.ruling),
-                    rule=verdict.rule,
-                    reason=verdict.reason,
-                    decision=decision,
-                    step=action.step,
-                )
+        try:
+            self._recorder.request(
+                action.seq,
+                ask.shown,
+                verb=said.verb,
+                reach=said.reach,
+                ruling=said.ruling,
+                rule=said.rule,
+                reason=said.reason,
+                decision=decision,
+                step=action.step,
+                noted=True,
+            )
+        except RecordingError as error:
+            self._lost(error)
 
     def said(self, data: bytes) -> None:
         """Bytes that the client is about to get."""
         if self._recorder is not None:
-            with self._lost():
+            try:
                 self._recorder.response(data)
+            except RecordingError as error:
+                self._lost(error)
 
     def answered(self, answer: Answered) -> None:
         """How a request ended."""
         if self._recorder is not None:
-            with self._lost():
-                self._recorder.answer(answer.action.seq, answer.status, answer.rows, dict(answer.masked))
+            try:
+                self._recorder.answer(answer.action.seq, answer.status, answer.rows, answer.masked, noted=True)
+            except RecordingError as error:
+                self._lost(error)
 
     def tick(self) -> None:
         """Some time has passed."""
         if self._recorder is not None:
-            with self._lost():
+            try:
                 self._recorder.tick()
+            except RecordingError as error:
+                self._lost(error)
 
     async def close(self, why: str) -> int:
         """The session is over; returns how many segments the ledger has of it."""
@@ -74,15 +84,11 @@ class Tape:
             log.error("a recording is not whole; the next start mends it", why=str(error))
             return 0
 
-    @contextlib.contextmanager
-    def _lost(self) -> Iterator[None]:
-        try:
-            yield
-        except RecordingError as error:
-            self._recorder = None
-            log.error("a recording failed", why=str(error))
-            if self._required:
-                raise
+    def _lost(self, error: RecordingError) -> None:
+        self._recorder = None
+        log.error("a recording failed", why=str(error))
+        if self._required:
+            raise error
 
 
 class Tapes:

@@ -20,9 +20,11 @@ class Upstream(asyncio.Protocol):
         self._connection: Connection | None = connection
         self._transport: asyncio.Transport | None = None
         self.full = False
+        self._reads = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The target is there."""
+        self._reads = True
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass of it
         self._transport.set_write_buffer_limits(high=BUFFER_BYTES)
 
@@ -56,8 +58,9 @@ class Upstream(asyncio.Protocol):
 
     def read(self, wanted: bool) -> None:
         """Go on reading the target, or stop."""
-        if self._transport is None or self._transport.is_closing():
+        if wanted is self._reads or self._transport is None or self._transport.is_closing():
             return
+        self._reads = wanted
         if wanted:
             self._transport.resume_reading()
         else:

@@ -26,19 +26,20 @@ KEPT = 1024  # salts in memory; a session commits the same subject's values over
 
 
 class Commitments:
-    """Salts in the database, a few of them in memory. Any thread may use it."""
+    """Salts in the database, a few of them in memory, as keyed HMACs. Any thread may use it."""
 
     def __init__(self, engine: Engine, clock: Callable[[], int] = wall_clock, *, kept: int = KEPT) -> None:
         self._most = kept
         self._engine = engine
         self._clock = clock
-        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._kept: OrderedDict[str, hmac.HMAC] = OrderedDict()
         self._lock = threading.Lock()
 
     def commit(self, subject: str, value: str) -> str:
         """The commitment to a value: 43 characters of URL-safe base64. LedgerError if the salt cannot be kept."""
-        mac = hmac.digest(self._salt(subject), value.encode(errors="surrogatepass"), "sha256")
-        return urlsafe_b64encode(mac).rstrip(b"=").decode()
+        mac = self._keyed(subject).copy()
+        mac.update(value.encode(errors="surrogatepass"))
+        return urlsafe_b64encode(mac.digest())[:-1].decode()
 
     def forget(self, subject: str) -> bool:
         """Erase the subject's salt, here and in the database; whether there was one."""
@@ -46,14 +47,16 @@ class Commitments:
             self._kept.pop(subject, None)
             return store.remove_salt(self._engine, subject)
 
-    def _salt(self, subject: str) -> bytes:
+    def _keyed(self, subject: str) -> hmac.HMAC:
+        """An HMAC under the subject's salt, to be copied."""
         with self._lock:
-            salt = self._kept.get(subject) or self._fetch(subject)
-            self._kept[subject] = salt
+            keyed = self._kept.get(subject)
+            if keyed is None:
+                keyed = self._kept[subject] = hmac.new(self._fetch(subject), digestmod="sha256")
+                if len(self._kept) > self._most:
+                    self._kept.popitem(last=False)
             self._kept.move_to_end(subject)
-            if len(self._kept) > self._most:
-                self._kept.popitem(last=False)
-            return salt
+            return keyed
 
     def _fetch(self, subject: str) -> bytes:
         try:

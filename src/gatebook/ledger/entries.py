@@ -12,6 +12,7 @@ sorted names and no spaces is canonical; floats and null would need rules that v
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -200,8 +201,22 @@ def clip(text: str, size: int = TEXT_BYTES) -> str:
 
 
 def uuid7(time: int) -> str:
-    """A UUIDv7 (RFC 9562) for a time in µs."""
-    value = (time // 1000) << 80 | int.from_bytes(os.urandom(10))
-    value = value & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62
-    digits = f"{value:032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    """A UUIDv7 (RFC 9562) for a time in µs. Any thread may ask."""
+    try:
+        tail = _TAILS.pop()  # one step: no two get the same
+    except IndexError:
+        _TAILS.extend(_tails())
+        tail = _TAILS.pop()
+    digits = f"{time // 1000 & 0xFFFFFFFFFFFF:012x}"
+    return f"{digits[:8]}-{digits[8:]}{tail}"
+
+
+_TAILS: list[str] = []  # the random parts of identifiers to come: 256 at a time cost as much as two
+os.register_at_fork(after_in_child=_TAILS.clear)
+
+
+def _tails() -> list[str]:
+    found = []
+    for value in struct.iter_unpack(">HHHI", os.urandom(256 * 10)):
+        found.append(f"-7{value[0] & 0xFFF:03x}-{value[1] & 0x3FFF | 0x8000:04x}-{value[2]:04x}{value[3]:08x}")
+    return found

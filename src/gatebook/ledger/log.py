@@ -5,11 +5,16 @@ if any entry of it must be durable, and wakes each event loop once. Entries that
 write, before the sync: a crash of the process loses none of them, a crash of the machine at most the last ``SYNC_SECONDS``.
 Hashing comes after the acknowledgement; a signed checkpoint follows every second while there is something new.
 
+An entry that need not be durable can also be written where its producer stands (``append_at_once``), without a thread between:
+that is what makes a statement cheap. It says None where the entry would have to wait: at the end of a segment, behind others
+that wait, and when the writer is late with its sync, so that a slow disk slows everybody instead of leaving more unsynced.
+
 States: open, then ``failed`` or closed; both are final. Whatever goes wrong in the writer sets ``failed``, and every waiter,
 now and later, gets LedgerError: after a failed write or sync nobody knows what is on disk, so nothing may be done on the
 strength of it. A restart reads the disk and finds out.
 
-Only the writer thread touches the volume and the scribe; producers touch the queue, under the condition's lock.
+The queue is under the condition's lock. Scribe, write-ahead log and what was written but not hashed yet are under the pen,
+which is held for one write, never for a sync, save where a segment ends. The tree and all else on disk are the writer's alone.
 """
 
 from __future__ import annotations
@@ -38,10 +43,11 @@ from gatebook.ledger.volume import Volume
 from gatebook.ledger.wal import HEADER, LONGEST, SEGMENT_BYTES
 from gatebook.model import Entry
 
-SYNC_SECONDS = 0.05  # longest an entry that need not be durable stays unsynced
+SYNC_SECONDS = 0.05  # longest an entry that need not be durable stays unsynced, where the disk keeps up
+LATE_SECONDS = 0.25  # from the oldest unsynced entry on; past it nothing more is written ahead of the disk
 BATCH = 4096  # entries of one batch, so that nobody waits for an endless one
 HEARTBEAT_SIDS = 1000  # listed in one heartbeat entry; more sessions take further parts
-WAITING = 65_536  # entries that may wait for the writer; beyond it the disk is too slow to go on
+WAITING = 65_536  # entries that may wait for the writer, to be written or hashed; beyond it the disk is too slow to go on
 SMALLEST_SEGMENT = HEADER.size + LONGEST
 
 
@@ -75,7 +81,10 @@ class Log:
         self._lock = lock
         self._checkpoint_seconds = checkpoint_seconds
         self._heartbeat_seconds = heartbeat_seconds
-        self._condition = threading.Condition()
+        self._condition = threading.Condition(threading.Lock())
+        self._pen = threading.Lock()
+        self._unhashed: list[bytes] = []
+        self._writable = True
         self._queue: list[_Waiting] = []
         self._taken: list[_Waiting] = []
         self._failed: str | None = None
@@ -155,6 +164,51 @@ class Log:
         self._submit(_Waiting(entry.kind, check(entry), durable, future, None))
         return future.result()
 
+    def append_at_once(self, entry: Entry) -> Written | None:
+        """Write an entry that need not be durable; it is in the write-ahead log when this returns. None: ``append`` it.
+
+        The entry keeps to ``entries.check`` already; it is not checked again. LedgerError as with ``append``.
+        """
+        with self._pen:
+            self._check_writable()
+            if self._queue or self._volume.room < SMALLEST_SEGMENT or self._behind:
+                return None
+            try:
+                data, written = self._scribe.compose(entry.kind, entry.fields, self._volume.size)
+                self._volume.write((data,))
+            except LedgerError:  # what cannot stand in the book, which goes on without it
+                raise
+            except Exception as error:
+                self._stop_writing(_stopped(error))
+                raise LedgerError(self._failed or "") from error
+            self._unhashed.append(data)
+            if self._sync_at is not None:
+                return written
+            self._sync_at = time.monotonic() + SYNC_SECONDS
+        with self._condition:
+            self._condition.notify()
+        return written
+
+    @property
+    def _behind(self) -> bool:
+        """Whether the writer is late with the sync, or with the hashes."""
+        late = self._sync_at is not None and time.monotonic() > self._sync_at + LATE_SECONDS - SYNC_SECONDS
+        return late or len(self._unhashed) >= WAITING
+
+    def _check_writable(self) -> None:
+        if not self._writable:
+            raise LedgerError(self._failed or "the ledger is closed")
+
+    def _check_sound(self) -> None:
+        if self._failed is not None:
+            raise LedgerError(self._failed)
+
+    def _stop_writing(self, why: str) -> None:
+        """Under the pen: nothing is written any more, and the writer will tell whoever waits."""
+        self._failed, self._writable = self._failed or why, False
+        with self._condition:
+            self._condition.notify()
+
     def close(self) -> None:
         """Write what is waiting, then ``log.close`` and a last checkpoint, and give the folder back.
 
@@ -186,50 +240,59 @@ class Log:
             while self._turn():
                 pass
             self._last_words()
-        except OSError as error:
-            self._fail(f"the ledger stopped: {explain(error)}")
         except BaseException as error:
-            self._fail(f"the ledger stopped: {type(error).__name__}: {error}")
+            self._fail(_stopped(error))
 
     def _turn(self) -> bool:
         """Take and commit a batch, then do what is due; False once the log is to be closed and nothing waits."""
         batch, going_on = self._take()
         if batch:
             self._commit(batch)
+        self._hash()
         now = time.monotonic()
         if now >= self._heartbeat_at:
             self._heartbeat(now)
         if now >= self._checkpoint_at and self._volume.size > self._published:
             self._publish()
-        elif self._sync_at is not None and now >= self._sync_at:
+        elif (due := self._sync_at) is not None and now >= due:
             self._sync()
         return going_on
 
     def _take(self) -> tuple[list[_Waiting], bool]:
         with self._condition:
-            if not self._queue and not self._stopping:
+            if not self._queue and not self._stopping and self._failed is None:
                 self._condition.wait(max(0.0, self._due() - time.monotonic()))
+            self._check_sound()
             self._taken, self._queue = self._queue[:BATCH], self._queue[BATCH:]
             return self._taken, bool(self._taken) or not self._stopping
 
     def _due(self) -> float:
         due = min(self._heartbeat_at, time.monotonic() + threading.TIMEOUT_MAX / 2)
-        if self._sync_at is not None:
-            due = min(due, self._sync_at)
+        if (sync_at := self._sync_at) is not None:
+            due = min(due, sync_at)
         return min(due, self._checkpoint_at) if self._volume.size > self._published else due
 
     def _commit(self, batch: Sequence[_Waiting]) -> None:
-        entries, done, durable, refused = self._compose(batch)
-        self._volume.write(entries)
+        with self._pen:
+            self._check_writable()
+            entries, done, durable, refused = self._compose(batch)
+            self._volume.write(entries)
+            self._unhashed += entries
+            if entries and self._sync_at is None:
+                self._sync_at = time.monotonic() + SYNC_SECONDS
         self._settle(refused)
         self._settle(done)
         if durable:
             self._sync()
             self._settle(durable)
-        elif entries and self._sync_at is None:
-            self._sync_at = time.monotonic() + SYNC_SECONDS
         self._taken = []
-        self._volume.grow(entries)
+
+    def _hash(self) -> None:
+        """Hash what was written since, in its order, into the tree."""
+        with self._pen:
+            entries, self._unhashed = self._unhashed, []
+        if entries:
+            self._volume.grow(entries)
 
     def _compose(self, batch: Sequence[_Waiting]) -> tuple[list[bytes], list[Any], list[Any], list[Any]]:
         entries: list[bytes] = []
@@ -248,34 +311,53 @@ class Log:
 
     def _own(self, kind: str, fields: Mapping[str, Any]) -> None:
         """Write an entry of the log's own."""
-        data, _ = self._scribe.compose(kind, fields, self._volume.size)
-        self._keep(data)
+        with self._pen:
+            self._check_sound()
+            self._keep(kind, fields)
 
-    def _keep(self, data: bytes) -> None:
-        self._volume.write([data])
-        self._volume.grow([data])
+    def _keep(self, kind: str, fields: Mapping[str, Any]) -> None:
+        """Under the pen."""
+        data, _ = self._scribe.compose(kind, fields, self._volume.size)
+        self._put(data)
+
+    def _put(self, data: bytes) -> None:
+        self._volume.write((data,))
+        self._unhashed.append(data)
         if self._sync_at is None:
             self._sync_at = time.monotonic() + SYNC_SECONDS
 
     def _sync(self) -> None:
-        size = self._volume.size
+        with self._pen:
+            size, self._sync_at = self._volume.size, None
         self._volume.sync()
-        self._synced, self._sync_at = size, None
+        self._synced = size
 
     def _publish(self) -> None:
-        self._keep(self._scribe.seal(self._volume.size, self._volume.root()))
+        self._hash()
+        with self._pen:  # the seal signs the tree that it stands behind, so that nothing may come between
+            self._check_sound()
+            self._hash_rest()
+            self._put(self._scribe.seal(self._volume.size, self._volume.root()))
+            self._hash_rest()
         self._sync()
         self._volume.publish()
         self._volume.prune(self._listed)
-        self._published = self._volume.size
+        self._published = self._volume.hashed
         self._checkpoint_at = time.monotonic() + self._checkpoint_seconds
 
+    def _hash_rest(self) -> None:
+        """Under the pen: the few entries that came since the last look."""
+        self._volume.grow(self._unhashed)
+        self._unhashed = []
+
     def _heartbeat(self, now: float) -> None:
-        first, open_now = self._volume.size, self._scribe.open_sessions
-        parts = [open_now[start : start + HEARTBEAT_SIDS] for start in range(0, len(open_now), HEARTBEAT_SIDS)] or [[]]
-        for part, some in enumerate(parts, 1):
-            listed = {"open_sids": [sid for sid, _ in some], "seqs": [seq for _, seq in some]}
-            self._own("log.heartbeat", listed | {"part": part, "parts": len(parts), "last_cosigned": 0})
+        with self._pen:  # no session may go on or end between the list and its entry
+            self._check_sound()
+            first, open_now = self._volume.size, self._scribe.open_sessions
+            parts = [open_now[start : start + HEARTBEAT_SIDS] for start in range(0, len(open_now), HEARTBEAT_SIDS)] or [[]]
+            for part, some in enumerate(parts, 1):
+                listed = {"open_sids": [sid for sid, _ in some], "seqs": [seq for _, seq in some]}
+                self._keep("log.heartbeat", listed | {"part": part, "parts": len(parts), "last_cosigned": 0})
         self._listed = first
         self._heartbeat_at = now + self._heartbeat_seconds
 
@@ -304,6 +386,9 @@ class Log:
         self._heartbeat_at = time.monotonic() + self._heartbeat_seconds
 
     def _last_words(self) -> None:
+        with self._pen:
+            self._check_sound()
+            self._writable = False
         self._close_sessions("gateway stopped")
         self._own("log.close", {"size": self._volume.size})
         self._publish()
@@ -314,7 +399,8 @@ class Log:
 
     def _fail(self, why: str) -> None:
         with self._condition:
-            self._failed = why
+            self._failed, self._writable = self._failed or why, False
+            why = self._failed
             left, self._queue, self._taken = [*self._taken, *self._queue], [], []
         self._settle([(waiting, LedgerError(why)) for waiting in left])
 
@@ -331,6 +417,12 @@ class Log:
                 loop.call_soon_threadsafe(_deliver, woken)
             except RuntimeError:  # the loop is closed: nobody waits any more
                 continue
+
+
+def _stopped(error: BaseException) -> str:
+    """Why the ledger takes no more entries, in words that a client may see."""
+    said = explain(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+    return f"the ledger stopped: {said}"
 
 
 def _deliver(outcomes: Sequence[tuple[_Waiting, _Outcome]]) -> None:

@@ -14,7 +14,7 @@ Tiles, bundles and heads are derived: after a power cut they are made again from
 head that covers it is published. Order of publishing: ``checkpoint`` first, then ``checkpoints.log``, so that a reader who
 reads them the other way round never sees a head newer than the newest.
 
-One thread at a time may touch a volume.
+``write`` and ``size`` are under the log's pen; one thread alone may touch the rest, and sync while another writes.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Shelf:
 
 
 class Volume:
-    """One log's files, open for writing. ``size`` counts entries written, synced or not."""
+    """One log's files, open for writing. ``size`` counts entries written, synced or not, ``hashed`` those in the tree."""
 
     def __init__(self, folder: Path, *, signer: Signer, disk: Disk, wal: Wal, shelf: Shelf) -> None:
         self._folder = folder
@@ -115,6 +115,16 @@ class Volume:
     def size(self) -> int:
         """Entries written."""
         return self._wal.size
+
+    @property
+    def hashed(self) -> int:
+        """Entries in the tree."""
+        return self._shelf.size
+
+    @property
+    def room(self) -> int:
+        """Bytes left in the write-ahead log's segment."""
+        return self._wal.room
 
     def write(self, entries: Sequence[bytes]) -> None:
         """Into the write-ahead log; a crash of the process loses nothing after this."""
@@ -136,8 +146,6 @@ class Volume:
 
     def publish(self) -> None:
         """Sign and publish the tree as it stands; every entry in it must be synced."""
-        if self._shelf.size != self._wal.size:
-            raise AssertionError(f"a tree of {self._shelf.size} for {self._wal.size} entries")
         self._shelf.put_partials()
         note = self._signer.sign(Checkpoint(self._shelf.size, self._shelf.root())).encode()
         self._disk.replace(self._folder / "checkpoint", note)
@@ -148,8 +156,8 @@ class Volume:
     def prune(self, listed: int) -> None:
         """Let go of segments of the write-ahead log that are covered; ``listed``: the entry of the newest whole heartbeat."""
         if self._pruner.idle:
-            full = self._wal.size // WIDTH * WIDTH
-            self._pruner.begin(*self._wal.release(min(listed, full, self._wal.size - 1)))
+            hashed = self._shelf.size  # what is written behind it is in no bundle yet
+            self._pruner.begin(*self._wal.release(min(listed, hashed // WIDTH * WIDTH, hashed - 1)))
 
     def close(self) -> None:
         """Give the files back; nothing is written."""

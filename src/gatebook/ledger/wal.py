@@ -144,7 +144,7 @@ def _has_hole(data: bytes, start: int, end: int) -> bool:
 
 
 class Wal:
-    """The writing end. One thread at a time may touch it."""
+    """The writing end. One thread at a time may write; one thread prepares and syncs, meanwhile too."""
 
     def __init__(self, folder: Path, tail: Tail, *, disk: Disk, segment_bytes: int) -> None:
         self.size = tail.size
@@ -170,6 +170,11 @@ class Wal:
         if tail.torn_bytes or length < self._segment_bytes:
             self._disk.sync(self._current)
 
+    @property
+    def room(self) -> int:
+        """Bytes left in the segment."""
+        return self._segment_bytes - self._offset
+
     def write(self, entries: Iterable[bytes]) -> None:
         """Write the frames of these entries, with one write to the file unless a segment ends among them."""
         frames = bytearray()
@@ -193,7 +198,12 @@ class Wal:
         self._disk.sync(self._current)
 
     def prepare(self) -> None:
-        """Fill one more slice of the segment to come."""
+        """Fill the segment to come as far as this one is used, and one slice more, so that it is ready when it is due."""
+        self._fill()
+        while self._filled < min(self._offset, self._segment_bytes):
+            self._fill()
+
+    def _fill(self) -> None:
         if self._next == CLOSED:
             self._next, self._filled = self._disk.open(self._folder / NEXT, create=True), 0
         piece = min(SLICE, self._segment_bytes - self._filled)
@@ -203,7 +213,7 @@ class Wal:
 
     def _roll(self) -> None:
         while self._next == CLOSED or self._filled < self._segment_bytes:
-            self.prepare()
+            self._fill()
         self._disk.sync(self._next)
         self._disk.rename(self._folder / NEXT, self._folder / segment_name(self.size))
         self.segments.append(self.size)

@@ -211,20 +211,32 @@ class _Spool:
     def __init__(self, key: bytes, n: int, line: bytes) -> None:
         self._box: AESGCM = grec.box(key, grec.SPOOL)
         self._n, self._line, self._rest = n, line, b""
-        self.events = 0
+        self.events = self._boxes = 0
 
     def read(self, data: bytes) -> Iterator[Event]:
         """The events that are whole by now. Raises RecordingError at one that is not as it was written."""
         data, end = self._rest + data, 0
         for head, body, stop in grec.frames(data, 0):
             try:
-                plain = self._box.decrypt(grec.spool_nonce(self._n, self.events), body, self._line + head)
+                plain = self._box.decrypt(grec.spool_nonce(self._n, self._boxes), body, self._line + head)
             except (InvalidTag, ValueError):
                 raise RecordingError(f"event {self.events} is not as it was written; what follows is not shown") from None
-            self.events += 1
+            self._boxes += 1
             end = stop
-            yield grec.event_of(head, plain)
+            for event in _events(head, plain):
+                self.events += 1
+                yield event
         self._rest = data[end:]
+
+
+def _events(head: bytes, plain: bytes) -> Iterator[Event]:
+    """What one box of a spool holds."""
+    event = grec.event_of(head, plain)
+    if event.kind != grec.BATCH.decode():
+        yield event
+        return
+    for inner, body, _ in grec.frames(plain, 0):
+        yield grec.event_of(inner, body)
 
 
 class Tail:

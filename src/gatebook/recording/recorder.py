@@ -1,9 +1,11 @@
 """The writing end of a recording: one ``Recorder`` per session.
 
 ``add`` encrypts an event into the session's spool, in one write, before its bytes may be released: what the client saw
-survives a crash of the process. At 1 MiB or after 5 s the spool is put aside, the next one begun, and a thread turns the one
-put aside into a segment: reads it back, compresses, encrypts, syncs, hands the segment's facts to ``finished`` (which writes
-them into the ledger), and only then removes the spool. So ``n.spool`` means: the ledger may not know segment n yet.
+survives a crash of the process. What is ``note``d, requests and how they ended, goes out with the next bytes, in one box, or
+with the next tick: nobody waits for it, and the ledger has both. At 1 MiB or after 5 s the spool is put aside, the next one
+begun, and a thread turns the one put aside into a segment: reads it back, compresses, encrypts, syncs, hands the segment's
+facts to ``finished`` (which writes them into the ledger), and only then removes the spool. So ``n.spool`` means: the ledger may
+not know segment n yet.
 
 After a crash nobody here has the session's key any more. ``recover`` takes spools as they are: cut behind the last whole event,
 they become segments marked ``cut``, the newest of them the recording's last.
@@ -29,6 +31,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+import orjson
 import pyrage
 import zstandard
 from cryptography.exceptions import InvalidTag
@@ -41,6 +44,7 @@ from gatebook.recording.grec import HEAD, Segment
 SEGMENT_BYTES = 1024 * 1024
 SEGMENT_MICROSECONDS = 5_000_000
 WAITING = 8  # spools put aside before ``add`` waits for the thread: the disk is slower than the session
+NOTED_BYTES = 65_536  # of requests and endings that may wait for the next box
 LEVEL = 1  # of compression: the session is live
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _SPOOL = re.compile(r"(0|[1-9][0-9]{0,8})\.spool")
@@ -67,7 +71,9 @@ class Recorder:
         self._closed = False
         self._file = self._n = -1
         self._line = b""
-        self._t0 = self._events = self._size = 0
+        self._t0 = self._events = self._boxes = self._size = 0
+        self._noted: list[bytes] = []
+        self._noted_at = self._noted_bytes = 0
         self._begin()
 
     @classmethod
@@ -113,6 +119,17 @@ class Recorder:
             if self._size >= SEGMENT_BYTES:
                 self._cut(last=False)
 
+    def note(self, kind: str, data: bytes) -> None:
+        """Append one event that goes to the spool with the next one, or at the next tick. Raises RecordingError."""
+        now = self._clock()
+        with self._lock:
+            self._check()
+            self._noted.append(HEAD.pack(len(data), kind.encode("ascii"), now) + data)
+            self._noted_at = self._noted_at or now
+            self._noted_bytes += len(data)
+            if self._noted_bytes >= NOTED_BYTES:
+                self._write_noted(now)
+
     def about(self, **facts: object) -> None:
         """Who, where and why: what a reader is told first."""
         self.add("m", _json(facts))
@@ -129,18 +146,19 @@ class Recorder:
         reason: str = "",
         decision: str = "",
         step: str = "run",
+        noted: bool = False,
     ) -> None:
-        """A request and what was decided about it; ``shown`` is its text, covered already."""
+        """A request and what was decided about it; ``shown`` is its text, covered already. ``noted``: only ``note`` it."""
         facts = {"seq": seq, "text": shown, "verb": verb, "reach": reach, "ruling": ruling, "rule": rule}
-        self.add("q", _json(facts | {"reason": reason, "decision": decision, "step": step}))
+        (self.note if noted else self.add)("q", _json(facts | {"reason": reason, "decision": decision, "step": step}))
 
     def response(self, data: bytes) -> None:
         """Bytes on their way to the client, covered already."""
         self.add("s", data)
 
-    def answer(self, seq: int, status: str, rows: int, masked: dict[str, int]) -> None:
-        """The answer to a request is complete."""
-        self.add("a", _json({"seq": seq, "status": status, "rows": rows, "masked": masked}))
+    def answer(self, seq: int, status: str, rows: int, masked: dict[str, int], *, noted: bool = False) -> None:
+        """The answer to a request is complete. ``noted``: only ``note`` it."""
+        (self.note if noted else self.add)("a", _json({"seq": seq, "status": status, "rows": rows, "masked": masked}))
 
     def tick(self) -> None:
         """To be called about once a second: cuts a segment that is old enough. Raises RecordingError."""
@@ -149,6 +167,7 @@ class Recorder:
             if self._closed:
                 return
             self._check()
+            self._write_noted(now)
             if self._events and now - self._t0 >= SEGMENT_MICROSECONDS:
                 self._cut(last=False)
 
@@ -198,8 +217,22 @@ class Recorder:
             self._failed = self._failed or f"a segment of the recording cannot be kept: {_why(error)}"
 
     def _append(self, kind: bytes, data: bytes, now: int) -> None:
+        """One event, behind those that were noted."""
+        if self._noted:
+            self._noted.append(HEAD.pack(len(data), kind, now) + data)
+            self._write_noted(now)
+        else:
+            self._seal(kind, data, now, events=1, t0=now)
+
+    def _write_noted(self, now: int) -> None:
+        noted, self._noted, self._noted_bytes = self._noted, [], 0
+        t0, self._noted_at = self._noted_at, 0
+        if noted:
+            self._seal(grec.BATCH, b"".join(noted), now, events=len(noted), t0=t0)
+
+    def _seal(self, kind: bytes, data: bytes, now: int, *, events: int, t0: int) -> None:
         head = HEAD.pack(len(data) + grec.TAG_BYTES, kind, now)
-        sealed = self._box.encrypt(grec.spool_nonce(self._n, self._events), data, self._line + head)
+        sealed = self._box.encrypt(grec.spool_nonce(self._n, self._boxes), data, self._line + head)
         try:
             _write_all(self._file, head, sealed)
         except OSError as error:
@@ -208,8 +241,9 @@ class Recorder:
                 os.ftruncate(self._file, self._size)
             self._release()
             raise RecordingError(self._failed) from error
-        self._t0 = self._t0 or now
-        self._events += 1
+        self._t0 = self._t0 or t0
+        self._events += events
+        self._boxes += 1
         self._size += HEAD.size + len(sealed)
 
     def _begin(self) -> None:
@@ -225,7 +259,7 @@ class Recorder:
             os.close(file)
             raise
         self._file, self._n = file, n
-        self._t0 = self._events = 0
+        self._t0 = self._events = self._boxes = 0
         self._size = len(self._line)
 
     def _cut(self, *, last: bool) -> None:
@@ -249,9 +283,9 @@ class Recorder:
 
     def _finish(self, n: int, last: bool, t1: int) -> None:
         spool = _spool(self._folder, n)
-        events, t0 = _read_back(spool, n, grec.box(self._key, grec.SPOOL))
+        events, count, t0 = _read_back(spool, n, grec.box(self._key, grec.SPOOL))
         facts = {"origin": self._origin, "sid": self._sid, "n": n, "last": last}
-        line = grec.first_line(grec.SEGMENT, **facts, events=len(events) // 2, t0=t0, t1=t1)
+        line = grec.first_line(grec.SEGMENT, **facts, events=count, t0=t0, t1=t1)
         packed = zstandard.ZstdCompressor(level=LEVEL).compress(b"".join(events))
         data = line + grec.box(self._key, grec.SEGMENT).encrypt(grec.segment_nonce(n), packed, line)
         place = segment_path(self._folder, n)
@@ -340,7 +374,7 @@ def _cut_spool(spool: Path, n: int, *, last: bool) -> Segment:
 
 
 def _whole(data: bytes, end: int, times: list[int]) -> int:
-    """Where the whole events end; ``times`` gets the time of each that could be one."""
+    """Where the whole boxes end; ``times`` gets the time of each that could be one."""
     for head, body, stop in grec.frames(data, end):
         time = grec.event_of(head, b"").time
         if len(body) < grec.TAG_BYTES or time > grec.LATEST:
@@ -369,22 +403,28 @@ def _segment(data: bytes) -> Segment:
         raise RecordingError("not a finished segment") from None
 
 
-def _read_back(spool: Path, n: int, box: AESGCM) -> tuple[list[bytes], int]:
-    """Heads and data of all events of a spool of ours, and the first one's time; every byte must be as it was written."""
+def _read_back(spool: Path, n: int, box: AESGCM) -> tuple[list[bytes], int, int]:
+    """Heads and data of all events of a spool of ours, how many, and the first one's time; every byte must be as written."""
     data = spool.read_bytes()
     line = grec.read_first_line(data)[2]
-    pieces, end, t0 = [], len(line), 0
+    pieces, end, count, t0 = [], len(line), 0, 0
     for place, (head, body, stop) in enumerate(grec.frames(data, end)):
         try:
             plain = box.decrypt(grec.spool_nonce(n, place), body, line + head)
         except InvalidTag:
-            raise RecordingError(f"{spool.name}: event {place} is not as it was written") from None
+            raise RecordingError(f"{spool.name}: box {place} is not as it was written") from None
         _, kind, at = HEAD.unpack(head)
-        pieces += [HEAD.pack(len(plain), kind, at), plain]
-        end, t0 = stop, t0 or at
+        if kind == grec.BATCH:
+            times = [time for _, time in grec.heads(plain)]
+            pieces.append(plain)
+            count, t0 = count + len(times), t0 or times[0]
+        else:
+            pieces += [HEAD.pack(len(plain), kind, at), plain]
+            count, t0 = count + 1, t0 or at
+        end = stop
     if end != len(data):
         raise RecordingError(f"{spool.name}: byte {end} is not as it was written")
-    return pieces, t0
+    return pieces, count, t0
 
 
 def encrypt_key(key: bytes, recipients: Sequence[str]) -> bytes:
@@ -405,7 +445,10 @@ def _spool(folder: Path, n: int) -> Path:
 
 
 def _json(facts: dict[str, object]) -> bytes:
-    return json.dumps(facts, separators=(",", ":")).encode()
+    try:
+        return orjson.dumps(facts)
+    except TypeError:  # a lone surrogate, which JSON can spell out
+        return json.dumps(facts, separators=(",", ":")).encode()
 
 
 def _write_all(file: int, head: bytes, data: bytes) -> None:

@@ -17,8 +17,8 @@ def prepared(stage: Stage) -> Stage:
 
 
 def bound(stage: Stage, portal: str, value: bytes) -> str:
-    """Bind, answered by the server; why the session ended, if it did."""
-    stage.client(bind(portal, "", value))
+    """Bind and Flush, answered by the server; why the session ended, if it did."""
+    stage.client(bind(portal, "", value) + wire.message(b"H"))
     effects = stage.allow()
     if not hung_up(effects):
         stage.server(wire.message(b"2") + wire.message(b"n"))

@@ -235,7 +235,7 @@ def test_a_cancel_reaches_the_server_and_a_client_that_leaves_has_its_transactio
 
 def test_an_execute_outside_a_transaction_gets_one_that_ends_with_the_sync():
     stage = opened().bound()
-    assert kinds(sent(stage.client(wire.execute("")))) == "H"  # what came before is answered first
+    assert kinds(sent(stage.client(wire.execute("")))) == "DH"  # its columns are asked for; what came before is answered first
     effects = stage.server(wire.message(b"1") + wire.message(b"2") + wire.message(b"n"))
     assert said(effects) == ["BEGIN"]
     assert [effect.data for effect in went(effects)] == [wire.execute("")]

@@ -10,14 +10,13 @@ asked for, or a message out of order ends the session; what the gateway asked fo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any, assert_never
 
 from gatebook.errors import WireError
 from gatebook.masking.detectors import cover_text
 from gatebook.masking.rules import MaskSet
-from gatebook.model import Permit
 from gatebook.protocols.postgres import reports, rows, tagged, wire
 from gatebook.protocols.postgres.catalog import Catalog
 from gatebook.protocols.postgres.copying import SERVER_KINDS, CopyCover
@@ -41,14 +40,17 @@ from gatebook.protocols.postgres.expected import (
     statement_at,
 )
 from gatebook.protocols.postgres.kept import Kept
-from gatebook.protocols.postgres.lineage import WHOLE, answer_columns, copied, covers, nowhere, touches_masked, unsettling
+from gatebook.protocols.postgres.lineage import WHOLE, copied, nowhere, unsettling
+from gatebook.protocols.postgres.meaning import Meaning, Meanings
 from gatebook.protocols.postgres.opening import check_pinned
 from gatebook.protocols.postgres.owed import Owed
+from gatebook.protocols.postgres.plans import Plans
 from gatebook.protocols.postgres.reading import Reading, Relation, Statement
 from gatebook.protocols.relay import Answered, Covering, Effect, ToClient
 
 CANCELLED = "57014"
 CATALOG_ROWS = 200_000  # columns in the answer to one catalog question
+_TAKES_NAMES = re.compile("close|declare|discard", re.IGNORECASE).search  # of a portal, if SQL says so
 _KEEPS_NAMES = tuple(  # tags of commands after which every name still means what it meant
     "SELECT INSERT UPDATE DELETE MERGE FETCH MOVE BEGIN START SHOW EXPLAIN DECLARE CLOSE PREPARE DEALLOCATE LISTEN UNLISTEN "
     "NOTIFY SAVEPOINT RELEASE LOCK COPY COMMIT ROLLBACK".split()
@@ -65,6 +67,8 @@ class Answers(Owed):
         self.portals: dict[str, Portal] = {}
         self.cursors: set[Relation] = set()
         self.covering: Covering | None = None
+        self._meanings: Meanings | None = None
+        self._made_plans: Plans | None = None
         self._kept = Kept()
         self._settings_changed = False  # in this session; what a transaction's end may put back
         self._stale = False  # what is known of the catalog ends with the batch
@@ -73,6 +77,12 @@ class Answers(Owed):
         self.untagged: str | None = None  # its value, when it does not
 
     # What the relay does ---------------------------------------------------------------------------------------------
+
+    def open(self, covering: Covering) -> None:
+        """The session stands, and this covers its answers."""
+        self.covering = covering
+        self._meanings = Meanings(self.catalog, self.sets(covering.possible), self.sets(covering.sets))
+        self._made_plans = Plans(self.catalog, covering, self.sets)
 
     def expect(self, expected: Expected) -> None:
         """As ``Owed``; what is known of the catalog may end with a batch."""
@@ -90,7 +100,7 @@ class Answers(Owed):
         self._touched = self._touched or touches
         if unsettling(reading, self._settings_changed):
             self.catalog.forget_names()
-        if any(word in reading.text.upper() for word in ("CLOSE", "DECLARE", "DISCARD")):
+        if self.portals and _TAKES_NAMES(reading.text):
             for portal in self.portals.values():
                 portal.taken = True
 
@@ -265,7 +275,7 @@ class Answers(Owed):
                 self._answered(running)
                 self._say(kind, body)
         elif kind == b"T":
-            running.cover = self._plan(rows.parse_row_description(body), running)
+            running.cover = self._plan(body, running)
             self._tell(running, kind, body)
         elif kind == b"E":
             running.status = f"ERROR {wire.report_fields(body).get('C', '')}"
@@ -323,7 +333,7 @@ class Answers(Owed):
         def cover(count: int) -> CopyCover:
             assert plan is not None and statement is not None and self.covering is not None  # noqa: S101, PT018
             types, how = copied(count, statement, self.catalog, self.sets(running.permit.masks))
-            return CopyCover(plan, types, self.keyed(how), self.covering.detectors, self.covering.key)
+            return CopyCover(plan, types, self._plans.keyed(how), self.covering.detectors, self.covering.key)
 
         covered = running.copying.from_server(kind, body, plan, cover)
         if covered or kind == b"c":
@@ -380,9 +390,10 @@ class Answers(Owed):
     def _described(self, described: Described, kind: bytes, body: bytes) -> None:
         if kind == b"T" and described.portal is not None:
             portal = described.portal
-            portal.columns = rows.parse_row_description(body)
-            if described.own:  # by what names mean now, whatever they mean when it is executed
-                portal.covers = self._covers(portal.columns, portal.prepared.reading.statements, 0, portal.permit)
+            portal.columns = self._plans.columns(body)
+            if described.first:  # by what names mean now, whatever they mean when it is executed
+                statement = next(iter(portal.prepared.reading.statements), None)
+                portal.covers = self._plans.covers(portal.columns, statement, portal.permit.masks)
                 portal.masks = portal.permit.masks
         elif kind == b"n" and described.portal is not None:
             described.portal.columns = ()
@@ -440,13 +451,11 @@ class Answers(Owed):
             return []
         return [self.covering.sets[name] for name in sorted(names)]
 
-    def columns(self, reading: Reading) -> frozenset[str]:
-        """The names of what may stand in the answer."""
-        return answer_columns(reading, self.catalog)
-
-    def touches(self, reading: Reading) -> bool:
-        """Whether errors of this text may quote a value that any mask set covers."""
-        return touches_masked(reading, self.catalog, self.sets(self.covering.sets if self.covering else ()))
+    def meaning(self, reading: Reading, step: str = "run") -> Meaning:
+        """What a text means by what is known now, when it is run or prepared. Only once the session is open."""
+        if self._meanings is None:
+            raise AssertionError("a request before the session was opened")
+        return self._meanings.of(reading, step)
 
     def readable(self, statement: Statement) -> Statement:
         """FETCH and its like name no relation: the numbers worth knowing are those of what the cursors declared so far read."""
@@ -454,30 +463,21 @@ class Answers(Owed):
             return Statement(statement.deeds, None, frozenset(self.cursors))
         return statement
 
-    def _plan(self, columns: tuple[rows.Column, ...], running: Running) -> rows.RowCover:
-        return self._cover(columns, self._covers(columns, running.reading.statements, running.at, running.permit))
+    @property
+    def _plans(self) -> Plans:
+        if self._made_plans is None:
+            raise WireError("the target sent rows before the session was open")
+        return self._made_plans
+
+    def _plan(self, body: bytes, running: Running) -> rows.RowCover:
+        columns = self._plans.columns(body)
+        return self._plans.rows(columns, self._plans.covers(columns, statement_at(running), running.permit.masks))
 
     def _portal_plan(self, portal: Portal, running: Running) -> rows.RowCover | None:
         if portal.columns is None or portal.covers is None:
             return None
         same = portal.masks == running.permit.masks
-        return self._cover(portal.columns, portal.covers if same else [WHOLE] * len(portal.columns))
-
-    def _covers(
-        self, columns: tuple[rows.Column, ...], statements: tuple[Statement, ...], at: int, permit: Permit
-    ) -> list[rows.Cover]:
-        statement = statements[at] if at < len(statements) else None
-        return covers(columns, statement, self.catalog, self.sets(permit.masks))
-
-    def _cover(self, columns: tuple[rows.Column, ...], plan: list[rows.Cover]) -> rows.RowCover:
-        if self.covering is None:
-            raise WireError("the target sent rows before the session was open")
-        return rows.RowCover(columns, self.keyed(plan), self.covering.detectors, self.covering.key)
-
-    def keyed(self, plan: Iterable[rows.Cover]) -> list[rows.Cover]:
-        """The covers with the keys of their tokens."""
-        keys = self.covering.tokens if self.covering else {}
-        return [replace(one, key=keys[one.mask_set][0]) if keys.get(one.mask_set) else one for one in plan]
+        return self._plans.rows(portal.columns, portal.covers if same else [WHOLE] * len(portal.columns))
 
     def _keep_masked(self, running: Running) -> None:
         if running.cover is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeAlias, assert_never
 
 from gatebook.masking.detectors import cover_text
@@ -154,13 +155,26 @@ def shown(text: str, parameters: Sequence[bytes | None], touches: bool, detector
     Literals stay only in statements that read and write rows, away from masked columns. Anywhere else one may be a password,
     in more ways of writing it than detectors know.
     """
-    plain = uncommented(text) if not touches and _about_rows(text) else None
+    plain = (_kept_plain if len(text) <= KEPT_CHARACTERS else _plain)(text) if not touches else None
     if plain is None:
-        return cover_text(normalise(text), detectors)[:SHOWN_CHARACTERS]
-    text = plain
+        return (_kept_bare if len(text) <= KEPT_CHARACTERS else _bare)(text, detectors)
     bound = ", ".join(_readable(value) for value in parameters)
-    return cover_text(f"{text} -- {bound}" if bound else text, detectors)[:SHOWN_CHARACTERS]
+    return cover_text(f"{plain} -- {bound}" if bound else plain, detectors)[:SHOWN_CHARACTERS]
 
+
+def _plain(text: str) -> str | None:
+    """The text without its comments, if its literals may stay."""
+    return uncommented(text) if _about_rows(text) else None
+
+
+def _bare(text: str, detectors: frozenset[str]) -> str:
+    """The text without its literals."""
+    return cover_text(normalise(text), detectors)[:SHOWN_CHARACTERS]
+
+
+KEPT_CHARACTERS = 4096  # of a text whose shown form is kept: 1,024 of them are a few MB
+_kept_plain = lru_cache(1024)(_plain)
+_kept_bare = lru_cache(1024)(_bare)
 
 _ABOUT_ROWS = frozenset({"sql.select", "sql.insert", "sql.update", "sql.delete", "sql.merge", "sql.explain", "sql.session"})
 

@@ -119,12 +119,13 @@ ANYWHERE = Relation("pg_catalog", "pg_class")  # found by every session: asked f
 
 @dataclass(slots=True)
 class Catalog:
-    """What one session has learnt. Owned by its relay; ``forget`` empties it."""
+    """What one session has learnt. Owned by its relay; ``forget`` empties it. ``version`` changes whenever any of it does."""
 
     by_name: dict[Relation, Known | None] = field(default_factory=dict)
     by_oid: dict[int, Known] = field(default_factory=dict)
     search_path: str = ""
     absent: set[Relation] = field(default_factory=set)  # names that the target said stand for nothing
+    version: int = 0
 
     def missing(self, relations: Iterable[Relation]) -> list[Relation]:
         """Those that must be asked for, in a stable order."""
@@ -134,6 +135,7 @@ class Catalog:
         """Take in the rows of one question. Raises WireError when they are not such rows."""
         rows = list(rows)
         found, self.search_path = answers(rows)
+        self.version += 1
         for number, relation in enumerate(asked):
             known = found.get(number)
             self.by_name[relation] = known
@@ -150,12 +152,14 @@ class Catalog:
 
     def forget(self) -> None:
         """Count nothing as known any more."""
+        self.version += 1
         self.by_name.clear()
         self.by_oid.clear()
         self.absent.clear()
 
     def forget_names(self) -> None:
         """A search_path or definition may have changed: names must be asked again, numbers stay what they are."""
+        self.version += 1
         self.by_name.clear()
         self.absent.clear()
         self.search_path = ""

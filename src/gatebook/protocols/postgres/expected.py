@@ -123,10 +123,11 @@ class Bound:
 
 @dataclass(slots=True)
 class Described:
-    """A Describe; ``own`` when the gateway asked, ``portal`` when it is of one."""
+    """A Describe; ``own`` when the gateway asked, ``portal`` when it is of one, ``first`` when right behind the Bind."""
 
     portal: Portal | None
     own: bool
+    first: bool
 
 
 @dataclass(slots=True)

@@ -142,7 +142,8 @@ class PostgresRelay:
             self._asking.take(kind, body)
 
     def _opened(self, session: Session, credential: Credential, covering: Covering) -> None:
-        self._session, self._answers.covering = session.id, covering
+        self._session = session.id
+        self._answers.open(covering)
         settings = self._opening.opened(credential)
         if not self._asking.start(session, settings, whole=self._opening.proposes):
             self._out.append(self._opening.log_in(session.id))

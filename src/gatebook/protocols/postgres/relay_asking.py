@@ -55,7 +55,8 @@ from gatebook.protocols.postgres.expected import (
     Simple,
     Synced,
 )
-from gatebook.protocols.postgres.reading import Place, Reading, Relation
+from gatebook.protocols.postgres.meaning import not_bound_yet
+from gatebook.protocols.postgres.reading import Reading, Relation
 from gatebook.protocols.postgres.resolving import AS_PARAMETER, PLAIN, Resolved, resolve
 from gatebook.protocols.postgres.statement import read
 from gatebook.protocols.relay import Answered, Ask, Effect, Held, Own, Refused, ToClient, ToServer, Withdraw
@@ -74,6 +75,7 @@ class Asking:
         self._seq = 0
         self._ahead, self._draining = 0, False
         self._retags = False
+        self._undescribed: tuple[str, Portal] | None = None
         self._later: tuple[Permit, str] | None = None
         self._withdrawn: Action | None = None
         self._fenced: tuple[Running, bytes] | None = None
@@ -132,6 +134,7 @@ class Asking:
         self._retags = True
         if self._answers.skipping and kind != b"S":
             return
+        self._describe_bound(kind, body)
         copying = self._answers.copying
         if copying is not None:
             self._copy_data(copying, kind, body)
@@ -187,11 +190,11 @@ class Asking:
         resolved = self._resolve(reading, ())
         action, line = self._action(reading, "run", reading.text, (), resolved)
         if resolved.refusal:
-            self._ask(AskedNothing(action, resolved.refusal, True), self._answers.columns(reading), line)
+            self._ask(AskedNothing(action, resolved.refusal, True), self._answers.meaning(reading).columns, line)
             return
         body = resolved.text(reading.text).encode() + b"\0" if resolved.values else body
         parts = lineage.counted(reading, self._answers.catalog) if self._whole else ()
-        self._ask(AskedQuery(action, reading, body, resolved), self._answers.columns(reading), line, parts)
+        self._ask(AskedQuery(action, reading, body, resolved), self._answers.meaning(reading).columns, line, parts)
 
     def _parse(self, body: bytes) -> None:
         parse = wire.parse(body)
@@ -202,9 +205,9 @@ class Asking:
         resolved = self._resolve(reading, ())
         if resolved.values or resolved.refusal:
             why = resolved.refusal or AS_PARAMETER
-            self._ask(AskedNothing(action, why, False), self._answers.columns(reading), line)
+            self._ask(AskedNothing(action, why, False), self._answers.meaning(reading).columns, line)
             return
-        self._ask(AskedParse(action, reading, parse.name, body), self._answers.columns(reading), line)
+        self._ask(AskedParse(action, reading, parse.name, body), self._answers.meaning(reading).columns, line)
 
     def _bind(self, body: bytes) -> None:
         bind = wire.bind(body)
@@ -217,7 +220,7 @@ class Asking:
             return
         resolved = self._resolve(prepared.reading, bind.values)
         action, line = self._action(prepared.reading, "run", prepared.reading.text, bind.values, resolved)
-        columns = self._answers.columns(prepared.reading)
+        columns = self._answers.meaning(prepared.reading).columns
         if resolved.refusal:
             self._ask(AskedNothing(action, resolved.refusal, False), columns, line)
             return
@@ -236,7 +239,7 @@ class Asking:
         elif not self._look_up(portal.prepared.reading, b"E", body):
             text, given = portal.action.text, portal.action.parameters
             action, line = self._action(portal.prepared.reading, "run", text, given, portal.resolved)
-            self._ask(AskedExecute(action, portal, body), self._answers.columns(portal.prepared.reading), line)
+            self._ask(AskedExecute(action, portal, body), self._answers.meaning(portal.prepared.reading).columns, line)
 
     def _run(self, portal: Portal, body: bytes) -> None:
         if self._answers.skipping:
@@ -261,10 +264,22 @@ class Asking:
         if counted or running.copying.waits:
             self._out.append(Own("flush", wire.message(b"H")))  # nothing is sent before it says whether it takes data
 
+    def _describe_bound(self, kind: bytes, body: bytes) -> None:
+        """Ask for the columns of what was bound before anything else is sent, unless that is what the client asks for now."""
+        if self._undescribed is None:
+            return
+        name, portal = self._undescribed
+        if self._answers.skipping:  # the server skips too, and forgets the portal
+            self._undescribed = None
+        elif kind != b"D" or wire.target_of(body) != ("P", name):
+            self._undescribed = None
+            self._own("describe", wire.describe("P", name), Described(portal, own=True, first=True))
+
     def _describe(self, body: bytes) -> None:
         kind, name = wire.target_of(body)
         portal = self._answers.portals.get(name) if kind == "P" else None
-        self._own("describe", wire.message(b"D", body), Described(portal, own=False))
+        first, self._undescribed = self._undescribed is not None, None
+        self._own("describe", wire.message(b"D", body), Described(portal, own=False, first=first))
 
     def _close(self, body: bytes) -> None:
         kind, name = wire.target_of(body)
@@ -302,6 +317,8 @@ class Asking:
         return True
 
     def _missing(self, reading: Reading) -> list[Relation]:
+        if not self._whole and self._answers.meaning(reading).known:
+            return []
         relations = self._relations(reading)
         if self._whole and not self._answers.catalog.search_path:
             relations.add(catalog.ANYWHERE)  # a script is bound to where its names are looked up, whether or not it has any
@@ -337,14 +354,14 @@ class Asking:
             parameters=parameters,
             search_path=self._answers.catalog.search_path,
         )
-        touches = self._answers.touches(reading)
+        touches = self._answers.meaning(reading).touches
         return action, shown(text, parameters, touches, self._answers.covering.detectors)
 
     def _completed(self, reading: Reading, step: str, resolved: Resolved) -> tuple[Deed, ...]:
         """The deeds, by every mask set that may hold in this session. What parameters hold is not known while preparing."""
-        places = (place for statement in reading.statements for place in statement.places)
-        later = frozenset(place for place in places if place.slot.param) if step == "prepare" else frozenset[Place]()
-        return lineage.completed(reading, self._answers.catalog, self._sets(), resolved.places | later)
+        if not resolved.places:
+            return self._answers.meaning(reading, step).deeds
+        return lineage.completed(reading, self._answers.catalog, self._sets(), resolved.places | not_bound_yet(reading, step))
 
     def _resolve(self, reading: Reading, given: tuple[bytes | None, ...]) -> Resolved:
         """What tokens in it stand for, as the catalog and the keys are now."""
@@ -433,7 +450,7 @@ class Asking:
         match asked:
             case AskedQuery(action, reading, body, _):
                 body = tagged.body(reading, self._session, body, 0)
-                running = Running(action, permit, reading, self._answers.touches(reading))
+                running = Running(action, permit, reading, self._answers.meaning(reading).touches)
                 if ceilings.holds(permit, reading):
                     self._out.append(self._answers.fence_query(running, decision))
                     self._fenced = (running, body)
@@ -446,12 +463,12 @@ class Asking:
                 )
                 self._sent_ahead(body)
             case AskedBind(action, prepared, name, body, resolved):
-                touches = self._answers.touches(prepared.reading)
+                touches = self._answers.meaning(prepared.reading).touches
                 portal = Portal(action, permit, prepared, touches, decision=decision, resolved=resolved)
                 self._answers.sent(prepared.reading, portal.touches)
                 self._answers.binding(name, portal)
                 self._out.append(ToServer(permit, wire.message(b"B", body)))
-                self._own("describe", wire.describe("P", name), Described(portal, own=True))
+                self._undescribed = name, portal
                 self._sent_ahead(body)
             case AskedExecute(action, portal, body):
                 portal.action, portal.permit, portal.decision = action, permit, decision
@@ -475,6 +492,7 @@ class Asking:
         """What is not answered yet is remembered whole, so there is an end to it."""
         self._ahead += len(body)
         if self._ahead > AHEAD_BYTES:
+            self._describe_bound(b"H", b"")
             self._draining = True
             self._out.append(Own("flush", wire.message(b"H")))
 

@@ -1,0 +1,48 @@
+"""What of an answer may leave before its entry would survive a power cut: 64 KiB, and the rest once the disk has it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gatebook.model import Receipt
+
+if TYPE_CHECKING:
+    from gatebook.gateway.gateway import Gateway
+
+UNSYNCED_BYTES = 65_536  # of an answer may leave before its entry would survive a power cut
+SYNC_POLL_SECONDS = 0.01
+
+
+class Released:
+    """Bytes on their way to one client, in order, and those that are held back. Owned by one connection."""
+
+    def __init__(self) -> None:
+        self._receipt: Receipt | None = None
+        self._unsynced = 0
+        self._held: list[bytes] = []
+
+    @property
+    def holds(self) -> bool:
+        """Whether something waits for the disk."""
+        return bool(self._held)
+
+    def under(self, receipt: Receipt) -> None:
+        """What comes next is the answer to what this entry says."""
+        self._receipt, self._unsynced = receipt, 0
+
+    def synced(self, gateway: Gateway) -> bool:
+        """Whether all may leave."""
+        return self._receipt is None or gateway.book.synced(self._receipt)
+
+    def passes(self, data: bytes, gateway: Gateway) -> bool:
+        """Whether this may leave now; else it is kept until it is taken."""
+        self._unsynced += len(data)
+        if not self._held and (self._unsynced <= UNSYNCED_BYTES or self.synced(gateway)):
+            return True
+        self._held.append(data)
+        return False
+
+    def take(self, gateway: Gateway) -> bytes:
+        """What was held back, if it may leave; it is gone in any case."""
+        held, self._held = b"".join(self._held), []
+        return held if held and self.synced(gateway) else b""
