@@ -68,6 +68,16 @@ def test_a_replay_for_people_has_statement_table_and_timing(gateway: LiveGateway
     assert "The recording is whole" in answer.output
 
 
+def test_who_reads_a_recording_and_why_is_in_the_book(gateway: LiveGateway) -> None:
+    gateway.psql("-c", "SELECT 8")
+    session = newest(gateway)
+    assert wait_until(lambda: closed(gateway, session), 5)
+    assert gateway.replay("replay", session, "--why", "audit sample 17").status == 0
+    written = gateway.book_bytes()
+    assert b'"target_sid":"%s"' % session.encode() in written
+    assert b'"why":"audit sample 17"' in written
+
+
 def test_a_prepared_statement_of_a_driver_is_recorded(gateway: LiveGateway) -> None:
     with gateway.connect() as connection:
         for number in range(3):

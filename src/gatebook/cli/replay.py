@@ -1,7 +1,7 @@
 """``gatebook sessions replay`` and ``tail``: what passed through a session, for whoever has a recipient's identity.
 
 The recording is checked against the ledger's logs as they lie there; whether the ledger itself is sound, ``gatebook
-ledger verify`` says. Reading leaves no entry: the gateway owns the ledger while it runs.
+ledger verify`` says. That somebody reads is written down before anything is shown, in a log of this command's own.
 """
 
 from __future__ import annotations
@@ -18,14 +18,19 @@ import typer
 from gatebook.cli.common import complain
 from gatebook.config import Config
 from gatebook.errors import GatebookError, RecordingError
-from gatebook.ledger import folders
+from gatebook.gateway.book import operator
+from gatebook.ledger import aside, folders
+from gatebook.ledger.entries import clip
 from gatebook.ledger.reader import Reader
+from gatebook.masking.detectors import cover_text
+from gatebook.model import Entry
 from gatebook.recording.reading import Known, Recording, Tail, load_identity, unlock
 from gatebook.recording.render import JsonLines, Lines
 from gatebook.recording.results import Results
 
 LONGEST_PAUSE_SECONDS = 3.0  # of a replay in time; a session may have been idle for hours
 POLL_SECONDS = 0.2
+WHY_BYTES = 256
 
 IdentityOption = Annotated[
     Path, typer.Option("--identity", "-i", metavar="FILE", help="The age identity of one of the recording's recipients.")
@@ -35,6 +40,7 @@ SpeedOption = Annotated[
     float | None,
     typer.Option("--speed", min=0.01, help="Keep the session's time, so many times faster; pauses end after 3 seconds."),
 ]
+WhyOption = Annotated[str, typer.Option("--why", metavar="REASON", help="Why you look: it stands in the ledger, with who.")]
 FromStartOption = Annotated[bool, typer.Option("--from-start", help="Show what was recorded before, too.")]
 
 
@@ -63,10 +69,11 @@ class Screen:
             print(line, flush=self._speed is not None)
 
 
-def replay(config: Config, session: str, *, live: bool, identity: Path, as_json: bool, speed: float | None) -> None:
+def replay(config: Config, session: str, *, live: bool, identity: Path, as_json: bool, speed: float | None, why: str) -> None:
     """Print a recording and check it; raises RecordingError with every fault, after all that counts was printed."""
     place = _place(config, session)
     key = unlock(place, load_identity(identity))
+    _write_down(config, session, why)
     recording = Recording(place, key, known_to_ledger(config.ledger.folder, session), live=live)
     screen = Screen(as_json=as_json, speed=speed)
     for event in recording.events():
@@ -84,10 +91,13 @@ def replay(config: Config, session: str, *, live: bool, identity: Path, as_json:
     print(f"The recording is {where}: {count} segment{'' if count == 1 else 's'}.", file=sys.stderr)
 
 
-def tail(config: Config, session: str, *, is_live: Callable[[], bool], identity: Path, as_json: bool, from_start: bool) -> None:
+def tail(
+    config: Config, session: str, *, is_live: Callable[[], bool], identity: Path, as_json: bool, from_start: bool, why: str
+) -> None:
     """Print a live session as it goes on, until it ends."""
     place = _place(config, session)
     follower = Tail(place, unlock(place, load_identity(identity)), from_start=from_start)
+    _write_down(config, session, why)
     screen = Screen(as_json=as_json)
     while True:
         live = is_live()
@@ -114,6 +124,15 @@ def known_to_ledger(folder: Path, session: str) -> dict[int, Known]:
             if whose and fields[whose] == session:
                 known.setdefault(fields["n"], Known(fields["sha256"], fields["last"]))
     return known
+
+
+def _write_down(config: Config, session: str, why: str) -> None:
+    """Who reads, and why, before anything is shown. Raises LedgerError; a copy of the files has no key, and it is said."""
+    if not (config.home / "keys" / "ledger.key").exists():
+        complain(GatebookError("note: this reading is not in the book: the ledger's key is not here"))
+        return
+    fields = {"target_sid": session, "by": operator(), "why": clip(cover_text(why), WHY_BYTES)}
+    aside.write(config, Entry(kind="recording.read", fields=fields))
 
 
 def _place(config: Config, session: str) -> Path:

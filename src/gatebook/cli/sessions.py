@@ -119,6 +119,7 @@ def replay_session(
     identity: replay.IdentityOption,
     as_json: replay.LinesOption = False,
     speed: replay.SpeedOption = None,
+    why: replay.WhyOption = "no reason given",
     config: ConfigOption = None,
 ) -> None:
     """Show what passed through a session, from its recording: statements, decisions, result tables, and their timing.
@@ -128,7 +129,7 @@ def replay_session(
     loaded = load_config(config)
     found = _found(loaded, session)
     live = found.closed_at is None
-    replay.replay(loaded, found.id, live=live, identity=identity, as_json=as_json, speed=speed)
+    replay.replay(loaded, found.id, live=live, identity=identity, as_json=as_json, speed=speed, why=why)
 
 
 @app.command("tail")
@@ -137,6 +138,7 @@ def tail_session(
     identity: replay.IdentityOption,
     as_json: replay.LinesOption = False,
     from_start: replay.FromStartOption = False,
+    why: replay.WhyOption = "no reason given",
     config: ConfigOption = None,
 ) -> None:
     """Follow a live session until it ends. What is shown is not yet checked against the ledger: `replay` does that."""
@@ -146,7 +148,7 @@ def tail_session(
     def is_live() -> bool:
         return _found(loaded, found.id).closed_at is None
 
-    replay.tail(loaded, found.id, is_live=is_live, identity=identity, as_json=as_json, from_start=from_start)
+    replay.tail(loaded, found.id, is_live=is_live, identity=identity, as_json=as_json, from_start=from_start, why=why)
 
 
 def _found(config: Config, session: str) -> SessionRow:

@@ -192,3 +192,9 @@ def test_a_portal_is_covered_by_what_names_meant_when_it_was_bound():
     portal = stage.relay._answers.portals["p"]
     assert portal.covers is not None
     assert portal.covers[0].whole
+
+
+def test_what_people_may_be_asked_about_is_bound_to_where_a_new_name_would_land() -> None:
+    stage = Stage().open()
+    stage.client(wire.query("CREATE TABLE invoices (id int)"))
+    assert stage.asked.action.search_path == "public"

@@ -22,7 +22,7 @@ from typing import assert_never
 
 from gatebook.errors import WireError
 from gatebook.masking.rules import MaskSet
-from gatebook.model import Action, Deed, Permit, RefusalClass, Ruling, Session, Verdict
+from gatebook.model import Action, Deed, Permit, Reach, RefusalClass, Ruling, Session, Verdict
 from gatebook.protocols.postgres import catalog, ceilings, lineage, refusal, tagged, wire
 from gatebook.protocols.postgres.answers import Answers
 from gatebook.protocols.postgres.asked import (
@@ -320,8 +320,8 @@ class Asking:
         if not self._whole and self._answers.meaning(reading).known:
             return []
         relations = self._relations(reading)
-        if self._whole and not self._answers.catalog.search_path:
-            relations.add(catalog.ANYWHERE)  # a script is bound to where its names are looked up, whether or not it has any
+        if not self._answers.catalog.search_path and (self._whole or (not relations and _may_be_held(reading))):
+            relations.add(catalog.ANYWHERE)  # an approval is bound to where names are looked up, new ones too
         missing = self._answers.catalog.missing(relations)
         return missing if len(missing) <= catalog.QUESTION_RELATIONS else []
 
@@ -510,3 +510,8 @@ class Asking:
         else:
             self._own("refusal", wire.execute(self._secret), Failing(said))
             self._answers.skipping = True
+
+
+def _may_be_held(reading: Reading) -> bool:
+    """Whether people may be asked about it: reads are answered by covering, seldom by asking."""
+    return any(deed.reach is not Reach.READ for statement in reading.statements for deed in statement.deeds)
