@@ -164,7 +164,8 @@ class Action:
 
     ``text`` is the exact request as text and ``parameters`` what was bound to it: both may hold secrets and personal data, so
     they go to a log only through masking. ``step`` is ``run``, or ``prepare`` for a text that is only being made ready.
-    ``search_path`` is where the target looks names up that are not qualified, as far as it is known.
+    ``search_path`` is where the target looks names up that are not qualified, as far as it is known; ``settings`` are others
+    that say what a text means; ``forms`` has each parameter's format and type: the same bytes are another value in another.
     """
 
     session: str
@@ -174,6 +175,8 @@ class Action:
     step: str = "run"
     parameters: tuple[bytes | None, ...] = ()
     search_path: str = ""
+    settings: str = ""
+    forms: tuple[str, ...] = ()
 
     @property
     def strictest(self) -> Deed:

@@ -18,6 +18,8 @@ from gatebook.model import Kind, Reach
 FIELDS: dict[str, Any] = {
     "text": "UPDATE t SET a = $1",
     "parameters": (b"1",),
+    "forms": ("text 23",),
+    "settings": "DateStyle=ISO, MDY",
     "role": "app",
     "database": "shop",
     "search_path": ("public",),
@@ -31,6 +33,8 @@ FIELDS: dict[str, Any] = {
 OTHERS: dict[str, list[Any]] = {
     "text": ["UPDATE t SET a = $1 ", "update t SET a = $1", "UPDATE t SET a = $1\0", "\ud800"],
     "parameters": [(), (None,), (b"",), (b"1", b""), (b"1", None), (b"\x001",), (b"31",)],
+    "forms": [(), ("binary 23",), ("text 0",), ("text 23", "text 23")],
+    "settings": ["", "DateStyle=ISO, DMY"],
     "role": ["App", ""],
     "database": ["shop2"],
     "search_path": [(), ("public", ""), ("public,pg_temp",), ("public", "pg_temp"), ("pg_temp", "public")],
@@ -68,6 +72,8 @@ ACTIONS = some.fixed_dictionaries(
     {
         "text": words,
         "parameters": some.lists(some.none() | some.binary(max_size=4), max_size=3).map(tuple),
+        "forms": some.lists(words, max_size=2).map(tuple),
+        "settings": words,
         "role": words,
         "database": words,
         "search_path": some.lists(words, max_size=3).map(tuple),

@@ -11,13 +11,15 @@ from collections.abc import Mapping, Sequence
 
 from gatebook.model import Identity, Reach
 
-FORM = "gatebook approval 1"
+FORM = "gatebook approval 2"
 
 
 def digest(
     *,
     text: str,
     parameters: Sequence[bytes | None],
+    forms: Sequence[str],
+    settings: str,
     role: str,
     database: str,
     search_path: Sequence[str],
@@ -34,6 +36,8 @@ def digest(
             "kind": "action",
             "text": text,
             "parameters": [None if value is None else value.hex() for value in parameters],
+            "forms": list(forms),
+            "settings": settings,
             "role": role,
             "database": database,
             "search_path": list(search_path),

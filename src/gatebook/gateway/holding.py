@@ -23,6 +23,7 @@ from gatebook.gateway.desk import Needs
 from gatebook.gateway.proposing import reasons, script
 from gatebook.masking.detectors import cover_text
 from gatebook.model import Action, Hold, Session, Verdict
+from gatebook.protocols.postgres.covered import cover_sql
 from gatebook.protocols.relay import Ask, Held
 
 MICROSECONDS = 1_000_000
@@ -83,7 +84,7 @@ class Holding:
             verb=action.verb,
             reach=action.reach,
             resources=tuple(resource.name for resource in action.resources if resource.name),
-            text=cover_text(_whole(action), frozenset(self._config.masking.detectors)),
+            text=_whole(action, frozenset(self._config.masking.detectors)),
             rule=verdict.rule,
             reason=reasons(verdict, needs.by_deed) if whole else verdict.reason,
             approvers=verdict.approvers,
@@ -165,19 +166,23 @@ class Holding:
             future.set_result(state)
 
 
-def _whole(action: Action) -> str:
-    """All that would run, as people must see it to decide: the whole text and what is bound to it."""
-    bound = (f"-- ${number} = {_shown(value)}" for number, value in enumerate(action.parameters, 1))
-    return "\n".join([action.text, *bound])
+def _whole(action: Action, detectors: frozenset[str]) -> str:
+    """All that would run, as people must see it to decide: the whole text and what is bound to it, with values covered."""
+    forms = (*action.forms, *("text 0",) * (len(action.parameters) - len(action.forms)))
+    bound = (
+        f"-- ${number} = {cover_text(_shown(value, form), detectors)}"
+        for number, (value, form) in enumerate(zip(action.parameters, forms, strict=True), 1)
+    )
+    return "\n".join([cover_sql(action.text, detectors), *bound])
 
 
-def _shown(value: bytes | None) -> str:
+def _shown(value: bytes | None, form: str) -> str:
+    """A bound value: as text only where it is text, whatever the bytes of a binary one happen to spell."""
     if value is None:
         return "NULL"
-    try:
-        return repr(value.decode("utf-8"))
-    except UnicodeDecodeError:
-        return f"{len(value)} bytes: {value.hex()}"
+    if form.startswith("binary"):
+        return f"{len(value)} bytes, {form}: 0x{value.hex()}"
+    return repr(value.decode("utf-8", "backslashreplace"))
 
 
 def _digest(session: Session, ask: Ask, verdict: Verdict, place: Place) -> str:
@@ -186,6 +191,8 @@ def _digest(session: Session, ask: Ask, verdict: Verdict, place: Place) -> str:
     return digest(
         text=f"{SCRIPT if ask.parts else action.step}\0{action.text}",
         parameters=action.parameters,
+        forms=action.forms,
+        settings=action.settings,
         role=place.role,
         database=place.database,
         search_path=[action.search_path],

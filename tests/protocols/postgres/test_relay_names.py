@@ -198,3 +198,41 @@ def test_what_people_may_be_asked_about_is_bound_to_where_a_new_name_would_land(
     stage = Stage().open()
     stage.client(wire.query("CREATE TABLE invoices (id int)"))
     assert stage.asked.action.search_path == "public"
+
+
+def test_a_yes_to_execute_would_be_a_yes_to_whatever_is_prepared_then() -> None:
+    stage = Stage().open()
+    stage.client(wire.query("PREPARE p AS DELETE FROM notes WHERE id = $1"))
+    stage.allow()
+    stage.server(complete("PREPARE") + ready())
+    stage.client(wire.query("EXECUTE p(7)"))
+    assert "send the statement itself" in stage.asked.fault
+
+
+def test_a_yes_to_current_of_would_be_a_yes_to_any_row() -> None:
+    stage = Stage().open()
+    stage.client(wire.query("DELETE FROM notes WHERE CURRENT/**/OF c"))
+    assert "name the row by its key" in stage.asked.fault
+
+
+def test_what_bytes_mean_is_part_of_what_is_asked() -> None:
+    stage = Stage().open()
+    stage.client(parse("p", "DELETE FROM notes WHERE id = $1"))
+    stage.allow()
+    values = wire.Struct("!HHHI4sH")
+    asked = []
+    for form in (0, 1):
+        body = b"\0p\0" + values.pack(1, form, 1, 4, b"1000", 0)
+        stage.client(wire.message(b"B", body))
+        asked.append(stage.asked.action)
+        stage.refuse()
+        stage.client(wire.message(b"S", b""))
+    assert [one.parameters for one in asked] == [(b"1000",), (b"1000",)]
+    assert [one.forms for one in asked] == [("text 0",), ("binary 0",)]
+
+
+def test_settings_that_say_what_a_literal_means_are_part_of_what_is_asked() -> None:
+    stage = Stage().open()
+    stage.server(wire.message(b"S", b"TimeZone\0UTC\0") + wire.message(b"S", b"DateStyle\0ISO, DMY\0"))
+    stage.client(wire.query("DELETE FROM notes WHERE at < '06/01/2026'"))
+    assert stage.asked.action.settings == "DateStyle=ISO, DMY\nTimeZone=UTC"

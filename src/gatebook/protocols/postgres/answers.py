@@ -213,9 +213,7 @@ class Answers(Owed):
         check_pinned(name, value)
         if name == tagged.NAME:
             self.untagged = None if value.startswith(self.tag) else value
-        if name == "search_path":
-            self.catalog.forget_names()
-            self.catalog.search_path = value
+        self.catalog.reported(name, value)
         self._say(b"S", f"{name}\0{cover_text(value, self._detectors)}\0".encode())
 
     def _unasked(self, kind: bytes, body: bytes) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias, assert_never
 
 from gatebook.masking.detectors import cover_text
-from gatebook.model import Action, Deed, Resource
-from gatebook.protocols.postgres import tagged
+from gatebook.model import Action, Deed, Reach, Resource
+from gatebook.protocols.postgres import lexer, tagged, wire
 from gatebook.protocols.postgres.ceilings import uncounted
+from gatebook.protocols.postgres.covered import cover_sql
 from gatebook.protocols.postgres.expected import (
     Portal,
     Prepared,
@@ -112,7 +114,32 @@ def fault_of(asked: Asked) -> str:
     if isinstance(asked, AskedNothing):
         return asked.why
     reading = reading_of(asked)
-    return reading.error if reading is not None else ""
+    return (reading.error or _elsewhere(reading)) if reading is not None else ""
+
+
+def _elsewhere(reading: Reading) -> str:
+    """Why a yes to this text would be a yes to more than it says; empty where it says it all."""
+    if any(statement.executes for statement in reading.statements):
+        return "EXECUTE means whatever was prepared under that name: send the statement itself"
+    if may_be_held(reading) and _CURRENT.search(reading.text) and lexer.names_a_cursors_row(reading.text.encode()):
+        return "CURRENT OF means whatever row a cursor is at: name the row by its key"
+    return ""
+
+
+_CURRENT = re.compile("current", re.IGNORECASE)
+
+
+def may_be_held(reading: Reading) -> bool:
+    """Whether people may be asked about it: reads are answered by covering, seldom by asking."""
+    return any(deed.reach is not Reach.READ for statement in reading.statements for deed in statement.deeds)
+
+
+def forms(bind: wire.Bind, types: tuple[int, ...]) -> tuple[str, ...]:
+    """For each value of a Bind its format and, where the Parse names it, its type by OID: the same bytes mean another value."""
+    count = len(bind.values)
+    formats = bind.formats * count if len(bind.formats) == 1 else bind.formats or (0,) * count
+    named = (*types, *(0,) * (count - len(types)))
+    return tuple(f"{'binary' if form else 'text'} {oid}" for form, oid in zip(formats, named, strict=False))
 
 
 def not_carried(asked: Asked) -> str:
@@ -159,7 +186,8 @@ def shown(text: str, parameters: Sequence[bytes | None], touches: bool, detector
     if plain is None:
         return (_kept_bare if len(text) <= KEPT_CHARACTERS else _bare)(text, detectors)
     bound = ", ".join(_readable(value) for value in parameters)
-    return cover_text(f"{plain} -- {bound}" if bound else plain, detectors)[:SHOWN_CHARACTERS]
+    covered = cover_sql(plain, detectors)
+    return (f"{covered} -- {cover_text(bound, detectors)}" if bound else covered)[:SHOWN_CHARACTERS]
 
 
 def _plain(text: str) -> str | None:
@@ -169,7 +197,7 @@ def _plain(text: str) -> str | None:
 
 def _bare(text: str, detectors: frozenset[str]) -> str:
     """The text without its literals."""
-    return cover_text(normalise(text), detectors)[:SHOWN_CHARACTERS]
+    return cover_sql(normalise(text), detectors)[:SHOWN_CHARACTERS]
 
 
 KEPT_CHARACTERS = 4096  # of a text whose shown form is kept: 1,024 of them are a few MB

@@ -114,6 +114,7 @@ class Known:
         return frozenset(self.columns.values()) | {c.column for c in self.under} | ({"*"} if self.opaque else set())
 
 
+MEANINGFUL = frozenset({"DateStyle", "IntervalStyle", "TimeZone"})  # what a literal means, and what the server reports
 ANYWHERE = Relation("pg_catalog", "pg_class")  # found by every session: asked for to learn the search_path alone
 
 
@@ -124,6 +125,7 @@ class Catalog:
     by_name: dict[Relation, Known | None] = field(default_factory=dict)
     by_oid: dict[int, Known] = field(default_factory=dict)
     search_path: str = ""
+    settings: str = ""  # those of MEANINGFUL, as the server reported them last
     absent: set[Relation] = field(default_factory=set)  # names that the target said stand for nothing
     version: int = 0
 
@@ -156,6 +158,15 @@ class Catalog:
         self.by_name.clear()
         self.by_oid.clear()
         self.absent.clear()
+
+    def reported(self, name: str, value: str) -> None:
+        """The server says what a setting is now."""
+        if name == "search_path":
+            self.forget_names()
+            self.search_path = value
+        elif name in MEANINGFUL:
+            said = {**dict(one.split("=", 1) for one in self.settings.splitlines()), name: value.replace("\n", " ")}
+            self.settings = "\n".join(f"{one}={said[one]}" for one in sorted(said))
 
     def forget_names(self) -> None:
         """A search_path or definition may have changed: names must be asked again, numbers stay what they are."""

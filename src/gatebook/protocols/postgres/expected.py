@@ -16,9 +16,10 @@ from gatebook.protocols.postgres.resolving import PLAIN, Resolved
 
 @dataclass(slots=True)
 class Prepared:
-    """A prepared statement: what it reads as."""
+    """A prepared statement: what it reads as, and the types that its Parse named."""
 
     reading: Reading
+    types: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from postgast.native import lib
 from postgast.pg_query_pb2 import ScanResult, Token
@@ -41,6 +42,25 @@ def tokens(data: bytes) -> list[Found] | None:
 def is_comment(token: int) -> bool:
     """Whether a token is a comment."""
     return token in _COMMENTS
+
+
+def is_literal(token: int) -> bool:
+    """Whether a token is a string, a number or a bit string."""
+    return token in _LITERALS
+
+
+def skeleton(data: bytes) -> list[bytes] | None:
+    """The tokens of a text with literals alike and comments left out: what it does, whatever it says. None as ``tokens``."""
+    found = tokens(data)
+    if found is None:
+        return None
+    return [b"'" if token in _LITERALS else data[start:end] for token, start, end in found if token not in _COMMENTS]
+
+
+def names_a_cursors_row(data: bytes) -> bool:
+    """Whether ``CURRENT OF`` stands in it: then it means whatever row a cursor is at."""
+    words = [token for token, _, _ in tokens(data) or [] if token not in _COMMENTS]
+    return any(one == Token.CURRENT_P and two == Token.OF for one, two in pairwise(words))
 
 
 def without_literals(data: bytes) -> str | None:

@@ -22,7 +22,7 @@ from typing import assert_never
 
 from gatebook.errors import WireError
 from gatebook.masking.rules import MaskSet
-from gatebook.model import Action, Deed, Permit, Reach, RefusalClass, Ruling, Session, Verdict
+from gatebook.model import Action, Deed, Permit, RefusalClass, Ruling, Session, Verdict
 from gatebook.protocols.postgres import catalog, ceilings, lineage, refusal, tagged, wire
 from gatebook.protocols.postgres.answers import Answers
 from gatebook.protocols.postgres.asked import (
@@ -34,6 +34,8 @@ from gatebook.protocols.postgres.asked import (
     AskedQuery,
     AskedStart,
     fault_of,
+    forms,
+    may_be_held,
     not_carried,
     reading_of,
     resolved_of,
@@ -215,11 +217,12 @@ class Asking:
         if prepared is None:
             prepared = Prepared(unknown(f'EXECUTE "{bind.statement}"', f"no prepared statement {bind.statement!r} is known"))
         if any(statement.executes for statement in prepared.reading.statements):  # what that name stands for now
-            prepared = Prepared(lineage.unsure_of_names(self._read(prepared.reading.text)))
+            prepared = Prepared(lineage.unsure_of_names(self._read(prepared.reading.text)), prepared.types)
         if self._look_up(prepared.reading, b"B", body):
             return
         resolved = self._resolve(prepared.reading, bind.values)
-        action, line = self._action(prepared.reading, "run", prepared.reading.text, bind.values, resolved)
+        meant = forms(bind, prepared.types)
+        action, line = self._action(prepared.reading, "run", prepared.reading.text, bind.values, resolved, meant)
         columns = self._answers.meaning(prepared.reading).columns
         if resolved.refusal:
             self._ask(AskedNothing(action, resolved.refusal, False), columns, line)
@@ -237,8 +240,8 @@ class Asking:
             portal.fresh = False
             self._run(portal, body)
         elif not self._look_up(portal.prepared.reading, b"E", body):
-            text, given = portal.action.text, portal.action.parameters
-            action, line = self._action(portal.prepared.reading, "run", text, given, portal.resolved)
+            was = portal.action
+            action, line = self._action(portal.prepared.reading, "run", was.text, was.parameters, portal.resolved, was.forms)
             self._ask(AskedExecute(action, portal, body), self._answers.meaning(portal.prepared.reading).columns, line)
 
     def _run(self, portal: Portal, body: bytes) -> None:
@@ -317,10 +320,11 @@ class Asking:
         return True
 
     def _missing(self, reading: Reading) -> list[Relation]:
-        if not self._whole and self._answers.meaning(reading).known:
+        bound = bool(self._answers.catalog.search_path) or not (self._whole or may_be_held(reading))
+        if bound and self._answers.meaning(reading).known:
             return []
         relations = self._relations(reading)
-        if not self._answers.catalog.search_path and (self._whole or (not relations and _may_be_held(reading))):
+        if not bound and (self._whole or not relations):
             relations.add(catalog.ANYWHERE)  # an approval is bound to where names are looked up, new ones too
         missing = self._answers.catalog.missing(relations)
         return missing if len(missing) <= catalog.QUESTION_RELATIONS else []
@@ -339,6 +343,7 @@ class Asking:
         text: str,
         parameters: tuple[bytes | None, ...] = (),
         resolved: Resolved = PLAIN,
+        meant: tuple[str, ...] = (),
     ) -> tuple[Action, str]:
         """The next action of the session, and its text as the log may show it."""
         if self._answers.covering is None:
@@ -352,7 +357,9 @@ class Asking:
             text=text,
             step=step,
             parameters=parameters,
+            forms=meant,
             search_path=self._answers.catalog.search_path,
+            settings=self._answers.catalog.settings,
         )
         touches = self._answers.meaning(reading).touches
         return action, shown(text, parameters, touches, self._answers.covering.detectors)
@@ -457,7 +464,7 @@ class Asking:
                 else:
                     self._send_query(running, body)
             case AskedParse(_, reading, name, body):
-                self._answers.parsing(name, Prepared(reading))
+                self._answers.parsing(name, Prepared(reading, wire.parse(body).types))
                 self._out.append(
                     ToServer(permit, wire.message(b"P", tagged.body(reading, self._session, body, len(name.encode()) + 1)))
                 )
@@ -510,8 +517,3 @@ class Asking:
         else:
             self._own("refusal", wire.execute(self._secret), Failing(said))
             self._answers.skipping = True
-
-
-def _may_be_held(reading: Reading) -> bool:
-    """Whether people may be asked about it: reads are answered by covering, seldom by asking."""
-    return any(deed.reach is not Reach.READ for statement in reading.statements for deed in statement.deeds)

@@ -279,10 +279,11 @@ def parameter_status(body: bytes) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Parse:
-    """A Parse message: statement name and text."""
+    """A Parse message: statement name, text, and the OIDs of the parameter types that it names, 0 for those left open."""
 
     name: str
     text: str
+    types: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +316,7 @@ def parse(body: bytes) -> Parse:
     count, pos = _u16(body, pos)
     if pos + 4 * count != len(body):
         raise WireError(f"parse says {count} parameter types and has {len(body) - pos} bytes for them")
-    return Parse(name, text)
+    return Parse(name, text, Struct(f"!{count}I").unpack_from(body, pos))
 
 
 def bind(body: bytes) -> Bind:
