@@ -25,7 +25,7 @@ check: install ## Style, types, import contracts, unit and property tests; about
 .PHONY: test
 test: install ## All of it: sets up what is missing, then check, then real clients against real servers
 	@scripts/testbed
-	@$(MAKE) check
+	@scripts/drivers & built=$$!; $(MAKE) check && wait $$built
 	@printf '== real clients\n'
 	@$(BIN)/pytest -m real
 

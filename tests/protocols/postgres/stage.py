@@ -104,6 +104,18 @@ def kinds(data: bytes) -> str:
     return b"".join(kind for kind, _ in messages(data)).decode()
 
 
+def question(data: bytes) -> str:
+    """The text of a question of the gateway's own."""
+    assert kinds(data) == "CPBECCS"
+    return wire.parse(messages(data)[1][1]).text
+
+
+def asked(rows: bytes = b"", status: bytes = b"I") -> bytes:
+    """The server's answer to one."""
+    done = wire.message(b"3") + wire.message(b"1") + wire.message(b"2")
+    return done + rows + complete("SELECT 1") + wire.message(b"3") * 2 + ready(status)
+
+
 @dataclass
 class Stage:
     """Collects what a relay does; ``asks`` are answered by the test."""
@@ -122,7 +134,7 @@ class Stage:
         return new
 
     def _look_up(self, data: bytes) -> list[Effect]:
-        text = wire.query_text(messages(data)[0][1])
+        text = question(data)
         if self.catalog_errors:
             return self.feed(FromServer(error("42501", "permission denied") + ready()))
         found = [(name, text.index(f'"{name}"')) for name in CATALOG if f'"{name}"' in text]
@@ -130,7 +142,7 @@ class Stage:
         for number, (name, _) in enumerate(sorted(found, key=lambda one: one[1])):
             for kind, oid, attnum, table, column in CATALOG[name]:
                 rows += row(*(str(v).encode() for v in (kind, number, oid, attnum, "public", table, column)))
-        return self.feed(FromServer(description(("kind", 0, 0)) + rows + complete("SELECT 1") + ready()))
+        return self.feed(FromServer(asked(rows)))
 
     # the beginning
 

@@ -47,7 +47,7 @@ class Typed(Stage):
     """A stage whose catalog knows the types: customers(id int4, ssn text), gone(a, ssn generated, c)."""
 
     def _look_up(self, asked):
-        text = wire.query_text(messages(asked)[0][1])
+        text = stages.question(asked)
         number = {name: place for place, name in enumerate(sorted(n for n in ("customers", "gone") if f'"{n}"' in text))}
         rows = b""
         for name, oid, columns in (
@@ -57,7 +57,7 @@ class Typed(Stage):
             for attnum, column, kind, writes in columns if name in number else ():
                 rows += row(*map(stages_cell, ("c", number[name], oid, attnum, "public", name, column)))
                 rows += row(*map(stages_cell, ("t", number[name], kind, attnum, "", "", ""))) if writes else b""
-        return self.feed(FromServer(stages.description(("kind", 0, 0)) + rows + complete("SELECT 1") + ready()))
+        return self.feed(FromServer(stages.asked(rows)))
 
 
 def stages_cell(value) -> bytes:

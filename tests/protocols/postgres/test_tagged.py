@@ -4,11 +4,13 @@ import pytest
 from tests.protocols.postgres.stage import (
     SESSION,
     Stage,
+    asked,
     bind,
     complete,
     kinds,
     messages,
     parse,
+    question,
     ready,
     sent,
     shown,
@@ -103,7 +105,7 @@ def ran(stage, text, *reports):
 
 
 def tags(effects):
-    return [wire.query_text(messages(one.data)[0][1]) for one in effects if isinstance(one, Own) and one.kind == "tag"]
+    return [question(one.data) for one in effects if isinstance(one, Own) and one.kind == "tag"]
 
 
 def test_a_tag_that_something_took_away_is_put_back_and_the_client_hears_only_of_the_value():
@@ -113,7 +115,7 @@ def test_a_tag_that_something_took_away_is_put_back_and_the_client_hears_only_of
     assert kinds(shown(effects)) == "SCZ"
     later = stage.client(wire.query("SELECT 1"))
     assert later == []
-    effects = stage.server(report(f"{TAG} mine alone") + complete("SET") + ready())
+    effects = stage.server(report(f"{TAG} mine alone") + asked())
     assert kinds(shown(effects)) == "S"
     assert stage.asked.action.text == "SELECT 1"
 
@@ -125,7 +127,7 @@ def test_a_tag_that_stays_is_left_alone():
 def test_a_server_that_reports_without_end_is_answered_once_for_each_request():
     stage = Stage().open()
     assert len(tags(ran(stage, "SELECT 1", "mine"))) == 1
-    assert tags(stage.server(report("mine") + complete("SET") + ready())) == []
+    assert tags(stage.server(report("mine") + asked())) == []
     assert len(tags(ran(stage, "SELECT 1", "mine"))) == 1
 
 

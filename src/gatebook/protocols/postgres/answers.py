@@ -49,6 +49,7 @@ from gatebook.protocols.postgres.reading import Reading, Relation, Statement
 from gatebook.protocols.relay import Answered, Covering, Effect, ToClient
 
 CANCELLED = "57014"
+_OF_QUESTIONS = (b"1", b"2", b"3", b"C")  # beside rows, in the answer to one of the gateway's own
 CATALOG_ROWS = 200_000  # columns in the answer to one catalog question
 _TAKES_NAMES = re.compile("close|declare|discard", re.IGNORECASE).search  # of a portal, if SQL says so
 _KEEPS_NAMES = tuple(  # tags of commands after which every name still means what it meant
@@ -73,6 +74,7 @@ class Answers(Owed):
         self._settings_changed = False  # in this session; what a transaction's end may put back
         self._stale = False  # what is known of the catalog ends with the batch
         self._touched = False  # something that reads masked columns was sent in this transaction
+        self.fatal = False  # the server's last report says that it ends the session
         self.tag = ""  # what application_name begins with
         self.untagged: str | None = None  # its value, when it does not
 
@@ -206,6 +208,7 @@ class Answers(Owed):
         head = self._queue[0] if self._queue else None
         running = head.running if isinstance(head, Simple | Executed | OwnQuery) else None
         touches = running is not None and running.touches
+        self.fatal = wire.report_fields(body).get("V", "") in ("FATAL", "PANIC")
         return reports.cover_report(body, generic=touches or self._touched, detectors=self._detectors)
 
     def _parameter(self, body: bytes) -> None:
@@ -382,7 +385,7 @@ class Answers(Owed):
             self.status = body
             if looking.relations and not looking.cancelled:  # meant for what ran before it, and late: then it is asked again
                 self.catalog.learn(looking.relations, looking.found)
-        elif kind not in (b"T", b"C"):
+        elif kind not in _OF_QUESTIONS:
             raise WireError(f"the target sent {kind!r} to a catalog question")
 
     def _described(self, described: Described, kind: bytes, body: bytes) -> None:

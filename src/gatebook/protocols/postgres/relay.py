@@ -181,7 +181,7 @@ class PostgresRelay:
     # The end --------------------------------------------------------------------------------------------------------
 
     def _ended(self, side: str, why: str) -> None:
-        if side == Side.CLIENT:
+        if side == Side.CLIENT or (side == Side.SERVER and self._answers.fatal):  # the server has said why itself
             self._gone(why)
         elif side == Side.SERVER:
             self._say_last(wire.error_response("FATAL", "08006", why), why)

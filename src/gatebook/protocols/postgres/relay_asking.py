@@ -71,6 +71,7 @@ class Asking:
 
     def __init__(self, answers: Answers, secret: str, out: list[Effect]) -> None:
         self._answers, self._secret, self._out = answers, secret, out
+        self._name = f"{secret}-asks"  # of the statement and portal of the gateway's own questions
         self._session, self._whole = "", False
         self._asked: Asked | None = None
         self._again: tuple[bytes, bytes] | None = None
@@ -333,7 +334,7 @@ class Asking:
         missing = self._missing(reading)
         if not missing or not self._answers.askable:
             return False
-        self._own("catalog", wire.query(catalog.question(missing)), Looking(missing))
+        self._own("catalog", wire.question(catalog.question(missing), self._name), Looking(missing))
         return True
 
     def _action(
@@ -493,7 +494,7 @@ class Asking:
         lost = self._answers.untagged
         if lost is not None and self._retags and self._answers.askable:
             self._retags = False
-            self._own("tag", wire.query(tagged.setting(self._session, lost)), Looking([]))
+            self._own("tag", wire.question(tagged.setting(self._session, lost), self._name), Looking([]))
 
     def _sent_ahead(self, body: bytes) -> None:
         """What is not answered yet is remembered whole, so there is an end to it."""

@@ -395,6 +395,25 @@ def execute(portal: str) -> bytes:
     return message(b"E", portal.encode() + b"\0" + _U32.pack(0))
 
 
+def question(text: str, name: str) -> bytes:
+    """A question of the gateway's own with its Sync, by a statement and portal of this name that are gone afterwards.
+
+    A Query would take the client's unnamed statement and portal with it. The first Close is for what an error left behind.
+    """
+    named = name.encode() + b"\0"
+    return b"".join(
+        (
+            message(b"C", b"S" + named),
+            message(b"P", named + text.encode() + b"\0\0\0"),
+            message(b"B", named * 2 + b"\0\0" * 3),
+            execute(name),
+            message(b"C", b"P" + named),
+            message(b"C", b"S" + named),
+            SYNC,
+        )
+    )
+
+
 SYNC = message(b"S")
 TERMINATE = message(b"X")
 
