@@ -35,6 +35,10 @@ corpus: install ## Compare what 48,000 statements of PostgreSQL's own tests leav
 		--no-binary postgast -d .cache/corpus "$$($(BIN)/pip freeze | grep ^postgast==)"
 	@$(BIN)/python -m tests.corpus .cache/corpus/postgast-*.tar.gz
 
+.PHONY: suites
+suites: install ## Drivers' own tests, directly and through the gateway: about half an hour; SUITES="asyncpg pgx pq"
+	@$(BIN)/python -m tests.suites $(SUITES)
+
 .PHONY: lock
 lock: install ## Renew requirements.lock from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 \

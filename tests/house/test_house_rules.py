@@ -23,7 +23,7 @@ LONGER = {
     "tests/protocols/postgres/test_relay.py": "playbooks of one relay",
     "tests/protocols/postgres/test_rows.py": "one table of values and formats",
 }
-WITHOUT_TWIN = {"house", "docs", "vectors", "clients", "testbed", "browser"}
+WITHOUT_TWIN = {"house", "fuzz", "suites", "docs", "vectors", "clients", "testbed", "browser"}
 TASK_MAKERS = {"asyncio", "loop"}
 NAMES = re.compile(r"manager|helper|utils?(?![a-z])|handle_data", re.IGNORECASE)
 SQL = re.compile(r"execute\(\s*(?:text\()?\s*f?\"")

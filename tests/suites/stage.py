@@ -15,10 +15,11 @@ from tests.testbed.issuer import LiveIssuer
 from tests.testbed.servers import with_shop
 
 from gatebook.cli.demo.certificates import Authority
-from gatebook.cli.demo.parts import EmbeddedPostgres
+from gatebook.cli.demo.parts import EmbeddedPostgres, PostgresServer
 from gatebook.cli.demo.processes import write_private
 
 ROLE, DATABASE = "suite", "suite"
+MADE_BY_SUITES = {"asyncpg_intro_test"}
 SETTINGS = {"max_connections": "200", "wal_level": "logical", "max_prepared_transactions": "10"}
 TOKEN_SECONDS = 12 * 3600
 
@@ -29,13 +30,14 @@ class Way:
 
     port: int
     password: str
+    database: str = DATABASE
 
     @property
     def environment(self) -> dict[str, str]:
         """The variables that every driver reads, inside of no TLS: both ways are on loopback."""
         return {
             "PGHOST": "127.0.0.1", "PGPORT": str(self.port), "PGUSER": ROLE, "PGPASSWORD": self.password,
-            "PGDATABASE": DATABASE, "PGSSLMODE": "disable",
+            "PGDATABASE": self.database, "PGSSLMODE": "disable",
         }  # fmt: skip
 
 
@@ -46,6 +48,7 @@ class Place:
     direct: Way
     through: Way
     gateway: LiveGateway
+    server: PostgresServer
 
 
 class Open(LiveGateway):
@@ -57,12 +60,13 @@ class Open(LiveGateway):
 
 @contextmanager
 def place(folder: Path, *databases: str) -> Iterator[Place]:
-    """Start server and gateway, and end them. ``databases`` are further ones that a suite makes and connects to by itself."""
+    """Start server and gateway, and end them. ``databases`` are those a suite connects to."""
     issuer = LiveIssuer()
     server = with_shop(EmbeddedPostgres(folder / "server", settings=SETTINGS))
     password = secrets.token_hex(12)
     server.sql(f"CREATE ROLE {ROLE} SUPERUSER LOGIN PASSWORD '{password}'")
-    server.sql(f"CREATE DATABASE {DATABASE} OWNER {ROLE}")
+    for name in {DATABASE, *databases} - MADE_BY_SUITES:
+        server.sql(f"CREATE DATABASE {name} OWNER {ROLE}")
     kept = folder / "password"
     write_private(kept, password)
     targets = [
@@ -70,7 +74,7 @@ def place(folder: Path, *databases: str) -> Iterator[Place]:
             "name": name, "database": name, "address": f"127.0.0.1:{server.port}", "tls": {"mode": "disable"}, "masks": [],
             "protocol": "postgres", "roles": {ROLE: {"password": f"file:{kept}"}}, "default_role": ROLE,
         }
-        for name in (DATABASE, "postgres", *databases)
+        for name in dict.fromkeys((DATABASE, "postgres", *databases))
     ]  # fmt: skip
     world = World(Authority(folder / "authority", "suites"), issuer, server)
     more = {"masking": {"detectors": []}}
@@ -78,7 +82,7 @@ def place(folder: Path, *databases: str) -> Iterator[Place]:
     try:
         gateway.start()
         token = issuer.mint(exp=int(time.time()) + TOKEN_SECONDS)
-        yield Place(Way(server.port, password), Way(gateway.port, token), gateway)
+        yield Place(Way(server.port, password), Way(gateway.port, token), gateway, server)
     finally:
         if gateway.alive:
             gateway.stop()

@@ -26,7 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gatebook.db import writing
 from gatebook.gateway import store
 
-SHORT, LONG = 8, 32  # bytes of a key: what protocol 3.0 has room for, and what 3.2 may have
+SHORT, LONG = 8, 36  # bytes of a key: what protocol 3.0 has room for, and what PostgreSQL itself makes for 3.2
 HEAD = 2  # bytes of a key: replica, process
 WAITING = 64  # for other replicas, between two polls
 KEPT = 1_000  # rows: more cancel requests than this at once are no cancel requests
