@@ -389,15 +389,15 @@ class Answers(Owed):
             raise WireError(f"the target sent {kind!r} to a catalog question")
 
     def _described(self, described: Described, kind: bytes, body: bytes) -> None:
-        if kind == b"T" and described.portal is not None:
-            portal = described.portal
-            portal.columns = self._plans.columns(body)
+        if kind in (b"T", b"n") and described.portal is not None:
+            portal, columns = described.portal, self._plans.columns(body) if kind == b"T" else ()
+            if portal.columns not in (None, columns):
+                raise WireError("the target describes a portal otherwise than it did before")
+            portal.columns = columns
             if described.first:  # by what names mean now, whatever they mean when it is executed
                 statement = next(iter(portal.prepared.reading.statements), None)
-                portal.covers = self._plans.covers(portal.columns, statement, portal.permit.masks)
+                portal.covers = self._plans.covers(columns, statement, portal.permit.masks)
                 portal.masks = portal.permit.masks
-        elif kind == b"n" and described.portal is not None:
-            described.portal.columns = ()
         elif kind not in (b"T", b"n", b"t"):
             raise WireError(f"the target sent {kind!r} where a description was due")
         if kind != b"t":
