@@ -36,6 +36,7 @@ from gatebook.protocols.postgres.expected import (
     Running,
     Simple,
     Synced,
+    is_next,
     prepared_by,
     statement_at,
 )
@@ -433,7 +434,7 @@ class Answers(Owed):
 
     def _restore(self, dropped: Parsed | Bound) -> None:
         """Give a name its old meaning, unless a later message on its way has given it another: then that one's old meaning."""
-        later: Any = next((one for one in self._queue if _is_next(dropped, one)), None)
+        later: Any = next((one for one in self._queue if is_next(dropped, one)), None)
         if later is not None:
             later.previous = dropped.previous
             return
@@ -490,8 +491,3 @@ class Answers(Owed):
         running.cover = None
         self._flush()
         self._out.append(Answered(running.action, running.status, running.rows, running.size, dict(running.masked)))
-
-
-def _is_next(dropped: Parsed | Bound, one: Expected) -> bool:
-    """Whether this message took the name over from the dropped one."""
-    return isinstance(one, Parsed | Bound) and one.previous is dropped.made

@@ -171,3 +171,8 @@ def prepared_by(reading: Reading, at: int) -> Reading:
     """What EXECUTE of a PREPARE at this place runs: that statement alone, as it was read inside the PREPARE."""
     statement = reading.statements[at]
     return Reading(reading.text, (replace(statement, prepares=None, executes=None, forgets=None, copy=None),))
+
+
+def is_next(dropped: Parsed | Bound, one: Expected) -> bool:
+    """Whether this message took the name over from the dropped one."""
+    return isinstance(one, Parsed | Bound) and one.previous is dropped.made
