@@ -3,7 +3,20 @@
 import struct
 
 import pytest
-from tests.protocols.postgres.stage import IDENTITY, SESSION, Stage, cells, complete, description, messages, ready, sent, shown
+from tests.protocols.postgres.stage import (
+    IDENTITY,
+    SESSION,
+    Stage,
+    asked,
+    cells,
+    complete,
+    description,
+    messages,
+    question,
+    ready,
+    sent,
+    shown,
+)
 
 from gatebook.masking.detectors import NAMES
 from gatebook.masking.rules import ColumnPattern, MaskSet, Style
@@ -44,7 +57,7 @@ class TokenStage(Stage):
         return self
 
     def _look_up(self, data: bytes) -> list:  # type: ignore[type-arg]
-        text = wire.query_text(messages(data)[0][1])
+        text = question(data)
         names = sorted((name for name in TABLES if f'"{name}"' in text), key=lambda name: text.index(f'"{name}"'))
         found = [("s", 0, 0, 0, "", "public", "")]
         for number, name in enumerate(names):
@@ -52,7 +65,7 @@ class TokenStage(Stage):
             found += [("c", number, oid, at, "public", name, column) for at, column in enumerate(TABLES[name], 1)]
             found += [("u", number, 100, 2, "public", "customers", "ssn")] if name == "seen" else []
         rows = b"".join(wire.message(b"D", cells(*(str(cell).encode() for cell in one))) for one in found)
-        return self.feed(FromServer(description(("kind", 0, 0)) + rows + complete("SELECT 1") + ready()))
+        return self.feed(FromServer(asked(rows)))
 
     @property
     def tests(self) -> frozenset[str]:
@@ -95,6 +108,13 @@ def test_a_token_in_a_text_is_its_value_for_the_target_and_a_token_in_the_book(t
     assert SSN.decode() not in stage.asked.shown
     assert stage.tests == frozenset()
     assert sent(stage.allow()) == wire.query(text.replace(token, SSN.decode()))
+
+
+def test_a_text_that_is_sent_with_values_is_not_written_anew_for_the_sessions_name() -> None:
+    """Else the token would be written over the real value: the tag is put into the client's own text."""
+    stage = TokenStage().open()
+    stage.client(wire.query(f"UPDATE customers SET ssn = '{TOKEN}' WHERE id = 5; SET application_name = 'x'"))
+    assert TOKEN.encode() not in sent(stage.allow())
 
 
 @pytest.mark.parametrize("text", RESOLVED)

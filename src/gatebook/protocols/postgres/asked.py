@@ -156,6 +156,8 @@ def untaggable(asked: Asked, session: str) -> str:
     reading = reading_of(asked)
     if reading is None or not tagged.sets_the_name(reading):
         return ""
+    if isinstance(asked, AskedQuery) and wire.query_text(asked.body) != reading.text:
+        return tagged.INSTEAD  # it is sent with values in the place of tokens, and not written anew a second time
     return "" if tagged.with_tag(reading, session) is not None else tagged.INSTEAD
 
 
