@@ -30,7 +30,7 @@ from gatebook.errors import AccessError, GatebookError, IdentityError, LedgerErr
 from gatebook.gateway.book import new_id
 from gatebook.gateway.desk import Needs, Welcome, refused_by_people, refused_for_now
 from gatebook.gateway.dial import binding, dial, is_private, say_once
-from gatebook.gateway.doorway import TLS_HANDSHAKE, FirstByte, TlsError, secure
+from gatebook.gateway.doorway import TLS_HANDSHAKE, TlsError, secure
 from gatebook.gateway.holding import Place, holds
 from gatebook.gateway.recent import Recent
 from gatebook.gateway.released import SYNC_POLL_SECONDS, Released
@@ -94,7 +94,6 @@ class Connection(asyncio.Protocol):
         self._tape = NO_TAPE
         self.keys = gateway.new_keys()
         self.token: bytes | None = None  # the digest of the gateway token that the session stands on
-        self._first: FirstByte | None = None
         self._received = self._sent = 0
         self._started: dict[int, int] = {}
         self._writing: set[asyncio.Task[None]] = set()
@@ -124,8 +123,6 @@ class Connection(asyncio.Protocol):
         self._relay = self._new_relay(secure=is_loopback(self._address), offers_tls=self._certificate is not None)
         loop = asyncio.get_running_loop()
         self._patience = loop.call_later(self._gateway.login_seconds, self._too_slow)
-        if self._certificate is not None:
-            loop.call_soon(self._await_first)  # until this method is over, uvloop knows nothing to pause
 
     def _new_relay(self, *, secure: bool, offers_tls: bool) -> PostgresRelay:
         return PostgresRelay(
@@ -136,23 +133,11 @@ class Connection(asyncio.Protocol):
             bearer=self._gateway.bearer,
         )
 
-    def _await_first(self) -> None:
-        if self._client is not None and not self._finished and not self._received:
-            self._client.pause_reading()
-            self._reads = False
-            self._first = FirstByte(self._client, self._begins)
-
-    def _begins(self, first: bytes) -> None:
-        """The first byte is there: a TLS handshake without a request for it, or a start packet."""
-        self._first = None
-        if first == TLS_HANDSHAKE and self._client is not None and self._certificate is not None:
-            self._relay = self._new_relay(secure=True, offers_tls=False)
-            self._spawn(self._secure(self._client, self._certificate, direct=True))
-        else:
-            self.flow()
-
     def data_received(self, data: bytes) -> None:
         """Bytes of the client."""
+        if not self._received and data.startswith(TLS_HANDSHAKE) and self._certificate is not None and not self._finished:
+            self._begin_tls(data)
+            return
         self._received += len(data)
         self.signal(FromClient(data))
 
@@ -292,7 +277,7 @@ class Connection(asyncio.Protocol):
         blocked = self._client_full or self._released.holds
         if self._upstream is not None:
             self._upstream.read(not blocked)
-        if self._client is not None and not self._client.is_closing() and self._first is None:
+        if self._client is not None and not self._client.is_closing():
             full = self._upstream is not None and self._upstream.full
             wanted = self._relay.hungry and not full
             if wanted is not self._reads:
@@ -308,11 +293,21 @@ class Connection(asyncio.Protocol):
         self._client.pause_reading()
         self._reads = False
         self._client.write(data)
-        self._spawn(self._secure(self._client, self._certificate, direct=False))
+        self._spawn(self._secure(self._client, self._certificate, b""))
 
-    async def _secure(self, plain: asyncio.Transport, certificate: ssl.SSLContext, *, direct: bool) -> None:
+    def _begin_tls(self, begun: bytes) -> None:
+        """TLS begins without having been asked for; it does so once, since what comes next comes through it."""
+        if self._client is None or self._certificate is None:
+            return
+        self._client.pause_reading()
+        self._reads = False
+        self._relay, certificate = self._new_relay(secure=True, offers_tls=False), self._certificate
+        self._certificate = None
+        self._spawn(self._secure(self._client, certificate, begun))
+
+    async def _secure(self, plain: asyncio.Transport, certificate: ssl.SSLContext, begun: bytes) -> None:
         try:
-            secured = await secure(plain, self, certificate, self._gateway.login_seconds, direct=direct)
+            secured = await secure(plain, self, certificate, self._gateway.login_seconds, begun)
         except TlsError as error:
             log.info("no TLS", client=self._address, why=str(error))
             self._finish(str(error))
@@ -494,8 +489,6 @@ class Connection(asyncio.Protocol):
         self._finished = True
         if self._patience is not None:
             self._patience.cancel()
-        if self._first is not None:
-            self._first.close()
         if self._upstream is not None:
             self._upstream.close()
         self._recent = Recent()

@@ -1,22 +1,22 @@
-"""TLS at the client's door: seen by a connection's first byte when it begins at once, and stood up either way.
+"""TLS at the client's door: told by a connection's first byte when it begins at once, and stood up either way.
 
-Bytes that were read cannot go back into a TLS handshake, so the first byte stays where it is: it is looked at through a second
-descriptor of the same socket, while the transport does not read. TLS that begins without having been asked for must name
-PostgreSQL by ALPN, else another protocol's client may have been sent here to have its bytes read as PostgreSQL's (ALPACA).
+TLS that begins without having been asked for must name PostgreSQL by ALPN, else another protocol's client may have been sent
+here to have its bytes read as PostgreSQL's (ALPACA). What was read of its handshake already is handed to the TLS protocol
+first, before the transport reads on.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import socket
 import ssl
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, TypeVar, cast
 
 from gatebook.errors import GatebookError
 
 ALPN = "postgresql"  # manual: "ALPN Protocol ID"
+T = TypeVar("T")
 TLS_HANDSHAKE = b"\x16"  # the record type that a ClientHello comes in; no start packet of PostgreSQL begins so
 
 
@@ -25,43 +25,53 @@ class TlsError(GatebookError):
 
 
 async def secure(
-    plain: asyncio.Transport, protocol: asyncio.Protocol, certificate: ssl.SSLContext, seconds: float, *, direct: bool
+    plain: asyncio.Transport, protocol: asyncio.Protocol, certificate: ssl.SSLContext, seconds: float, begun: bytes = b""
 ) -> asyncio.Transport:
-    """TLS over this connection, as its server; ``direct`` when it begins by itself. Raises TlsError."""
+    """TLS over this connection, as its server; ``begun`` is what came of it when it began by itself. Raises TlsError."""
+    if plain.is_closing():
+        raise TlsError("the client closed the connection before the TLS handshake")
     loop = asyncio.get_running_loop()
+    work = loop.start_tls(plain, protocol, certificate, server_side=True, ssl_handshake_timeout=seconds)
     try:
-        secured = await loop.start_tls(plain, protocol, certificate, server_side=True, ssl_handshake_timeout=seconds)
+        secured = await _after_its_first_step(work, lambda: loop.call_soon(_hand_over, plain, begun))
     except (OSError, ssl.SSLError) as error:
         raise TlsError(f"the TLS handshake failed: {error}") from error
-    if secured is None:
-        raise TlsError("the client closed the connection during the TLS handshake")
-    if direct and secured.get_extra_info("ssl_object").selected_alpn_protocol() != ALPN:
+    stands = secured.get_extra_info("ssl_object") if secured is not None else None
+    if secured is None or stands is None:  # the latter when it was closed meanwhile
+        raise TlsError("the connection was closed during the TLS handshake")
+    if begun and stands.selected_alpn_protocol() != ALPN:
         secured.abort()
         raise TlsError(f"TLS came first, and without the ALPN protocol {ALPN}")
     return secured
 
 
-class FirstByte:
-    """Waits for the byte of a transport whose reading is paused, then calls ``heard`` with it, or with nothing at the end."""
+@types.coroutine
+def _after_its_first_step(work: Coroutine[Any, Any, T], then: Callable[[], object]) -> Generator[Any, Any, T]:
+    """Await ``work``, and do something once it waits for the first time.
 
-    def __init__(self, transport: asyncio.Transport, heard: Callable[[bytes], None]) -> None:
-        self._loop, self._heard = asyncio.get_running_loop(), heard
-        self._socket = socket.socket(fileno=os.dup(transport.get_extra_info("socket").fileno()))
-        self._loop.add_reader(self._socket.fileno(), self._look)
+    ``start_tls`` schedules the beginning of its protocol and of reading, and then waits for the handshake: what is scheduled
+    right behind that runs before the loop reads from the socket.
+    """
+    try:
+        waiting = work.send(None)
+        then()
+        while True:
+            try:
+                sent = yield waiting
+            except BaseException as error:
+                waiting = work.throw(error)
+            else:
+                waiting = work.send(sent)
+    except StopIteration as done:
+        return cast(T, done.value)
 
-    def _look(self) -> None:
-        try:
-            first = self._socket.recv(1, socket.MSG_PEEK)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            first = b""
-        self.close()
-        self._heard(first)
 
-    def close(self) -> None:
-        """Wait no longer."""
-        if self._socket.fileno() >= 0:
-            with contextlib.suppress(OSError, ValueError):
-                self._loop.remove_reader(self._socket.fileno())
-            self._socket.close()
+def _hand_over(plain: asyncio.Transport, begun: bytes) -> None:
+    """Give the TLS protocol, which has the transport now, what was read before it had."""
+    while begun and not plain.is_closing():
+        protocol = cast(asyncio.BufferedProtocol, plain.get_protocol())  # uvloop's is no subclass of it
+        buffer = memoryview(protocol.get_buffer(len(begun)))
+        size = min(len(begun), len(buffer))
+        buffer[:size] = begun[:size]
+        protocol.buffer_updated(size)
+        begun = begun[size:]

@@ -18,11 +18,13 @@ from gatebook.protocols.relay import (
     FromClient,
     FromServer,
     HangUp,
+    Held,
     Opened,
     Prove,
     Refused,
     StartTls,
     ToClient,
+    Withdraw,
 )
 
 GSS_REQUEST = struct.pack("!II", 8, 80877104)
@@ -238,3 +240,16 @@ def test_a_bearer_token_is_not_asked_for_where_it_could_be_read_on_its_way():
     effects = relay(secure=False).feed(startup(user="oauth"))
     assert "connect with TLS" in hung_up(effects)
     assert b"R" not in {kind for kind, _ in messages(shown(effects))}
+
+
+def test_startup_settings_that_people_would_have_to_approve_are_refused_at_once():
+    """No client reads a notice before its login is over, and few would wait."""
+    one = relay()
+    one.feed(startup(options="-c session_replication_role=replica"))
+    one.feed(FromClient(wire.message(b"p", b"token\0")))
+    one.feed(Opened(SESSION, Credential("shop_app", "pw", "shop", login="none"), COVERING))
+    held = Held("ap-1", "admin-needs-dba", "changes settings", frozenset({"group:dba"}), "https://gate/approvals/ap-1", 300)
+    effects = one.feed(held)
+    assert [type(effect) for effect in effects] == [Withdraw, ToClient, HangUp]
+    assert shown_error(effects)["C"] == "28000"
+    assert "held by admin-needs-dba" in shown_error(effects)["M"]

@@ -87,13 +87,6 @@ class Answers(Owed):
         self._meanings = Meanings(self.catalog, self.sets(covering.possible), self.sets(covering.sets))
         self._made_plans = Plans(self.catalog, covering, self.sets)
 
-    def expect(self, expected: Expected) -> None:
-        """As ``Owed``; what is known of the catalog may end with a batch."""
-        super().expect(expected)
-        if self._stale and isinstance(expected, Synced):
-            self._stale = False
-            self.catalog.forget()
-
     def sent(self, reading: Reading, touches: bool) -> None:
         """Note what a text that is about to be sent may change for whatever comes after it, before its answer is here.
 
@@ -134,13 +127,18 @@ class Answers(Owed):
     def stale(self) -> None:
         """Time has passed: the catalog must be asked again, and permits not used yet must be asked for again.
 
-        In the middle of a batch the catalog cannot be asked: what it said stays until the batch ends or time passes once more.
+        In the middle of a batch the catalog cannot be asked, and answers on their way are covered by what it said: that stays
+        until the batch is answered or time passes once more.
         """
-        self._stale = self.unsynced and not self._stale
+        self._stale = not self._quiet and not self._stale
         if not self._stale:
             self.catalog.forget()
         for portal in self.portals.values():
             portal.fresh = False
+
+    @property
+    def _quiet(self) -> bool:
+        return self.idle and not self.unsynced
 
     def take(self, server: wire.Frames) -> list[Effect]:
         """Read server messages and say what reaches the client. Raises WireError when they are not what was asked."""
@@ -151,6 +149,9 @@ class Answers(Owed):
                 break
             self._take(*found)
         self._flush()
+        if self._stale and self._quiet:
+            self._stale = False
+            self.catalog.forget()
         out, self._out = self._out, []
         return out
 

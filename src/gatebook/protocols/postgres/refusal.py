@@ -73,6 +73,16 @@ def held(waiting: Held) -> bytes:
     )
 
 
+def start_held(waiting: Held) -> bytes:
+    """The FATAL for startup settings that people would have to approve."""
+    return wire.error_response(
+        "FATAL",
+        "28000",
+        f"session refused: its startup settings are held by {waiting.rule}: {waiting.reason}",
+        hint="Connect without them and SET them then; or with -c gatebook.hold=answer, and again once they are approved.",
+    )
+
+
 def withdrawn() -> bytes:
     """The error of a held statement whose client cancelled it."""
     return wire.error_response("ERROR", "57014", "canceling statement due to user request: it is withdrawn")

@@ -105,7 +105,7 @@ class PostgresRelay:
                 self._refused(signal)
                 self._from_client()
             case Held():
-                self._asking.hold(signal)
+                self._held(signal)
             case Stale():
                 self._answers.stale()
             case Cancelled():
@@ -166,6 +166,13 @@ class PostgresRelay:
             self._out.append(self._opening.log_in(self._session))
         else:
             self._asking.allowed(permit, decision)
+
+    def _held(self, signal: Held) -> None:
+        if not self._asking.starting:
+            self._asking.hold(signal)
+            return
+        self._asking.withdraw()  # before the login is over no client reads a notice, and few would wait
+        self._say_last(refusal.start_held(signal), f"startup settings held by {signal.rule}")
 
     def _refused(self, signal: Refused) -> None:
         if self._phase == "proving" or self._asking.starting:

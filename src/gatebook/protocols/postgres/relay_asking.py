@@ -433,7 +433,8 @@ class Asking:
             raise AssertionError("nothing is held")
         self._withdrawn = asked.action
         self._out.append(Withdraw(asked.action))
-        self._make_real(asked, refusal.withdrawn())
+        if not isinstance(asked, AskedStart):
+            self._make_real(asked, refusal.withdrawn())
 
     def _still_meant(self, asked: Asked) -> bool:
         """Whether the names in it mean what they meant when it was decided."""
