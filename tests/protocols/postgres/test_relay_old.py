@@ -124,7 +124,7 @@ def test_a_portal_that_is_described_in_two_ways_ends_the_session(second):
     stage = prepared()
     stage.client(bind("", ""))
     stage.allow()
-    stage.client(wire.describe("P", "") + wire.execute("") + wire.SYNC)
+    stage.client(wire.describe("P", "") * 2 + wire.execute("") + wire.SYNC)
     effects = stage.server(wire.message(b"1") + wire.message(b"2") + description(("ssn", 100, 2)) + second)
     assert "describes a portal otherwise" in hung_up(effects)
 
