@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 import typer
-from tests.identity.issuer import claims, token
-from tests.web.place import open_place
+from tests.identity.issuer import NOW, claims, token
+from tests.web.place import acts_of, open_place
 from tests.web.running import Certificates, RunningIssuer, make_certificates, running_issuer, serving
 
+from gatebook.access.book import Book
 from gatebook.cli.connect import connect
 from gatebook.cli.token import token as token_command
 from gatebook.identity.oidc import Verifier
@@ -77,6 +78,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
                 place.tokens,
                 ledger_ok=lambda: True,
                 may_open=lambda _identity, name, _why: name == "shop",
+                acts=acts_of(place.config, lambda: NOW, Book(place.pages.keep, lambda subject, _value: subject)),
+                approvals=place.approvals,
+                grants=place.grants,
             )
             with serving(place.config, made) as port:
                 yield Running(folder, f"https://127.0.0.1:{port}", issuer, certificates, psql, seen)
