@@ -12,7 +12,8 @@ from tests.clients.test_holding import Waiting, pending, vote
 from tests.testbed.gateways import LiveGateway
 
 from gatebook.cli.demo.processes import wait_until
-from gatebook.ledger import wal
+from gatebook.ledger import folders
+from gatebook.ledger.reader import Reader
 
 pytestmark = pytest.mark.real
 
@@ -26,9 +27,8 @@ def quiet(new_gateway: Callable[[], LiveGateway]) -> LiveGateway:
 
 
 def entries(gateway: LiveGateway) -> Iterator[dict[str, Any]]:
-    found: list[bytes] = []
-    wal.scan(gateway.home / "ledger" / "wal", 0, found.append)
-    return (json.loads(one) for one in found)
+    places = folders.logs(gateway.home / "ledger").values()
+    return (json.loads(one) for place in places for one in Reader(place).everything())
 
 
 def test_no_person_and_no_address_stands_in_the_book_in_the_clear(quiet: LiveGateway) -> None:
