@@ -237,6 +237,9 @@ def test_one_addresss_share_of_the_door_is_of_all_workers_together(new_gateway: 
     gateway = new_gateway(workers=2)
     with contextlib.ExitStack() as stack:
         knocking = [stack.enter_context(knock(gateway)) for _ in range(64)]
+        for one in knocking:  # each has been let in: either worker takes its connections when it finds time
+            one.sendall(wire.SSL_REQUEST)
+            assert one.recv(1) in b"SN"
         for _ in range(4):
             turned = stack.enter_context(knock(gateway))
             with contextlib.suppress(ConnectionResetError):
