@@ -18,7 +18,6 @@ TESTS = ROOT / "tests"
 LINES = 500
 LONGER = {
     "src/gatebook/gateway/connection.py": "the one place where a client's effects are carried out",
-    "src/gatebook/protocols/postgres/relay_asking.py": "what becomes of each request of a session",
     "src/gatebook/ledger/verifier.py": "auditors take it as one file",
     "tests/protocols/postgres/test_relay.py": "playbooks of one relay",
     "tests/protocols/postgres/test_rows.py": "one table of values and formats",

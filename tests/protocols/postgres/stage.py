@@ -124,6 +124,7 @@ class Stage:
     effects: list[Effect] = field(default_factory=list)
     index: int = 0
     catalog_errors: bool = False
+    settings: str = ""
 
     def feed(self, signal: Signal) -> list[Effect]:
         new = self.relay.feed(signal)
@@ -138,7 +139,7 @@ class Stage:
         if self.catalog_errors:
             return self.feed(FromServer(error("42501", "permission denied") + ready()))
         found = [(name, text.index(f'"{name}"')) for name in CATALOG if f'"{name}"' in text]
-        rows = row(b"s", b"0", b"0", b"0", b"", b"public", b"")
+        rows = row(b"s", b"0", b"0", b"0", b"", b"public", self.settings.encode())
         for number, (name, _) in enumerate(sorted(found, key=lambda one: one[1])):
             for kind, oid, attnum, table, column in CATALOG[name]:
                 rows += row(*(str(v).encode() for v in (kind, number, oid, attnum, "public", table, column)))

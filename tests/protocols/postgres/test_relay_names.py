@@ -17,7 +17,7 @@ from tests.protocols.postgres.stage import (
 
 from gatebook.model import Reach
 from gatebook.protocols.postgres import wire
-from gatebook.protocols.relay import FromClient, FromServer, Stale, ToServer
+from gatebook.protocols.relay import FromClient, FromServer, Own, Stale, ToServer
 
 EXECUTE = wire.execute("")
 PARSED, BOUND, NO_ROWS = wire.message(b"1"), wire.message(b"2"), wire.message(b"n")
@@ -236,3 +236,55 @@ def test_settings_that_say_what_a_literal_means_are_part_of_what_is_asked() -> N
     stage.server(wire.message(b"S", b"TimeZone\0UTC\0") + wire.message(b"S", b"DateStyle\0ISO, DMY\0"))
     stage.client(wire.query("DELETE FROM notes WHERE at < '06/01/2026'"))
     assert stage.asked.action.settings == "DateStyle=ISO, DMY\nTimeZone=UTC"
+
+
+def test_nobody_is_asked_about_what_stands_behind_a_setting_in_the_same_batch() -> None:
+    for setting in ("SET search_path = archive", "SET datestyle = 'SQL, DMY'", "SELECT somebodys_function()"):
+        stage = Stage().open()
+        run(stage, "SELECT id FROM orders", "SELECT 0")
+        stage.client(parse("", setting) + bind("", "") + EXECUTE)
+        stage.allow()
+        stage.allow()
+        stage.client(parse("", "DELETE FROM orders WHERE id = 1") + bind("", "") + EXECUTE)
+        stage.allow()
+        assert stage.asked.action.step == "run"
+        assert "send it in a batch of its own" in stage.asked.fault
+
+
+def test_a_write_behind_a_begin_of_the_same_batch_can_be_asked_about() -> None:
+    stage = Stage().open()
+    stage.client(parse("", "BEGIN") + bind("", "") + EXECUTE + parse("", "DELETE FROM orders WHERE id = 1") + bind("", ""))
+    stage.allow()
+    stage.allow()
+    stage.allow()
+    assert stage.asked.action.text.startswith("DELETE")
+    assert stage.asked.action.search_path == "public"
+    assert not stage.asked.fault
+
+
+def test_a_yes_is_for_the_settings_by_which_the_literals_were_read() -> None:
+    stage = Stage().open()
+    stage.server(wire.message(b"S", b"DateStyle\0ISO, DMY\0"))
+    stage.client(parse("p", "DELETE FROM notes WHERE at < '06/01/2026'") + wire.SYNC)
+    stage.allow()
+    stage.server(PARSED + ready())
+    stage.client(wire.query("SET datestyle = 'ISO, MDY'"))
+    stage.allow()
+    stage.server(complete("SET") + wire.message(b"S", b"DateStyle\0ISO, MDY\0") + ready())
+    stage.client(bind("", "p"))
+    assert "DateStyle=ISO, MDY" in stage.asked.action.settings
+    assert "prepare it again" in stage.asked.fault
+
+
+def test_settings_that_the_server_does_not_report_are_asked_for_and_part_of_what_is_asked() -> None:
+    stage = Stage(settings="transform_null_equals=on").open()
+    stage.client(wire.query("DELETE FROM notes WHERE at = NULL"))
+    assert "transform_null_equals=on" in stage.asked.action.settings
+
+
+def test_a_function_that_somebody_wrote_may_have_set_the_search_path() -> None:
+    stage = Stage().open()
+    run(stage, "SELECT id FROM orders", "SELECT 0")
+    run(stage, "SELECT somebodys_function()", "SELECT 1")
+    effects = stage.client(wire.query("SELECT id FROM orders"))
+    assert [effect.kind for effect in effects if isinstance(effect, Own)] == ["catalog"]

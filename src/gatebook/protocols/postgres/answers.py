@@ -17,6 +17,7 @@ from typing import Any, assert_never
 from gatebook.errors import WireError
 from gatebook.masking.detectors import cover_text
 from gatebook.masking.rules import MaskSet
+from gatebook.model import Reach
 from gatebook.protocols.postgres import reports, rows, tagged, wire
 from gatebook.protocols.postgres.catalog import Catalog
 from gatebook.protocols.postgres.copying import SERVER_KINDS, CopyCover
@@ -41,7 +42,7 @@ from gatebook.protocols.postgres.expected import (
     statement_at,
 )
 from gatebook.protocols.postgres.kept import Kept
-from gatebook.protocols.postgres.lineage import WHOLE, copied, nowhere, unsettling
+from gatebook.protocols.postgres.lineage import WHOLE, copied, nowhere, sets, unsettling
 from gatebook.protocols.postgres.meaning import Meaning, Meanings
 from gatebook.protocols.postgres.opening import check_pinned
 from gatebook.protocols.postgres.owed import Owed
@@ -346,7 +347,7 @@ class Answers(Owed):
     def _done(self, running: Running, tag: str) -> None:
         statement = statement_at(running)
         self._track(statement)
-        self._names(statement, tag)
+        self._names(running, statement, tag)
         if statement is not None:
             if statement.prepares is not None:
                 self.name_statement(statement.prepares, Prepared(prepared_by(running.reading, running.at)))
@@ -361,8 +362,8 @@ class Answers(Owed):
         running.cover = None
         running.at += 1
 
-    def _names(self, statement: Statement | None, tag: str) -> None:
-        setting = statement is None or any(deed.facts.get("setting") for deed in statement.deeds)
+    def _names(self, running: Running, statement: Statement | None, tag: str) -> None:
+        setting = statement is None or sets(statement) or running.action.reach is Reach.UNKNOWN
         self._settings_changed = self._settings_changed or setting
         ended = tag in ("COMMIT", "ROLLBACK") and self._settings_changed
         if setting or ended or not tag.startswith(_KEEPS_NAMES):

@@ -115,6 +115,11 @@ class Known:
 
 
 MEANINGFUL = frozenset({"DateStyle", "IntervalStyle", "TimeZone"})  # what a literal means, and what the server reports
+ASKED_FOR = (  # what else decides what a text means or does, told only when asked
+    "array_nulls bytea_output default_table_access_method default_tablespace default_text_search_config extra_float_digits "
+    "lc_monetary lc_numeric lc_time row_security session_replication_role timezone_abbreviations transform_null_equals "
+    "xmlbinary xmloption"
+).split()
 ANYWHERE = Relation("pg_catalog", "pg_class")  # found by every session: asked for to learn the search_path alone
 
 
@@ -124,10 +129,12 @@ class Catalog:
 
     by_name: dict[Relation, Known | None] = field(default_factory=dict)
     by_oid: dict[int, Known] = field(default_factory=dict)
-    search_path: str = ""
-    settings: str = ""  # those of MEANINGFUL, as the server reported them last
+    search_path: str = ""  # "" while a setting is on its way, or nothing was asked yet; then ``settings`` are not known either
+    settings: str = ""  # those of MEANINGFUL, ASKED_FOR and the current role, as the server said last
     absent: set[Relation] = field(default_factory=set)  # names that the target said stand for nothing
     version: int = 0
+    _reported: dict[str, str] = field(default_factory=dict)
+    _answered: str = ""
 
     def missing(self, relations: Iterable[Relation]) -> list[Relation]:
         """Those that must be asked for, in a stable order."""
@@ -136,7 +143,8 @@ class Catalog:
     def learn(self, asked: Sequence[Relation], rows: Iterable[Sequence[bytes | None]]) -> None:
         """Take in the rows of one question. Raises WireError when they are not such rows."""
         rows = list(rows)
-        found, self.search_path = answers(rows)
+        found, self.search_path, self._answered = answers(rows)
+        self._say_settings()
         self.version += 1
         for number, relation in enumerate(asked):
             known = found.get(number)
@@ -163,23 +171,32 @@ class Catalog:
         """The server says what a setting is now."""
         if name == "search_path":
             self.forget_names()
-            self.search_path = value
         elif name in MEANINGFUL:
-            said = {**dict(one.split("=", 1) for one in self.settings.splitlines()), name: value.replace("\n", " ")}
-            self.settings = "\n".join(f"{one}={said[one]}" for one in sorted(said))
+            self._reported[name] = value.replace("\n", " ")
+            self._say_settings()
 
     def forget_names(self) -> None:
         """A search_path or definition may have changed: names must be asked again, numbers stay what they are."""
         self.version += 1
         self.by_name.clear()
         self.absent.clear()
-        self.search_path = ""
+        self.search_path = self._answered = ""
+
+    def _say_settings(self) -> None:
+        said = [f"{name}={self._reported[name]}" for name in sorted(self._reported)]
+        self.settings = "\n".join([*said, self._answered] if self._answered else said)
 
 
 def question(relations: Sequence[Relation]) -> str:
     """One SELECT that resolves these names. Each row: kind, number, oid, attnum, schema, table names, column."""
     values = ", ".join(f"({number}, {_literal(_quoted(relation))})" for number, relation in enumerate(relations))
-    return _QUESTION.replace("%VALUES%", values)
+    return _QUESTION.replace("%VALUES%", values).replace("%SETTINGS%", _SETTINGS)
+
+
+_SETTINGS = ", ".join(
+    ["pg_catalog.concat('current_user=', current_user)"]
+    + [f"pg_catalog.concat('{name}=', pg_catalog.current_setting('{name}', true))" for name in ASKED_FOR]
+)
 
 
 _QUESTION = """
@@ -324,13 +341,16 @@ JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) t.relnamespace
 UNION ALL
 SELECT 'o', n, 0, 0, '', '', '' FROM calls
 UNION ALL
-SELECT 's', 0, 0, 0, '', pg_catalog.current_setting('search_path'), ''
+SELECT 's', 0, 0, 0, '', pg_catalog.current_setting('search_path'), pg_catalog.concat_ws(pg_catalog.chr(10), %SETTINGS%)
 """
 
 
-def answers(rows: Iterable[Sequence[bytes | None]]) -> tuple[dict[int, Known], str]:
-    """Rows of the question as what is known, by the number of the name asked for, and the search_path. Raises WireError."""
-    search_path = ""
+def answers(rows: Iterable[Sequence[bytes | None]]) -> tuple[dict[int, Known], str, str]:
+    """Rows of the question as what is known, by the number of the name asked for, the search_path, and ASKED_FOR as lines.
+
+    Raises WireError.
+    """
+    search_path = settings = ""
     oids: dict[int, tuple[int, str, tuple[str, ...]]] = {}
     columns: dict[int, dict[int, str]] = {}
     under: dict[int, list[BaseColumn]] = {}
@@ -369,7 +389,7 @@ def answers(rows: Iterable[Sequence[bytes | None]]) -> tuple[dict[int, Known], s
         elif kind == "o":
             opaque.add(number)
         else:
-            search_path = names
+            search_path, settings = names, column
     known = {
         number: Known(
             oid,
@@ -387,7 +407,7 @@ def answers(rows: Iterable[Sequence[bytes | None]]) -> tuple[dict[int, Known], s
         )
         for number, (oid, schema, tables) in oids.items()
     }
-    return known, search_path
+    return known, search_path, settings
 
 
 def _row(row: Sequence[bytes | None]) -> tuple[str, int, int, int, str, str, str]:

@@ -16,10 +16,11 @@ from gatebook.protocols.postgres.resolving import PLAIN, Resolved
 
 @dataclass(slots=True)
 class Prepared:
-    """A prepared statement: what it reads as, and the types that its Parse named."""
+    """A prepared statement: what it reads as, the types that its Parse named, and the settings its literals were read by."""
 
     reading: Reading
     types: tuple[int, ...] = ()
+    settings: str = ""
 
 
 @dataclass(slots=True)

@@ -122,11 +122,15 @@ NOWHERE = Relation(None, "")  # resolves to nothing: a statement that names it i
 
 def unsettling(reading: Reading, settings_changed: bool) -> bool:
     """Whether this text may give names another meaning: by a setting, or by an end of a transaction that puts one back."""
-    deeds = reading.deeds
-    if any(deed.facts.get("setting") for deed in deeds):
+    if any(sets(one) for one in reading.statements):
         return True
     ends = (one for one in reading.statements if not one.relations)  # what reads the catalog ends no transaction
     return settings_changed and any(deed.verb == "sql.session" for one in ends for deed in one.deeds)
+
+
+def sets(statement: Statement) -> bool:
+    """Whether it may change a setting. What is not known may: a function that somebody wrote, for one."""
+    return any(deed.facts.get("setting") or deed.reach is Reach.UNKNOWN for deed in statement.deeds)
 
 
 def nowhere(reading: Reading) -> Reading:

@@ -11,19 +11,18 @@ own error 34000 is swallowed, ours is shown instead, and transaction state, skip
 A held request waits with its client's later ones; a cancel withdraws it, an approval sends it on once the names in it are found
 to mean what they meant.
 
-Catalog questions go out on this very connection, only while it is idle; what could not be asked counts as not known, and what
-is not known is covered whole.
+What a request means is found in ``relay_inquiry.py``.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from hashlib import sha256
 from typing import assert_never
 
 from gatebook.errors import WireError
-from gatebook.masking.rules import MaskSet
-from gatebook.model import Action, Deed, Permit, RefusalClass, Ruling, Session, Verdict
-from gatebook.protocols.postgres import catalog, ceilings, lineage, refusal, tagged, wire
+from gatebook.model import Action, Permit, RefusalClass, Ruling, Session, Verdict
+from gatebook.protocols.postgres import ceilings, lineage, refusal, tagged, wire
 from gatebook.protocols.postgres.answers import Answers
 from gatebook.protocols.postgres.asked import (
     Asked,
@@ -33,13 +32,9 @@ from gatebook.protocols.postgres.asked import (
     AskedParse,
     AskedQuery,
     AskedStart,
-    fault_of,
     forms,
-    may_be_held,
     not_carried,
     reading_of,
-    resolved_of,
-    shown,
     uncounted_of,
     unknown,
     untaggable,
@@ -49,7 +44,6 @@ from gatebook.protocols.postgres.expected import (
     Described,
     Executed,
     Failing,
-    Looking,
     OwnExecute,
     Portal,
     Prepared,
@@ -57,27 +51,22 @@ from gatebook.protocols.postgres.expected import (
     Simple,
     Synced,
 )
-from gatebook.protocols.postgres.meaning import not_bound_yet
-from gatebook.protocols.postgres.reading import Reading, Relation
-from gatebook.protocols.postgres.resolving import AS_PARAMETER, PLAIN, Resolved, resolve
+from gatebook.protocols.postgres.relay_inquiry import Inquiry
+from gatebook.protocols.postgres.resolving import AS_PARAMETER
 from gatebook.protocols.postgres.statement import read
 from gatebook.protocols.relay import Answered, Ask, Effect, Held, Own, Refused, ToClient, ToServer, Withdraw
 
 AHEAD_BYTES = 4_194_304  # of unanswered Parse and Bind messages; past it the server is asked to answer before more is taken
 
 
-class Asking:
+class Asking(Inquiry):
     """Owned by one relay, to whose effects ``out`` it adds. ``secret`` names what must not exist."""
 
     def __init__(self, answers: Answers, secret: str, out: list[Effect]) -> None:
-        self._answers, self._secret, self._out = answers, secret, out
-        self._name = f"{secret}-asks"  # of the statement and portal of the gateway's own questions
-        self._session, self._whole = "", False
+        super().__init__(answers, secret, out)
+        self._secret = secret
         self._asked: Asked | None = None
-        self._again: tuple[bytes, bytes] | None = None
-        self._seq = 0
         self._ahead, self._draining = 0, False
-        self._retags = False
         self._undescribed: tuple[str, Portal] | None = None
         self._later: tuple[Permit, str] | None = None
         self._withdrawn: Action | None = None
@@ -174,11 +163,6 @@ class Asking:
             running.size += len(body) if kind == b"d" else 0
             self._out.append(ToServer(running.permit, wire.message(kind, body)))
 
-    def _own(self, kind: str, data: bytes, *expected: Synced | Closed | Described | Failing | Looking) -> None:
-        for one in expected:
-            self._answers.expect(one)
-        self._out.append(Own(kind, data))
-
     def _query(self, body: bytes) -> None:
         if not self._answers.idle:
             self._again = (b"Q", body)
@@ -218,7 +202,7 @@ class Asking:
         if prepared is None:
             prepared = Prepared(unknown(f'EXECUTE "{bind.statement}"', f"no prepared statement {bind.statement!r} is known"))
         if any(statement.executes for statement in prepared.reading.statements):  # what that name stands for now
-            prepared = Prepared(lineage.unsure_of_names(self._read(prepared.reading.text)), prepared.types)
+            prepared = replace(prepared, reading=lineage.unsure_of_names(self._read(prepared.reading.text)))
         if self._look_up(prepared.reading, b"B", body):
             return
         resolved = self._resolve(prepared.reading, bind.values)
@@ -302,87 +286,9 @@ class Asking:
         self._answers.expect(Simple(running))
         self._out.append(ToServer(running.permit, wire.message(b"Q", body)))
 
-    # Reading and asking ---------------------------------------------------------------------------------------------
-
-    def _read(self, text: str) -> Reading:
-        return read(text, {name: prepared.reading for name, prepared in self._answers.prepared.items() if name})
-
-    def _relations(self, reading: Reading) -> set[Relation]:
-        return {relation for statement in reading.statements for relation in self._answers.readable(statement).relations}
-
-    def _look_up(self, reading: Reading, kind: bytes, body: bytes) -> bool:
-        """Ask the catalog about names not known yet, now or once earlier answers are here; then the request is handled again.
-
-        Not in the middle of a batch, where a question would end it.
-        """
-        if not self._learn(reading) and not (self._missing(reading) and self._answers.askable_later):
-            return False
-        self._again = (kind, body)
-        return True
-
-    def _missing(self, reading: Reading) -> list[Relation]:
-        bound = bool(self._answers.catalog.search_path) or not (self._whole or may_be_held(reading))
-        if bound and self._answers.meaning(reading).known:
-            return []
-        relations = self._relations(reading)
-        if not bound and (self._whole or not relations):
-            relations.add(catalog.ANYWHERE)  # an approval is bound to where names are looked up, new ones too
-        missing = self._answers.catalog.missing(relations)
-        return missing if len(missing) <= catalog.QUESTION_RELATIONS else []
-
-    def _learn(self, reading: Reading) -> bool:
-        missing = self._missing(reading)
-        if not missing or not self._answers.askable:
-            return False
-        self._own("catalog", wire.question(catalog.question(missing), self._name), Looking(missing))
-        return True
-
-    def _action(
-        self,
-        reading: Reading,
-        step: str,
-        text: str,
-        parameters: tuple[bytes | None, ...] = (),
-        resolved: Resolved = PLAIN,
-        meant: tuple[str, ...] = (),
-    ) -> tuple[Action, str]:
-        """The next action of the session, and its text as the log may show it."""
-        if self._answers.covering is None:
-            raise AssertionError("an action before the session was opened")
-        self._seq += 1
-        deeds = self._completed(reading, step, resolved)
-        action = Action(
-            session=self._session,
-            seq=self._seq,
-            deeds=deeds,
-            text=text,
-            step=step,
-            parameters=parameters,
-            forms=meant,
-            search_path=self._answers.catalog.search_path,
-            settings=self._answers.catalog.settings,
-        )
-        touches = self._answers.meaning(reading).touches
-        return action, shown(text, parameters, touches, self._answers.covering.detectors)
-
-    def _completed(self, reading: Reading, step: str, resolved: Resolved) -> tuple[Deed, ...]:
-        """The deeds, by every mask set that may hold in this session. What parameters hold is not known while preparing."""
-        if not resolved.places:
-            return self._answers.meaning(reading, step).deeds
-        return lineage.completed(reading, self._answers.catalog, self._sets(), resolved.places | not_bound_yet(reading, step))
-
-    def _resolve(self, reading: Reading, given: tuple[bytes | None, ...]) -> Resolved:
-        """What tokens in it stand for, as the catalog and the keys are now."""
-        if self._answers.covering is None or not any(statement.places for statement in reading.statements):
-            return PLAIN
-        return resolve(reading, given, self._answers.catalog, self._sets(), self._answers.covering.tokens)
-
-    def _sets(self) -> list[MaskSet]:
-        return self._answers.sets(self._answers.covering.possible if self._answers.covering else ())
-
     def _ask(self, asked: Asked, columns: frozenset[str], line: str, parts: tuple[int, ...] = ()) -> None:
         self._asked = asked
-        self._out.append(Ask(asked.action, columns, line, fault_of(asked), parts, uncounted_of(asked)))
+        self._out.append(Ask(asked.action, columns, line, self._fault(asked), parts, uncounted_of(asked)))
 
     # Verdicts -------------------------------------------------------------------------------------------------------
 
@@ -436,14 +342,6 @@ class Asking:
         if not isinstance(asked, AskedStart):
             self._make_real(asked, refusal.withdrawn())
 
-    def _still_meant(self, asked: Asked) -> bool:
-        """Whether the names in it mean what they meant when it was decided."""
-        reading, resolved = reading_of(asked), resolved_of(asked)
-        if reading is None:
-            return True
-        same = resolved == PLAIN or self._resolve(reading, asked.action.parameters) == resolved
-        return same and self._completed(reading, asked.action.step, resolved) == asked.action.deeds
-
     def _go(self, permit: Permit, decision: str) -> None:
         asked, self._asked, self._later = self._asked, None, None
         if asked is None:
@@ -465,8 +363,8 @@ class Asking:
                     self._fenced = (running, body)
                 else:
                     self._send_query(running, body)
-            case AskedParse(_, reading, name, body):
-                self._answers.parsing(name, Prepared(reading, wire.parse(body).types))
+            case AskedParse(action, reading, name, body):
+                self._answers.parsing(name, Prepared(reading, wire.parse(body).types, action.settings))
                 self._out.append(
                     ToServer(permit, wire.message(b"P", tagged.body(reading, self._session, body, len(name.encode()) + 1)))
                 )
@@ -486,16 +384,6 @@ class Asking:
                 raise AssertionError(f"{asked.action.text!r} is not for sending")
             case _:
                 assert_never(asked)
-
-    def _tag_again(self) -> None:
-        """Put the session's tag back where something took it away, once that can be said without touching the client's work.
-
-        At most once for each request, whatever the server goes on to report.
-        """
-        lost = self._answers.untagged
-        if lost is not None and self._retags and self._answers.askable:
-            self._retags = False
-            self._own("tag", wire.question(tagged.setting(self._session, lost), self._name), Looking([]))
 
     def _sent_ahead(self, body: bytes) -> None:
         """What is not answered yet is remembered whole, so there is an end to it."""

@@ -1,0 +1,165 @@
+"""What a request of an open session means: read, its names asked for in the catalog, made the action that is asked for.
+
+Catalog questions go out on this very connection, only while it is idle; what could not be asked counts as not known, and what
+is not known is covered whole. People are asked about nothing whose meaning is not settled: not between a setting and its
+answer, nor when it was prepared under other settings than it would run with.
+"""
+
+from __future__ import annotations
+
+from gatebook.masking.rules import MaskSet
+from gatebook.model import Action, Deed
+from gatebook.protocols.postgres import catalog, lineage, tagged, wire
+from gatebook.protocols.postgres.answers import Answers
+from gatebook.protocols.postgres.asked import Asked, AskedBind, AskedExecute, fault_of, reading_of, resolved_of, shown
+from gatebook.protocols.postgres.expected import Closed, Described, Failing, Looking, Synced
+from gatebook.protocols.postgres.meaning import not_bound_yet
+from gatebook.protocols.postgres.reading import Reading, Relation
+from gatebook.protocols.postgres.resolving import PLAIN, Resolved, resolve
+from gatebook.protocols.postgres.statement import read
+from gatebook.protocols.relay import Effect, Own
+
+UNSETTLED = "it stands behind a setting, or a call that may set one, in the same batch: send it in a batch of its own"
+PREPARED_ELSE = "it was prepared under other settings than those that hold now: prepare it again"
+
+
+class Inquiry:
+    """The part of ``Asking`` that looks things up. ``secret`` names what must not exist."""
+
+    def __init__(self, answers: Answers, secret: str, out: list[Effect]) -> None:
+        self._answers, self._out = answers, out
+        self._name = f"{secret}-asks"  # of the statement and portal of the gateway's own questions
+        self._session, self._whole = "", False
+        self._again: tuple[bytes, bytes] | None = None
+        self._seq = 0
+        self._retags = False
+
+    def _own(self, kind: str, data: bytes, *expected: Synced | Closed | Described | Failing | Looking) -> None:
+        for one in expected:
+            self._answers.expect(one)
+        self._out.append(Own(kind, data))
+
+    def _read(self, text: str) -> Reading:
+        return read(text, {name: prepared.reading for name, prepared in self._answers.prepared.items() if name})
+
+    def _relations(self, reading: Reading) -> set[Relation]:
+        return {relation for statement in reading.statements for relation in self._answers.readable(statement).relations}
+
+    def _look_up(self, reading: Reading, kind: bytes, body: bytes) -> bool:
+        """Ask the catalog about names not known yet, now or once earlier answers are here; then the request is handled again.
+
+        Not in the middle of a batch, where a question would end it.
+        """
+        ahead = kind == b"P"  # of what may follow in the same batch, where nothing can be asked
+        if not self._learn(reading, ahead=ahead) and not (self._missing(reading, ahead=ahead) and self._answers.askable_later):
+            return False
+        self._again = (kind, body)
+        return True
+
+    def _missing(self, reading: Reading, *, ahead: bool = False) -> list[Relation]:
+        placed = bool(self._answers.catalog.search_path)
+        if placed and self._answers.meaning(reading).known:
+            return []
+        relations = self._relations(reading)
+        needed = not relations and (depends(reading) or (ahead and _begins(reading)))
+        if not placed and (needed or self._whole):
+            relations.add(catalog.ANYWHERE)  # an approval is bound to where names are looked up, new ones too, and to settings
+        missing = self._answers.catalog.missing(relations)
+        return missing if len(missing) <= catalog.QUESTION_RELATIONS else []
+
+    def _learn(self, reading: Reading, *, ahead: bool = False) -> bool:
+        missing = self._missing(reading, ahead=ahead)
+        if not missing or not self._answers.askable:
+            return False
+        self._own("catalog", wire.question(catalog.question(missing), self._name), Looking(missing))
+        return True
+
+    def _action(
+        self,
+        reading: Reading,
+        step: str,
+        text: str,
+        parameters: tuple[bytes | None, ...] = (),
+        resolved: Resolved = PLAIN,
+        meant: tuple[str, ...] = (),
+    ) -> tuple[Action, str]:
+        """The next action of the session, and its text as the log may show it."""
+        if self._answers.covering is None:
+            raise AssertionError("an action before the session was opened")
+        self._seq += 1
+        deeds = self._completed(reading, step, resolved)
+        action = Action(
+            session=self._session,
+            seq=self._seq,
+            deeds=deeds,
+            text=text,
+            step=step,
+            parameters=parameters,
+            forms=meant,
+            search_path=self._answers.catalog.search_path,
+            settings=self._answers.catalog.settings,
+        )
+        touches = self._answers.meaning(reading).touches
+        return action, shown(text, parameters, touches, self._answers.covering.detectors)
+
+    def _completed(self, reading: Reading, step: str, resolved: Resolved) -> tuple[Deed, ...]:
+        """The deeds, by every mask set that may hold in this session. What parameters hold is not known while preparing."""
+        if not resolved.places:
+            return self._answers.meaning(reading, step).deeds
+        return lineage.completed(reading, self._answers.catalog, self._sets(), resolved.places | not_bound_yet(reading, step))
+
+    def _resolve(self, reading: Reading, given: tuple[bytes | None, ...]) -> Resolved:
+        """What tokens in it stand for, as the catalog and the keys are now."""
+        if self._answers.covering is None or not any(statement.places for statement in reading.statements):
+            return PLAIN
+        return resolve(reading, given, self._answers.catalog, self._sets(), self._answers.covering.tokens)
+
+    def _sets(self) -> list[MaskSet]:
+        return self._answers.sets(self._answers.covering.possible if self._answers.covering else ())
+
+    def _still_meant(self, asked: Asked) -> bool:
+        """Whether the names in it mean what they meant when it was decided."""
+        reading, resolved = reading_of(asked), resolved_of(asked)
+        if reading is None:
+            return True
+        known, action = self._answers.catalog, asked.action
+        if (known.search_path, known.settings) != (action.search_path, action.settings):
+            return False
+        same = resolved == PLAIN or self._resolve(reading, asked.action.parameters) == resolved
+        return same and self._completed(reading, asked.action.step, resolved) == asked.action.deeds
+
+    def _fault(self, asked: Asked) -> str:
+        """Why nobody need be asked about it, or can be: what they said yes to might not be what runs. Empty where neither."""
+        if why := fault_of(asked):
+            return why
+        reading = reading_of(asked)
+        if reading is None or not depends(reading):
+            return ""
+        if not self._answers.catalog.search_path:
+            return UNSETTLED
+        match asked:
+            case AskedBind(action, prepared):
+                return "" if prepared.settings == action.settings else PREPARED_ELSE
+            case AskedExecute(action, portal):
+                return "" if portal.action.settings == action.settings else PREPARED_ELSE
+            case _:
+                return ""
+
+    def _tag_again(self) -> None:
+        """Put the session's tag back where something took it away, once that can be said without touching the client's work.
+
+        At most once for each request, whatever the server goes on to report.
+        """
+        lost = self._answers.untagged
+        if lost is not None and self._retags and self._answers.askable:
+            self._retags = False
+            self._own("tag", wire.question(tagged.setting(self._session, lost), self._name), Looking([]))
+
+
+def depends(reading: Reading) -> bool:
+    """Whether what it does may depend on settings: all but settings themselves and the begin and end of transactions."""
+    return any(deed.verb != "sql.session" for deed in reading.deeds)
+
+
+def _begins(reading: Reading) -> bool:
+    return any(statement.transaction for statement in reading.statements)
