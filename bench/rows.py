@@ -12,13 +12,16 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 import signal
 import socket
+import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,13 +74,23 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
+def copied_home(demo: Path, home: Path) -> None:
+    """A home with what the demo's has in it: only one gateway may live in each."""
+    if home.exists():
+        return
+    shutil.copytree(demo / "keys", home / "keys")
+    with closing(sqlite3.connect(demo / "gatebook.db")) as known, closing(sqlite3.connect(home / "gatebook.db")) as copy:
+        known.backup(copy)
+
+
 def serve(demo: Path, name: str, native: bool, detectors: Any) -> Served:
     """Start a gateway on the demo's files with ports, ledger and recordings of its own."""
     config = yaml.safe_load((demo / "gatebook.yaml").read_text())
     ports = free_port(), free_port()
     for listener, port in zip(("postgres", "api"), ports, strict=True):
         config["listeners"][listener]["bind"] = f"127.0.0.1:{port}"
-    config["masking"]["detectors"] = detectors
+    config["masking"]["detectors"], config["home"] = detectors, f"home-{name}"
+    copied_home(demo, demo / f"home-{name}")
     config["ledger"]["folder"], config["recording"]["folder"] = f"ledger-{name}", f"recordings-{name}"
     place = demo / f"{name}.yaml"
     place.write_text(yaml.safe_dump(config))

@@ -6,6 +6,7 @@ The facts of finished segments go to ``FOLDER/ledger``, a line each. With FILE_B
 from __future__ import annotations
 
 import json
+import os
 import resource
 import sys
 from dataclasses import asdict
@@ -28,7 +29,7 @@ def main() -> None:
     recorder = Recorder.open("0199a000-0000-7000-8000-000000000001", folder, [recipient], "demo/log/1/1", keep)
     for number in range(100_000):
         try:
-            recorder.response(b"%d " % number + bytes(200_000 if number % 10 == 0 else 100))
+            recorder.response(b"%d " % number + (os.urandom(200_000) if number % 10 == 0 else bytes(100)))
         except RecordingError as error:
             sys.stdout.write(f"refused: {error}\n")
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -63,9 +64,18 @@ def test_nobody_else_may_read_the_files(tmp_path: Path, recorder: Recorder) -> N
 
 def test_a_segment_ends_at_its_size(recorder: Recorder, finished: list[Segment]) -> None:
     for _ in range(33):
-        recorder.response(bytes(65_536))
+        recorder.response(os.urandom(65_536))
     assert recorder.close() == 3
     assert [(one.n, one.events, one.last) for one in finished] == [(0, 16, False), (1, 16, False), (2, 2, True)]
+
+
+def test_a_segment_ends_with_so_many_bytes_of_events_however_well_they_compress(
+    recorder: Recorder, finished: list[Segment]
+) -> None:
+    for _ in range(9):
+        recorder.response(bytes(1 << 20))
+    assert recorder.close() == 3
+    assert [(one.events, one.bytes < 65_536) for one in finished] == [(4, True), (4, True), (2, True)]
 
 
 def test_a_segment_ends_with_its_time(recorder: Recorder, clock: Clock, finished: list[Segment]) -> None:

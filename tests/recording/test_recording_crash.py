@@ -171,7 +171,7 @@ def test_a_folder_that_is_gone_refuses_the_next_segment(tmp_path: Path) -> None:
     recorder = begin(tmp_path, [])
     shutil.rmtree(tmp_path / SID)
     with pytest.raises(RecordingError, match="cannot be written"):
-        recorder.response(bytes(2_000_000))
+        recorder.response(os.urandom(2_000_000))
     for _ in range(2):
         with pytest.raises(RecordingError):
             recorder.response(b"more")

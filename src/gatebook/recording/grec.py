@@ -6,7 +6,8 @@ line, ``grec/v1 FORM {json}``. Forms::
     segment   the rest is one AES-256-GCM box around the zstd-compressed events. Nonce: the number, 12 bytes
     spool     the rest are events as they came, each in a box of its own behind its head. Nonce: number and place
 
-Several events of a spool may share a box: its kind is ``b`` then, and what is in it are they, each behind its own head.
+Several events of a spool may share a box: its kind is ``b`` then, and what is in it are they, each behind its own head. In a
+box of kind ``z`` that is compressed too. What is compressed is zstd frames, one behind the other (``packing.py``).
 
 Head of an event, here and inside a segment: length u32, kind one ASCII letter, µs since the epoch u64, big endian; in a spool
 the length is that of the box. The first line is bound into every box, so that no box can be moved to another session, number
@@ -35,6 +36,7 @@ KEY_BYTES = 32
 TAG_BYTES = 16
 HEAD = Struct(">IcQ")
 BATCH = b"b"  # the kind of a box that holds several events
+PACKED = b"z"  # and of one where they are compressed
 LATEST = 2**53 - 1  # µs: beyond it no number is exact in every reader of the ledger
 LONGEST_LINE = 1024  # of a file's first line
 SESSION = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -125,17 +127,6 @@ def frames(data: bytes, pos: int) -> Iterator[tuple[bytes, bytes, int]]:
             return
         yield data[pos:start], data[start:end], end
         pos = end
-
-
-def heads(data: bytes) -> Iterator[tuple[int, int]]:
-    """Where each whole frame of ``data`` begins, and its time."""
-    pos, size = 0, len(data)
-    while pos + HEAD.size <= size:
-        length, _, time = HEAD.unpack_from(data, pos)
-        if pos + HEAD.size + length > size:
-            return
-        yield pos, time
-        pos += HEAD.size + length
 
 
 def event_of(head: bytes, data: bytes) -> Event:

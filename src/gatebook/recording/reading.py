@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import pyrage
-import zstandard
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from gatebook.errors import RecordingError
-from gatebook.recording import grec
+from gatebook.recording import grec, packing
 from gatebook.recording.grec import Event
 
 SEGMENT_BYTES = 1 << 30  # of one segment's content: a row may have 256 MiB, and is in one piece
@@ -196,13 +195,7 @@ def _segment(data: bytes, n: int, line: bytes, key: bytes, content_bytes: int = 
         packed = grec.box(key, grec.SEGMENT).decrypt(grec.segment_nonce(n), data[len(line) :], line)
     except InvalidTag:
         raise RecordingError("it is not as it was written") from None
-    try:
-        if zstandard.frame_content_size(packed) > content_bytes:
-            raise RecordingError(f"it holds more than {content_bytes} bytes")
-        plain = zstandard.ZstdDecompressor().decompress(packed)
-    except zstandard.ZstdError:
-        raise RecordingError("it cannot be decompressed") from None
-    return [grec.event_of(head, body) for head, body, _ in grec.frames(plain, 0)]
+    return list(_within(packing.unpacked(packed, content_bytes)))
 
 
 class _Spool:
@@ -232,11 +225,21 @@ class _Spool:
 def _events(head: bytes, plain: bytes) -> Iterator[Event]:
     """What one box of a spool holds."""
     event = grec.event_of(head, plain)
-    if event.kind != grec.BATCH.decode():
+    if event.kind == grec.PACKED.decode():
+        yield from _within(packing.unpacked(plain, SEGMENT_BYTES))
+    elif event.kind == grec.BATCH.decode():
+        yield from _within(plain)
+    else:
         yield event
-        return
-    for inner, body, _ in grec.frames(plain, 0):
-        yield grec.event_of(inner, body)
+
+
+def _within(plain: bytes) -> Iterator[Event]:
+    """Events one behind the other. Raises RecordingError where the last is not whole."""
+    end = 0
+    for head, body, end in grec.frames(plain, 0):  # noqa: B007
+        yield grec.event_of(head, body)
+    if end != len(plain):
+        raise RecordingError("it ends within an event")
 
 
 class Tail:

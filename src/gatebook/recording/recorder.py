@@ -1,11 +1,12 @@
 """The writing end of a recording: one ``Recorder`` per session.
 
 ``add`` encrypts an event into the session's spool, in one write, before its bytes may be released: what the client saw
-survives a crash of the process. What is ``note``d, requests and how they ended, goes out with the next bytes, in one box, or
-with the next tick: nobody waits for it, and the ledger has both. At 1 MiB or after 5 s the spool is put aside, the next one
-begun, and a thread turns the one put aside into a segment: reads it back, compresses, encrypts, syncs, hands the segment's
-facts to ``finished`` (which writes them into the ledger), and only then removes the spool. So ``n.spool`` means: the ledger may
-not know segment n yet.
+survives a crash of the process. A large one is compressed first, so that the disk gets a quarter of it. What is ``note``d,
+requests and how they ended, goes out with the next bytes, in one box, or with the next tick: nobody waits for it, and the
+ledger has both. At 1 MiB, with 4 MiB of events, or after 5 s the spool is put aside, the next one begun, and a thread turns the
+one put aside into a segment: reads it back, compresses what is not yet, encrypts, syncs, hands the segment's facts to
+``finished`` (which writes them into the ledger), and only then removes the spool. So ``n.spool`` means: the ledger may not know
+segment n yet.
 
 After a crash nobody here has the session's key any more. ``recover`` takes spools as they are: cut behind the last whole event,
 they become segments marked ``cut``, the newest of them the recording's last.
@@ -27,25 +28,24 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import orjson
 import pyrage
-import zstandard
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from gatebook.errors import RecordingError
-from gatebook.recording import grec
+from gatebook.recording import grec, packing
 from gatebook.recording.grec import HEAD, Segment
 
 SEGMENT_BYTES = 1024 * 1024
+CONTENT_BYTES = 4 * SEGMENT_BYTES  # of a segment's events before they are compressed: a reader holds them in memory
 SEGMENT_MICROSECONDS = 5_000_000
 WAITING = 8  # spools put aside before ``add`` waits for the thread: the disk is slower than the session
 NOTED_BYTES = 65_536  # of requests and endings that may wait for the next box
-LEVEL = 1  # of compression: the session is live
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _SPOOL = re.compile(r"(0|[1-9][0-9]{0,8})\.spool")
 
@@ -71,7 +71,7 @@ class Recorder:
         self._closed = False
         self._file = self._n = -1
         self._line = b""
-        self._t0 = self._events = self._boxes = self._size = 0
+        self._t0 = self._events = self._boxes = self._size = self._content = 0
         self._noted: list[bytes] = []
         self._noted_at = self._noted_bytes = 0
         self._begin()
@@ -116,7 +116,7 @@ class Recorder:
             if self._events and now - self._t0 >= SEGMENT_MICROSECONDS:
                 self._cut(last=False)
             self._append(kind.encode("ascii"), data, now)
-            if self._size >= SEGMENT_BYTES:
+            if self._size >= SEGMENT_BYTES or self._content >= CONTENT_BYTES:
                 self._cut(last=False)
 
     def note(self, kind: str, data: bytes) -> None:
@@ -218,15 +218,27 @@ class Recorder:
 
     def _append(self, kind: bytes, data: bytes, now: int) -> None:
         """One event, behind those that were noted."""
-        if self._noted:
+        if len(data) >= packing.LEAST_BYTES:
+            noted, t0 = self._take_noted(now)
+            front = b"".join([*noted, HEAD.pack(len(data), kind, now)])
+            self._content += len(data)
+            self._seal(grec.PACKED, packing.pack(front, data), now, events=len(noted) + 1, t0=t0)
+        elif self._noted:
             self._noted.append(HEAD.pack(len(data), kind, now) + data)
             self._write_noted(now)
         else:
+            self._content += len(data)
             self._seal(kind, data, now, events=1, t0=now)
 
-    def _write_noted(self, now: int) -> None:
+    def _take_noted(self, now: int) -> tuple[list[bytes], int]:
+        """What was noted, and when the first of it was."""
         noted, self._noted, self._noted_bytes = self._noted, [], 0
-        t0, self._noted_at = self._noted_at, 0
+        t0, self._noted_at = self._noted_at or now, 0
+        self._content += sum(len(one) for one in noted)
+        return noted, t0
+
+    def _write_noted(self, now: int) -> None:
+        noted, t0 = self._take_noted(now)
         if noted:
             self._seal(grec.BATCH, b"".join(noted), now, events=len(noted), t0=t0)
 
@@ -259,11 +271,12 @@ class Recorder:
             os.close(file)
             raise
         self._file, self._n = file, n
-        self._t0 = self._events = self._boxes = 0
+        self._t0 = self._events = self._boxes = self._content = 0
         self._size = len(self._line)
 
     def _cut(self, *, last: bool) -> None:
         done, n, t1 = self._file, self._n, self._clock()
+        facts = {"events": self._events, "t0": self._t0, "t1": t1}
         try:
             if not last:
                 self._begin()
@@ -274,19 +287,17 @@ class Recorder:
         os.close(done)
         if last:
             self._file = -1
-        self._waiting.append(_cutter.submit(self._finish, n, last, t1))
+        self._waiting.append(_cutter.submit(self._finish, n, last, facts))
         if len(self._waiting) > WAITING:
             self._settle()
             self._check_failed()
 
     # The recording's thread -----------------------------------------------------------------------------------------
 
-    def _finish(self, n: int, last: bool, t1: int) -> None:
+    def _finish(self, n: int, last: bool, facts: dict[str, int]) -> None:
         spool = _spool(self._folder, n)
-        events, count, t0 = _read_back(spool, n, grec.box(self._key, grec.SPOOL))
-        facts = {"origin": self._origin, "sid": self._sid, "n": n, "last": last}
-        line = grec.first_line(grec.SEGMENT, **facts, events=count, t0=t0, t1=t1)
-        packed = zstandard.ZstdCompressor(level=LEVEL).compress(b"".join(events))
+        packed = packing.joined(_read_back(spool, n, grec.box(self._key, grec.SPOOL)))
+        line = grec.first_line(grec.SEGMENT, origin=self._origin, sid=self._sid, n=n, last=last, **facts)
         data = line + grec.box(self._key, grec.SEGMENT).encrypt(grec.segment_nonce(n), packed, line)
         place = segment_path(self._folder, n)
         _write(place.with_suffix(".tmp"), data)
@@ -403,28 +414,24 @@ def _segment(data: bytes) -> Segment:
         raise RecordingError("not a finished segment") from None
 
 
-def _read_back(spool: Path, n: int, box: AESGCM) -> tuple[list[bytes], int, int]:
-    """Heads and data of all events of a spool of ours, how many, and the first one's time; every byte must be as written."""
+def _read_back(spool: Path, n: int, box: AESGCM) -> Iterator[tuple[bytes, bool]]:
+    """Heads and data of all events of a spool of ours, and whether they are compressed; every byte must be as written."""
     data = spool.read_bytes()
     line = grec.read_first_line(data)[2]
-    pieces, end, count, t0 = [], len(line), 0, 0
+    end = len(line)
     for place, (head, body, stop) in enumerate(grec.frames(data, end)):
         try:
             plain = box.decrypt(grec.spool_nonce(n, place), body, line + head)
         except InvalidTag:
             raise RecordingError(f"{spool.name}: box {place} is not as it was written") from None
         _, kind, at = HEAD.unpack(head)
-        if kind == grec.BATCH:
-            times = [time for _, time in grec.heads(plain)]
-            pieces.append(plain)
-            count, t0 = count + len(times), t0 or times[0]
+        if kind in (grec.BATCH, grec.PACKED):
+            yield plain, kind == grec.PACKED
         else:
-            pieces += [HEAD.pack(len(plain), kind, at), plain]
-            count, t0 = count + 1, t0 or at
+            yield HEAD.pack(len(plain), kind, at) + plain, False
         end = stop
     if end != len(data):
         raise RecordingError(f"{spool.name}: byte {end} is not as it was written")
-    return pieces, count, t0
 
 
 def encrypt_key(key: bytes, recipients: Sequence[str]) -> bytes:
