@@ -17,7 +17,6 @@ SOURCE = ROOT / "src/gatebook"
 TESTS = ROOT / "tests"
 LINES = 500
 LONGER = {
-    "src/gatebook/gateway/connection.py": "the one place where a client's effects are carried out",
     "src/gatebook/ledger/verifier.py": "auditors take it as one file",
     "tests/protocols/postgres/test_relay.py": "playbooks of one relay",
     "tests/protocols/postgres/test_rows.py": "one table of values and formats",

@@ -23,22 +23,22 @@ from typing import TYPE_CHECKING, Any, assert_never, cast
 
 import structlog
 
-from gatebook.access.requests import Request, State
 from gatebook.config import TargetConfig
 from gatebook.config.values import is_loopback
-from gatebook.errors import AccessError, GatebookError, IdentityError, LedgerError, RecordingError
+from gatebook.errors import GatebookError, IdentityError, LedgerError, RecordingError
 from gatebook.gateway.book import new_id
-from gatebook.gateway.desk import Needs, Welcome, refused_by_people, refused_for_now
+from gatebook.gateway.desk import Needs, Welcome
 from gatebook.gateway.dial import binding, dial, is_private, say_once
 from gatebook.gateway.doorway import TLS_HANDSHAKE, TlsError, secure
-from gatebook.gateway.holding import Place, holds
+from gatebook.gateway.holding import Place
 from gatebook.gateway.recent import Recent
 from gatebook.gateway.released import SYNC_POLL_SECONDS, Released
 from gatebook.gateway.store import Decided, decided
 from gatebook.gateway.tape import Tape
 from gatebook.gateway.upstream import Upstream
+from gatebook.gateway.waiting import Waiting
 from gatebook.identity.tokens import digest_of
-from gatebook.model import Hold, Reach, RefusalClass, Ruling, Session, Verdict
+from gatebook.model import Reach, RefusalClass, Ruling, Session, Verdict
 from gatebook.protocols.postgres.refusal import NO_IDENTITY, too_many
 from gatebook.protocols.postgres.relay import PostgresRelay
 from gatebook.protocols.relay import (
@@ -88,7 +88,7 @@ class Connection(asyncio.Protocol):
         self._address = ""
         self._target: TargetConfig | None = None
         self._place = Place("", "", "")
-        self._hold, self._pending = Hold.WAIT, ""
+        self._people = Waiting(gateway)
         self._granted: Reach | None = None
         self._recent, self._answer = Recent(), cast(Allowed | None, None)
         self._tape = NO_TAPE
@@ -244,7 +244,7 @@ class Connection(asyncio.Protocol):
             case Prove():
                 self._spawn(self._prove(effect))
             case Withdraw():
-                self._withdraw("withdrawn by the requester")
+                self._people.withdraw("withdrawn by the requester")
             case StartTls(data):
                 self._start_tls(data)
             case Cancel(key):
@@ -339,7 +339,7 @@ class Connection(asyncio.Protocol):
             self._finish(why)
             return
         self._place = Place(welcome.role, welcome.database, welcome.target.address)
-        self._hold = effect.hold
+        self._people.hold = effect.hold
         self._granted = gateway.desk.granted(identity, effect.target)
         await asyncio.to_thread(gateway.book.know, identity)
         await gateway.book.opened(welcome.session, welcome.role, welcome.verdict)
@@ -397,45 +397,10 @@ class Connection(asyncio.Protocol):
     async def _decide(self, ask: Ask, session: Session) -> None:
         answer = await self._gateway.desk.decide(session, ask)
         if isinstance(answer, Needs):
-            answer = await self._needs(session, ask, answer)
+            answer = await self._people.asked(session, ask, answer, self._place, self.signal)
         verdict = answer.verdict if isinstance(answer, Refused) else answer.ruled
         self._decided(ask, answer, decided(ask.action, verdict))
         self.signal(answer)
-
-    async def _needs(self, session: Session, ask: Ask, needs: Needs) -> Allowed | Refused:
-        """An action that needs people: find their yes, or wait for it, or say that it is waited for; then use it up."""
-        holding, verdict = self._gateway.holding, needs.verdict
-        try:
-            hold = holds(self._hold, verdict)
-            found = await holding.find(session, ask, verdict, self._place)
-            if found is None:
-                request = await holding.open(session, ask, needs, self._place, hold)
-                if hold is not Hold.WAIT:
-                    return refused_for_now(ask, needs, request.id, holding.link(request))
-                found = await self._wait(request)
-                if found is None:
-                    why = await holding.outcome(request)
-                    return refused_by_people(ask, verdict, needs.decision, why)
-            if self._finished or not await holding.use(found, session, ask, verdict, self._place):
-                return refused_by_people(ask, verdict, needs.decision, "the approval was used or is over")
-        except AccessError as error:
-            return refused_by_people(ask, verdict, needs.decision, str(error))
-        answer = await self._gateway.desk.decide_approved(session, ask, found)
-        if isinstance(answer, Needs):
-            raise AssertionError("an approved action needs an approval")
-        return answer
-
-    async def _wait(self, request: Request) -> str | None:
-        """The request's id once it is approved; None when the answer is anything else."""
-        self._pending = request.id
-        self.signal(self._gateway.holding.held(request))
-        state = await self._gateway.holding.decided(request)
-        self._pending = ""
-        return request.id if state is State.APPROVED else None
-
-    def _withdraw(self, why: str) -> None:
-        if self._pending:
-            self._gateway.spawn(self._gateway.holding.void(self._pending, why))
 
     def _answered(self, answer: Answered) -> None:
         if self._session is None:
@@ -497,7 +462,7 @@ class Connection(asyncio.Protocol):
         if self._client is not None:
             self._client.close()
             asyncio.get_running_loop().call_later(GOODBYE_SECONDS, self._client.abort)
-        self._withdraw("the requester is gone")
+        self._people.gone()
         self._gateway.release(self)
         if self._session is not None:
             self._gateway.spawn(self._close_in_book(why))

@@ -46,3 +46,11 @@ def test_where_a_finding_takes_code_along_all_that_is_said_is_covered() -> None:
 def test_a_text_without_findings_is_the_same_text() -> None:
     text = "SELECT a, b FROM t WHERE c = 'plain'"
     assert cover_sql(text, ALL) is text
+
+
+@pytest.mark.parametrize("mark", ["", "U&"])
+def test_a_secret_as_a_name_is_covered_by_itself(mark: str) -> None:
+    text = f"SELECT 'x' AS {mark}\"4111111111111111\", password = 'a\\' OR note, 'b' FROM t"
+    shown = cover_sql(text, ALL)
+    assert "4111111111111111" not in shown
+    assert "OR note" in shown

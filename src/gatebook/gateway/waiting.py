@@ -1,0 +1,71 @@
+"""One client whose action needs people: their yes found and used, waited for, or said to be waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from gatebook.access.requests import Request, State
+from gatebook.errors import AccessError
+from gatebook.gateway.desk import Needs, refused_by_people, refused_for_now
+from gatebook.gateway.holding import Place, holds
+from gatebook.model import Hold, Session
+from gatebook.protocols.relay import Allowed, Ask, Refused, Signal
+
+if TYPE_CHECKING:
+    from gatebook.gateway.gateway import Gateway
+
+
+class Waiting:
+    """Of one connection. One action at a time."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self.hold = Hold.WAIT  # what the client asked for
+        self._pending, self._gone = "", False
+
+    async def asked(
+        self, session: Session, ask: Ask, needs: Needs, place: Place, signal: Callable[[Signal], None]
+    ) -> Allowed | Refused:
+        """Find people's yes to exactly this, or wait for it, or say that it is waited for; then use it up.
+
+        ``signal`` hears that it is held.
+        """
+        holding, verdict = self._gateway.holding, needs.verdict
+        try:
+            hold = holds(self.hold, verdict)
+            found = await holding.find(session, ask, verdict, place)
+            if found is None:
+                request = await holding.open(session, ask, needs, place, hold)
+                if hold is not Hold.WAIT:
+                    return refused_for_now(ask, needs, request.id, holding.link(request))
+                self._pending = request.id
+                signal(holding.held(request))
+                found = await self._decided(request)
+                if found is None:
+                    why = await holding.outcome(request)
+                    return refused_by_people(ask, verdict, needs.decision, why)
+            if self._gone or not await holding.use(found, session, ask, verdict, place):
+                return refused_by_people(ask, verdict, needs.decision, "the approval was used or is over")
+        except AccessError as error:
+            return refused_by_people(ask, verdict, needs.decision, str(error))
+        answer = await self._gateway.desk.decide_approved(session, ask, found)
+        if isinstance(answer, Needs):
+            raise AssertionError("an approved action needs an approval")
+        return answer
+
+    def withdraw(self, why: str) -> None:
+        """Nobody need decide any more what is held, if anything is."""
+        if self._pending:
+            self._gateway.spawn(self._gateway.holding.void(self._pending, why))
+
+    def gone(self) -> None:
+        """The client is not there any more: nothing is used up for it."""
+        self._gone = True
+        self.withdraw("the requester is gone")
+
+    async def _decided(self, request: Request) -> str | None:
+        """The request's id once it is approved; None when the answer is anything else."""
+        state = await self._gateway.holding.decided(request)
+        self._pending = ""
+        return request.id if state is State.APPROVED else None
