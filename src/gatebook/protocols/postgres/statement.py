@@ -26,6 +26,7 @@ from gatebook.protocols.postgres import grammar, lexer
 from gatebook.protocols.postgres.mentions import nodes
 from gatebook.protocols.postgres.outputs import clean, known
 from gatebook.protocols.postgres.reading import FACTS, VERBS, Reading, Statement, Tally
+from gatebook.protocols.postgres.templates import Templates
 from gatebook.protocols.postgres.utilities import Utilities
 from gatebook.protocols.postgres.walk import TARGET, Node, TooMuchError, read_verb
 
@@ -45,9 +46,19 @@ HIDDEN = "…"
 
 def read(text: str, prepared: Mapping[str, Reading] = NONE_PREPARED) -> Reading:
     """Read a text of SQL. ``prepared`` are the session's prepared statements by name, which EXECUTE may run."""
-    reading = _KEPT.get(text) or _keep(_read(text, NONE_PREPARED))
+    reading = _KEPT.get(text) or _first(text)
     if prepared and any(statement.executes is not None for statement in reading.statements):
         return _read(text, prepared)
+    return reading
+
+
+def _first(text: str) -> Reading:
+    """Read a text that is not kept: as one that differs in numbers only, if there was one, else by itself."""
+    statements = _TEMPLATES.find(text)
+    if statements is not None:
+        return _keep(Reading(text, statements))
+    reading = _keep(_read(text, NONE_PREPARED))
+    _TEMPLATES.learn(text, reading, lambda other: _read(other, NONE_PREPARED))
     return reading
 
 
@@ -72,6 +83,7 @@ def uncommented(text: str) -> str | None:
         return None
 
 
+_TEMPLATES = Templates()
 _KEPT: OrderedDict[str, Reading] = OrderedDict()  # by exact text, oldest first; a reading never changes, so nothing goes stale
 
 
