@@ -157,6 +157,44 @@ def test_a_yes_to_these_parameters_is_no_yes_to_others(quiet: LiveGateway) -> No
             connection.execute(query, ("replica",))
 
 
+def test_a_yes_under_these_settings_is_no_yes_under_others(quiet: LiveGateway) -> None:
+    statement = "ALTER TABLE notes ADD COLUMN held_six text"
+    with quiet.connect(autocommit=True) as connection:
+        with pytest.raises(errors.InsufficientPrivilege):
+            connection.execute(statement)
+        assert vote(quiet, the_one(quiet)["id"], "approve", dana(quiet)).status_code == 200
+        for other in ("datestyle = 'SQL, DMY'", "search_path = pg_temp, public", "timezone = 'Asia/Tokyo'"):
+            connection.execute(f"SET {other}")
+            with pytest.raises(errors.InsufficientPrivilege):
+                connection.execute(statement)
+            connection.execute("RESET ALL")
+        assert columns(quiet, "held_six") == "0"
+        connection.execute(statement)
+        assert columns(quiet, "held_six") == "1"
+
+
+def in_one_batch(connection: psycopg.Connection[Any], *statements: str) -> str:
+    """What the first refusal among them says."""
+    try:
+        with connection.pipeline():
+            for statement in statements:
+                connection.execute(statement)
+    except errors.InsufficientPrivilege as refusal:
+        return str(refusal)
+    return ""
+
+
+def test_nobody_is_asked_about_what_follows_a_setting_in_a_pipeline(quiet: LiveGateway) -> None:
+    change = "ALTER TABLE notes ADD COLUMN held_seven text"
+    with quiet.connect(autocommit=True) as connection:
+        said = in_one_batch(connection, "SET search_path = pg_temp, public", change)
+        assert "send it in a batch of its own" in said
+        assert pending(quiet) == []
+        assert '"class":"wait"' in in_one_batch(connection, "BEGIN", change)
+        the_one(quiet)
+    assert columns(quiet, "held_seven") == "0"
+
+
 def test_a_text_that_is_at_fault_is_refused_at_once_and_nobody_is_asked(quiet: LiveGateway) -> None:
     begun = time.monotonic()
     waiting = Waiting(quiet, "SELEC 1")

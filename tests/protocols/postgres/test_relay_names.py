@@ -1,5 +1,6 @@
 """Names that stand for something else by the time they are used: prepared statements, portals, cursors, search_path."""
 
+import pytest
 from tests.protocols.postgres.stage import (
     Stage,
     bind,
@@ -251,8 +252,10 @@ def test_nobody_is_asked_about_what_stands_behind_a_setting_in_the_same_batch() 
         assert "send it in a batch of its own" in stage.asked.fault
 
 
-def test_a_write_behind_a_begin_of_the_same_batch_can_be_asked_about() -> None:
+@pytest.mark.parametrize("before", ["SHOW server_version", "SET datestyle = ISO"])
+def test_a_write_behind_a_begin_of_the_same_batch_can_be_asked_about(before: str) -> None:
     stage = Stage().open()
+    run(stage, before, before.split()[0])
     stage.client(parse("", "BEGIN") + bind("", "") + EXECUTE + parse("", "DELETE FROM orders WHERE id = 1") + bind("", ""))
     stage.allow()
     stage.allow()

@@ -58,6 +58,7 @@ _KEEPS_NAMES = tuple(  # tags of commands after which every name still means wha
     "SELECT INSERT UPDATE DELETE MERGE FETCH MOVE BEGIN START SHOW EXPLAIN DECLARE CLOSE PREPARE DEALLOCATE LISTEN UNLISTEN "
     "NOTIFY SAVEPOINT RELEASE LOCK COPY COMMIT ROLLBACK".split()
 )
+_ENDS = frozenset({"COMMIT", "ROLLBACK", "PREPARE TRANSACTION"})
 
 
 class Answers(Owed):
@@ -365,7 +366,7 @@ class Answers(Owed):
     def _names(self, running: Running, statement: Statement | None, tag: str) -> None:
         setting = statement is None or sets(statement) or running.action.reach is Reach.UNKNOWN
         self._settings_changed = self._settings_changed or setting
-        ended = tag in ("COMMIT", "ROLLBACK") and self._settings_changed
+        ended = tag in _ENDS and self._settings_changed
         if setting or ended or not tag.startswith(_KEEPS_NAMES):
             self.catalog.forget_names()
 

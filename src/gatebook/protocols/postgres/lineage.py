@@ -120,12 +120,14 @@ def _masked(known: Collection[Known], sets: Collection[MaskSet]) -> frozenset[st
 NOWHERE = Relation(None, "")  # resolves to nothing: a statement that names it is one whose names are not known
 
 
+_OPENS = frozenset({"BEGIN", "START", "SAVEPOINT"})
+
+
 def unsettling(reading: Reading, settings_changed: bool) -> bool:
     """Whether this text may give names another meaning: by a setting, or by an end of a transaction that puts one back."""
     if any(sets(one) for one in reading.statements):
         return True
-    ends = (one for one in reading.statements if not one.relations)  # what reads the catalog ends no transaction
-    return settings_changed and any(deed.verb == "sql.session" for one in ends for deed in one.deeds)
+    return settings_changed and any(one.transaction and one.transaction not in _OPENS for one in reading.statements)
 
 
 def sets(statement: Statement) -> bool:
