@@ -58,6 +58,10 @@ def _compare(sdist: Path, only: list[str], gateway: outlives.LiveGateway, server
     for (what, reach), times in sorted(tally.items()):
         print(f"{times:6} {what}, read as {reach}")
     print(f"{count} statements, {found} findings")
+    wrote = sum(times for (what, reach), times in tally.items() if what == "wrote" and reach != "read")
+    if wrote < count // 10:  # else this looked at a gateway that lets nothing through
+        print(f"only {wrote} of {count} statements wrote: nothing was compared")
+        return 1
     return 1 if found else 0
 
 

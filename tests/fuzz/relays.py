@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from random import Random
@@ -59,6 +60,7 @@ from gatebook.protocols.relay import (
 )
 
 CARD = b"4242 4242 4242 4242"  # which a detector knows wherever it stands
+_A_CARD = re.compile(rb"(?<![0-9A-Za-z])" + CARD + rb"(?![0-9A-Za-z])")  # else damage made another number of it
 KEPT_BYTES = 200_000  # by a relay of one of these stories, whose messages are small
 NAMES = ["", "", "s", "p", "gatebook", "x" * 63]
 TEXTS = [
@@ -196,6 +198,7 @@ class Story:
             wire.message(b"c"),
             wire.message(b"f", b"gave up\0"),
             wire.message(b"F", b"\0\0\0\1\0\0\0\0\0\0"),
+            wire.message(b"F", b"\0\0\x03\xba\0\0\0\2\0\0\0\x011\0\0\0\x019\0\0"),  # loread(1, 9)
         ]
         return chance.choice(STARTS if chance.random() < self.evil else choices)
 
@@ -218,6 +221,7 @@ class Story:
                 wire.message(b"s"),
                 wire.message(b"I"),
                 wire.message(b"V", b"\xff\xff\xff\xff"),
+                wire.message(b"V", cells(CARD)[2:]),
             ]
         )
         return bytes(said)
@@ -259,7 +263,7 @@ class Story:
                 assert kind in OWN, kind
                 self.answer(data, plain=kind in ("catalog", "tag"))
             case ToClient(data):
-                assert CARD not in _rows_and_reports(data), data
+                assert not _A_CARD.search(_rows_and_reports(data)), data
             case Ask():
                 assert self.asked is None, "a second question before the answer to the first"
                 self.asked, self.held = effect, False
@@ -291,6 +295,9 @@ class Story:
         if kind == b"S":
             self.skipping = False
             return ready(self.status)
+        if kind == b"F" and not self.skipping:
+            said = error("42704", "no such object") if self.chance.random() < fails else wire.message(b"V", cells(CARD)[2:])
+            return said + ready(self.status)
         if kind == b"Q":
             self.status = self.chance.choice([b"I", b"I", b"T", b"E"])
             return self.result() + ready(self.status)
@@ -322,7 +329,7 @@ class Story:
 def _rows_and_reports(data: bytes) -> bytes:
     frames = wire.Frames(10**7)
     frames.add(data if data not in (b"N", b"S") else b"")
-    return b"".join(body for kind, body in frames.messages() if kind in b"DENAd")
+    return b"".join(body for kind, body in frames.messages() if kind in b"DENAdV")
 
 
 def main() -> int:

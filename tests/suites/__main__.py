@@ -8,128 +8,51 @@ end otherwise through the gateway, each line with its reason; a test that fails 
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
 import sys
-import tarfile
 import tempfile
-import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.suites.stage import Way, place
+from tests.suites import runs, sources
+from tests.suites.runs import Results
+from tests.suites.stage import place
 
-ROOT = Path(__file__).parents[2]
-CACHE = ROOT / ".cache/suites"
 EXPECTED = Path(__file__).parent / "expected"
-ASYNCPG = "0.32.0"
-MODULES = {"pgx": ("github.com/jackc/pgx/v5", "v5.12.0"), "pq": ("github.com/lib/pq", "v1.12.3")}
-SUITE_SECONDS = 1500
-# Those that start servers of their own, or need a certificate of theirs, are not about what stands between.
-ASYNCPG_ALONE = {"test__environment", "test__sourcecode", "test_connect", "test_scram", "test_subinterpreters", "test_test"}
 PQ_IMPATIENT = "^TestListener"  # panic, and all tests with them, when a connection takes over a tenth of a second
-
-Results = dict[str, str]  # test -> passed, failed or skipped
 
 
 @dataclass(frozen=True, slots=True)
 class Suite:
     """How a driver's tests are fetched and run one way. ``prepare`` are statements that its server needs."""
 
-    fetch: Callable[[], Path]
-    run: Callable[[Path, Way], Results]
+    fetch: sources.Fetch
+    run: runs.Run
     database: str
     prepare: tuple[str, ...] = ()
 
 
-def asyncpg_source() -> Path:
-    """The sdist's tests, for the asyncpg that is installed."""
-    folder = CACHE / f"asyncpg-{ASYNCPG}"
-    if not folder.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps"]
-        subprocess.run([*pip, "--no-binary", "asyncpg", "--dest", str(CACHE), f"asyncpg=={ASYNCPG}"], check=True)
-        with tarfile.open(CACHE / f"asyncpg-{ASYNCPG}.tar.gz") as packed:
-            packed.extractall(CACHE, filter="data")
-        shutil.rmtree(folder / "asyncpg")  # so that the installed one is tested
-    return folder
-
-
-def run_asyncpg(source: Path, way: Way) -> Results:
-    """Its unittest cases, by pytest."""
-    modules = sorted(path for path in (source / "tests").glob("test_*.py") if path.stem not in ASYNCPG_ALONE)
-    environment = way.environment | {"PGDATABASE": "postgres"}
-    environment.pop("PGSSLMODE")
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder) / "report.xml"
-        argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "--tb=no", "-o", "addopts=", "--rootdir=."]
-        _run([*argv, f"--junitxml={report}", *map(str, modules)], source, environment)
-        return {f"{case.get('classname')}.{case.get('name')}": _of(case) for case in ElementTree.parse(report).iter("testcase")}
-
-
-def _of(case: ElementTree.Element) -> str:
-    kinds = {child.tag for child in case}
-    return "failed" if kinds & {"failure", "error"} else "skipped" if "skipped" in kinds else "passed"
-
-
-def module_source(name: str) -> Callable[[], Path]:
-    """The tests that come with a Go module."""
-
-    def fetch() -> Path:
-        module, version = MODULES[name]
-        folder = CACHE / f"{name}-{version}"
-        if not folder.exists():
-            done = subprocess.run(["go", "mod", "download", "-json", f"{module}@{version}"], check=True, capture_output=True)
-            shutil.copytree(json.loads(done.stdout)["Dir"], folder, copy_function=shutil.copyfile)
-            for path in (folder, *folder.rglob("*")):
-                path.chmod(0o755 if path.is_dir() else 0o644)
-        return folder
-
-    return fetch
-
-
-def run_module(*packages: str) -> Callable[[Path, Way], Results]:
-    """``go test`` of these packages."""
-
-    def run(source: Path, way: Way) -> Results:
-        settings = way.environment
-        keys = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE"}
-        dsn = " ".join(f"{key}={settings[variable]}" for key, variable in keys.items())
-        more = {"PGX_TEST_DATABASE": dsn, "PGX_TEST_TCP_CONN_STRING": dsn, "GOTOOLCHAIN": "local"}
-        argv = ["go", "test", "-p", "1", "-count=1", "-json", "-timeout", f"{SUITE_SECONDS}s", *packages]
-        found: Results = {}
-        for line in _run(argv, source, settings | more).splitlines():
-            event = json.loads(line) if line.startswith("{") else {}
-            if event.get("Test") and event["Action"] in ("pass", "fail", "skip"):
-                name = f"{event['Package'].rpartition('/v5')[2].strip('/')}:{event['Test']}"
-                found[name] = {"pass": "passed", "fail": "failed", "skip": "skipped"}[event["Action"]]
-        return found
-
-    return run
-
-
-def _run(argv: list[str], folder: Path, environment: Mapping[str, str]) -> str:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    done = subprocess.run(
-        argv, cwd=folder, env=kept | dict(environment), capture_output=True, text=True, timeout=2 * SUITE_SECONDS, check=False
-    )
-    (CACHE / f"{folder.name}.log").write_text(done.stdout + done.stderr)  # of the last way; to look at
-    return done.stdout
-
-
 SUITES = {
-    "asyncpg": Suite(asyncpg_source, run_asyncpg, "asyncpg_intro_test"),
+    "asyncpg": Suite(
+        sources.sdist("asyncpg", without="asyncpg"),
+        runs.pytest_of("tests", without=runs.ASYNCPG_ALONE, database="postgres"),
+        "asyncpg_intro_test",
+    ),
+    "jdbc": Suite(sources.jdbc, runs.maven, "jdbc", ("CREATE EXTENSION hstore",)),
+    "pg8000": Suite(
+        sources.sdist("pg8000", without="src", needs="pytz==2025.2"),
+        runs.pytest_of("test", without=frozenset({"test_readme"}), database="postgres"),
+        "suite",
+    ),
     "pgx": Suite(
-        module_source("pgx"),
-        run_module("./..."),
+        sources.module("pgx"),
+        runs.go_test("./..."),
         "suite",
         ("CREATE EXTENSION hstore", "CREATE EXTENSION ltree", "CREATE DOMAIN uint64 AS numeric(20,0)",
          """CREATE USER " tricky, ' } "" \\ test user " SUPERUSER"""),
     ),
-    "pq": Suite(module_source("pq"), run_module("-skip", PQ_IMPATIENT, "."), "pqgo", ("CREATE EXTENSION hstore",)),
+    "pq": Suite(sources.module("pq"), runs.go_test("-skip", PQ_IMPATIENT, "."), "pqgo", ("CREATE EXTENSION hstore",)),
+    "psycopg2": Suite(sources.sdist("psycopg2"), runs.pytest_of("tests"), "psycopg2_test", ("CREATE EXTENSION hstore",)),
+    "regress": Suite(sources.corpus, runs.psql, "regression"),
 }  # fmt: skip
 
 
@@ -171,14 +94,17 @@ def _say(line: str) -> None:
 
 
 def run(name: str) -> bool:
-    """One suite, both ways, on a server of its own."""
+    """One suite, both ways, each on a server of its own."""
     suite = SUITES[name]
     source = suite.fetch()
-    with tempfile.TemporaryDirectory() as folder, place(Path(folder), suite.database) as found:
-        for statement in suite.prepare:
-            found.server.sql(statement, suite.database)
-        direct = suite.run(source, replace(found.direct, database=suite.database))
-        return judge(name, direct, suite.run(source, replace(found.through, database=suite.database)))
+    ends: list[Results] = []
+    for gated in (False, True):
+        with tempfile.TemporaryDirectory() as folder, place(Path(folder), suite.database) as found:
+            for statement in suite.prepare:
+                found.server.sql(statement, suite.database)
+            way = found.through if gated else found.direct
+            ends.append(suite.run(source, replace(way, database=suite.database)))
+    return judge(name, *ends)
 
 
 def main() -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +14,11 @@ from tests.testbed.issuer import LiveIssuer
 from tests.testbed.servers import with_shop
 
 from gatebook.cli.demo.certificates import Authority
-from gatebook.cli.demo.parts import EmbeddedPostgres, PostgresServer
+from gatebook.cli.demo.parts import SUPERUSER, EmbeddedPostgres, PostgresServer
 from gatebook.cli.demo.processes import write_private
 
 ROLE, DATABASE = "suite", "suite"
+ROLES = (ROLE, SUPERUSER)  # some suites insist on the latter
 MADE_BY_SUITES = {"asyncpg_intro_test"}
 SETTINGS = {"max_connections": "200", "wal_level": "logical", "max_prepared_transactions": "10"}
 TOKEN_SECONDS = 12 * 3600
@@ -31,6 +31,7 @@ class Way:
     port: int
     password: str
     database: str = DATABASE
+    gated: bool = False
 
     @property
     def environment(self) -> dict[str, str]:
@@ -63,16 +64,16 @@ def place(folder: Path, *databases: str) -> Iterator[Place]:
     """Start server and gateway, and end them. ``databases`` are those a suite connects to."""
     issuer = LiveIssuer()
     server = with_shop(EmbeddedPostgres(folder / "server", settings=SETTINGS))
-    password = secrets.token_hex(12)
-    server.sql(f"CREATE ROLE {ROLE} SUPERUSER LOGIN PASSWORD '{password}'")
+    server.sql(f"CREATE ROLE {ROLE} SUPERUSER LOGIN PASSWORD '{server.password}'")
     for name in {DATABASE, *databases} - MADE_BY_SUITES:
         server.sql(f"CREATE DATABASE {name} OWNER {ROLE}")
     kept = folder / "password"
-    write_private(kept, password)
+    write_private(kept, server.password)
     targets = [
         {
             "name": name, "database": name, "address": f"127.0.0.1:{server.port}", "tls": {"mode": "disable"}, "masks": [],
-            "protocol": "postgres", "roles": {ROLE: {"password": f"file:{kept}"}}, "default_role": ROLE,
+            "protocol": "postgres", "default_role": ROLE,
+            "roles": {role: {"password": f"file:{kept}"} for role in ROLES},
         }
         for name in dict.fromkeys((DATABASE, "postgres", *databases))
     ]  # fmt: skip
@@ -82,7 +83,7 @@ def place(folder: Path, *databases: str) -> Iterator[Place]:
     try:
         gateway.start()
         token = issuer.mint(exp=int(time.time()) + TOKEN_SECONDS)
-        yield Place(Way(server.port, password), Way(gateway.port, token), gateway, server)
+        yield Place(Way(server.port, server.password), Way(gateway.port, token, gated=True), gateway, server)
     finally:
         if gateway.alive:
             gateway.stop()

@@ -465,6 +465,34 @@ def test_a_copy_that_cannot_be_covered_is_decided_and_then_refused_in_words(text
     assert "is not carried" in shown_error(effects)["M"]
 
 
+PINNED = [
+    ("SET client_encoding = 'LATIN1'", "client_encoding stays UTF8"),
+    ("SET NAMES 'SJIS'", "client_encoding stays UTF8"),
+    ("SELECT 1; SET LOCAL Client_Encoding TO 'BIG5'", "client_encoding stays UTF8"),
+    ("SET standard_conforming_strings = off", "standard_conforming_strings stays on"),
+]
+
+
+@pytest.mark.parametrize(("text", "why"), PINNED)
+def test_a_setting_that_stays_as_it_is_is_refused_in_words_and_the_session_goes_on(text, why):
+    stage = Stage().open()
+    stage.client(wire.query(text))
+    effects = stage.allow()
+    assert sent(effects) == BAD_EXECUTE + wire.SYNC
+    assert why in shown_error(stage.server(error("34000", "x") + ready()))["M"]
+    stage.client(parse("", text))
+    assert sent(stage.allow()) == BAD_EXECUTE
+
+
+@pytest.mark.parametrize(
+    "text", ["RESET client_encoding", "SET NAMES 'utf8'", "ALTER ROLE shop_app SET client_encoding = 'LATIN1'"]
+)
+def test_what_leaves_the_pinned_settings_as_they_are_is_carried(text):
+    stage = Stage().open()
+    stage.client(wire.query(text))
+    assert sent(stage.allow()) == wire.query(text)
+
+
 def test_a_copy_that_nobody_asked_for_ends_the_session():
     stage = Stage().open()
     stage.client(wire.query("SELECT 1"))

@@ -50,6 +50,27 @@ def test_a_lying_length_is_named_before_anything_is_kept(length):
         frames.message()
 
 
+@given(st.binary(min_size=60, max_size=400), st.lists(st.integers(0)))
+def test_copy_data_past_the_limit_comes_in_parts_that_are_the_whole(data, places):
+    stream = wire.message(b"d", data) + wire.message(b"c")
+    frames, found = wire.Frames(50, parts=True), []
+    for piece in cut(stream, places):
+        frames.add(piece)
+        found += list(frames.messages())
+        assert len(frames) <= len(piece) + 5, "parts are given as they come"
+    assert b"".join(body for kind, body in found if kind == b"d") == data
+    assert found[-1] == (b"c", b"")
+    assert len(frames) == 0
+
+
+@pytest.mark.parametrize(("kind", "length"), [(b"Q", 1001), (b"d", wire.COPY_BYTES + 1), (b"d", 3)])
+def test_only_copy_data_comes_in_parts_and_no_longer_than_a_server_takes(kind, length):
+    frames = wire.Frames(1000, parts=True)
+    frames.add(kind + struct.pack("!I", length))
+    with pytest.raises(WireError, match=str(length)):
+        frames.message()
+
+
 @pytest.mark.parametrize("length", [0, 7, wire.STARTUP_BYTES + 1, 0x7FFFFFFF])
 def test_a_startup_packet_of_an_impossible_length_is_refused_by_its_first_four_bytes(length):
     frames = wire.Frames(1000)

@@ -1,3 +1,3 @@
-expect: sql.setting admin
+expect: sql.session read
 
 RESET standard_conforming_strings

@@ -44,8 +44,8 @@ from gatebook.protocols.postgres.expected import (
 from gatebook.protocols.postgres.kept import Kept
 from gatebook.protocols.postgres.lineage import WHOLE, copied, nowhere, sets, unsettling
 from gatebook.protocols.postgres.meaning import Meaning, Meanings
-from gatebook.protocols.postgres.opening import check_pinned
 from gatebook.protocols.postgres.owed import Owed
+from gatebook.protocols.postgres.pinned import check_pinned
 from gatebook.protocols.postgres.plans import Plans
 from gatebook.protocols.postgres.reading import Reading, Relation, Statement
 from gatebook.protocols.relay import Answered, Covering, Effect, ToClient
@@ -289,6 +289,8 @@ class Answers(Owed):
                 running.guard.error(wire.message(kind, self._report(body)))
             else:
                 self._say(kind, self._report(body))
+        elif kind == b"V" and running.calls:
+            self._say(kind, self._plans.called(running, statement_at(running), body))
         else:
             self._result(running, kind, body)
 

@@ -17,8 +17,10 @@ from gatebook.protocols.postgres.expected import (
     Portal,
     Prepared,
 )
+from gatebook.protocols.postgres.pinned import contrary
 from gatebook.protocols.postgres.reading import FACTS, VERBS, Reading, Statement
 from gatebook.protocols.postgres.resolving import PLAIN, Resolved
+from gatebook.protocols.postgres.rows import Column
 from gatebook.protocols.postgres.statement import normalise, read, uncommented
 
 SHOWN_CHARACTERS = 1_500  # of a text in the log's own line; its digest covers the whole
@@ -65,6 +67,16 @@ class AskedExecute:
 
 
 @dataclass(slots=True)
+class AskedCall:
+    """A function call message that waits for its verdict. ``answers`` is the column of its answer."""
+
+    action: Action
+    reading: Reading
+    body: bytes
+    answers: tuple[Column, ...]
+
+
+@dataclass(slots=True)
 class AskedNothing:
     """A request that is decided and written down like any other, but that the gateway does not carry even when allowed."""
 
@@ -80,13 +92,13 @@ class AskedStart:
     action: Action
 
 
-Asked: TypeAlias = AskedQuery | AskedParse | AskedBind | AskedExecute | AskedNothing | AskedStart
+Asked: TypeAlias = AskedQuery | AskedParse | AskedBind | AskedExecute | AskedCall | AskedNothing | AskedStart
 
 
 def reading_of(asked: Asked) -> Reading | None:
     """What the request reads as; None for one that is not sent on as it is."""
     match asked:
-        case AskedQuery() | AskedParse():
+        case AskedQuery() | AskedParse() | AskedCall():
             return asked.reading
         case AskedBind():
             return asked.prepared.reading
@@ -147,6 +159,8 @@ def not_carried(asked: Asked) -> str:
     if isinstance(asked, AskedNothing):
         return asked.why
     reading = reading_of(asked)
+    if reading is not None and (why := contrary(reading)):
+        return why
     plans = [statement.copy for statement in reading.statements if statement.copy is not None] if reading is not None else []
     return next((plan.refusal for plan in plans if plan.refusal), "")
 

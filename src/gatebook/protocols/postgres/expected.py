@@ -12,6 +12,7 @@ from gatebook.protocols.postgres.ceilings import Guard
 from gatebook.protocols.postgres.copying import Copying, copies_in
 from gatebook.protocols.postgres.reading import Reading, Relation, Statement
 from gatebook.protocols.postgres.resolving import PLAIN, Resolved
+from gatebook.protocols.postgres.rows import Column
 
 
 @dataclass(slots=True)
@@ -47,7 +48,7 @@ class Portal:
 
 @dataclass(slots=True)
 class Running:
-    """One action on its way, and what came back of it so far."""
+    """One action on its way, and what came back of it so far. ``calls``: the column of a function call message's answer."""
 
     action: Action
     permit: Permit
@@ -60,6 +61,7 @@ class Running:
     size: int = 0
     masked: Counter[str] = field(default_factory=Counter)
     guard: Guard | None = None
+    calls: tuple[Column, ...] = ()
     copying: Copying = field(init=False)
 
     def __post_init__(self) -> None:

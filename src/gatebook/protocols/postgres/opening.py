@@ -16,6 +16,7 @@ from gatebook.model import Hold
 from gatebook.protocols.postgres import bearer, door, tagged, wire
 from gatebook.protocols.postgres.bearer import Bearer
 from gatebook.protocols.postgres.login import Login
+from gatebook.protocols.postgres.pinned import check_pinned
 from gatebook.protocols.relay import Cancel, Credential, Effect, Own, Prove, StartTls, ToClient
 
 KEY_BYTES = 8  # of a cancel key in protocol 3.0: process id and secret
@@ -164,11 +165,3 @@ class Opening:
         key = self._keys.long if self._knock.minor >= 2 else self._keys.short
         self.step, self.server_key, self._login = "open", self._login.key, None
         return [ToClient(b"".join([wire.AUTHENTICATED, *told, wire.key_data(key), wire.message(b"Z", b"I")]))]
-
-
-def check_pinned(name: str, value: str) -> None:
-    """Raise WireError when the server reads statements otherwise than the gateway does."""
-    if name == "standard_conforming_strings" and value != "on":
-        raise WireError("standard_conforming_strings is off: the target would read strings otherwise than they were decided")
-    if name == "client_encoding" and value not in ("UTF8", "UNICODE"):
-        raise WireError(f"client_encoding is {value}: statements were decided as UTF8")

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from gatebook.errors import WireError
 from gatebook.masking.rules import MaskSet
-from gatebook.protocols.postgres import rows
+from gatebook.protocols.postgres import rows, wire
 from gatebook.protocols.postgres.catalog import Catalog
+from gatebook.protocols.postgres.expected import Running
 from gatebook.protocols.postgres.lineage import covers
 from gatebook.protocols.postgres.reading import Statement
 from gatebook.protocols.relay import Covering
@@ -61,6 +63,16 @@ class Plans:
         if len(columns) <= KEPT_COLUMNS and len(self._covers) <= KEPT:
             self._covers[id(columns)] = _Covers(columns, statement, self._catalog.version, masks, found)
         return found
+
+    def called(self, running: Running, statement: Statement | None, body: bytes) -> bytes:
+        """The answer to a function call message, covered as a row of its one column, of which there is one."""
+        if len(body) < 4 or int.from_bytes(body[:4]) not in (len(body) - 4, wire.NULL):
+            raise WireError(f"the target answered a function call with {len(body)} bytes that do not fit")
+        columns, running.calls = running.calls, ()
+        running.cover = self.rows(columns, self.covers(columns, statement, running.permit.masks))
+        covered = running.cover.cover(b"\0\1" + body)[2:]
+        running.status, running.rows, running.size = "CALLED", 1, len(covered)
+        return covered
 
     def keyed(self, how: list[rows.Cover]) -> list[rows.Cover]:
         """The covers with the keys of their tokens."""

@@ -53,7 +53,7 @@ class PostgresRelay:
 
     def __init__(self, *, secure: bool, offers_tls: bool, keys: Keys, secret: str, bearer: Bearer | None = None) -> None:
         self._opening, self._over = Opening(secure, offers_tls, keys, secret, bearer), False
-        self._client = wire.Frames(wire.CLIENT_BYTES)
+        self._client = wire.Frames(wire.CLIENT_BYTES, parts=True)
         self._server = wire.Frames(wire.SERVER_BYTES)
         self._out: list[Effect] = []
         self._answers = Answers()

@@ -22,11 +22,12 @@ from typing import assert_never
 
 from gatebook.errors import WireError
 from gatebook.model import Action, Permit, RefusalClass, Ruling, Session, Verdict
-from gatebook.protocols.postgres import ceilings, lineage, refusal, tagged, wire
+from gatebook.protocols.postgres import calls, ceilings, lineage, refusal, tagged, wire
 from gatebook.protocols.postgres.answers import Answers
 from gatebook.protocols.postgres.asked import (
     Asked,
     AskedBind,
+    AskedCall,
     AskedExecute,
     AskedNothing,
     AskedParse,
@@ -52,7 +53,7 @@ from gatebook.protocols.postgres.expected import (
     Synced,
 )
 from gatebook.protocols.postgres.relay_inquiry import Inquiry
-from gatebook.protocols.postgres.resolving import AS_PARAMETER
+from gatebook.protocols.postgres.resolving import AS_PARAMETER, PLAIN
 from gatebook.protocols.postgres.statement import read
 from gatebook.protocols.relay import Answered, Ask, Effect, Held, Own, Refused, ToClient, ToServer, Withdraw
 
@@ -152,7 +153,7 @@ class Asking(Inquiry):
             case b"H":
                 self._out.append(Own("flush", wire.message(b"H")))
             case b"F":
-                self._uncarried("function call message", "function call messages are not carried; use SELECT f(…)", True)
+                self._call(body)
             case b"d" | b"c" | b"f":
                 pass  # COPY data outside COPY: the server drops it too
             case _:
@@ -164,13 +165,8 @@ class Asking(Inquiry):
             self._out.append(ToServer(running.permit, wire.message(kind, body)))
 
     def _query(self, body: bytes) -> None:
-        if not self._answers.idle:
-            self._again = (b"Q", body)
-            if self._answers.unsynced:  # the server keeps what it owes until it is told
-                self._out.append(Own("flush", wire.message(b"H")))
+        if self._waits_for_answers(b"Q", body):
             return
-        if self._answers.own_block:
-            raise WireError("a Query in a batch whose rows are counted; send a Sync before it")
         reading = self._answers.settled(self._read(wire.query_text(body)))
         if self._look_up(reading, b"Q", body):
             return
@@ -182,6 +178,32 @@ class Asking(Inquiry):
         body = resolved.text(reading.text).encode() + b"\0" if resolved.values else body
         parts = lineage.counted(reading, self._answers.catalog) if self._whole else ()
         self._ask(AskedQuery(action, reading, body, resolved), self._answers.meaning(reading).columns, line, parts)
+
+    def _waits_for_answers(self, kind: bytes, body: bytes) -> bool:
+        """Whether a request with a ReadyForQuery of its own must be taken up again when what came before is answered."""
+        if not self._answers.idle:
+            self._again = (kind, body)
+            if self._answers.unsynced:  # the server keeps what it owes until it is told
+                self._out.append(Own("flush", wire.message(b"H")))
+            return True
+        if self._answers.own_block:
+            raise WireError("a Query in a batch whose rows are counted; send a Sync before it")
+        return False
+
+    def _call(self, body: bytes) -> None:
+        if self._waits_for_answers(b"F", body):
+            return
+        call = calls.parse(body)
+        if call.function is None:
+            self._uncarried("function call message", calls.NOT_CARRIED, True)
+            return
+        reading = self._read(call.function.text)
+        if self._look_up(reading, b"F", body):
+            return
+        meant = forms(call.given, call.function.takes)
+        action, line = self._action(reading, "run", reading.text, call.given.values, PLAIN, meant)
+        columns = self._answers.meaning(reading).columns
+        self._ask(AskedCall(action, reading, body, calls.answer(call.function, call.form)), columns, line)
 
     def _parse(self, body: bytes) -> None:
         parse = wire.parse(body)
@@ -380,6 +402,11 @@ class Asking(Inquiry):
             case AskedExecute(action, portal, body):
                 portal.action, portal.permit, portal.decision = action, permit, decision
                 self._run(portal, body)
+            case AskedCall(action, reading, body, answer):
+                running = Running(action, permit, reading, self._answers.meaning(reading).touches, calls=answer)
+                self._answers.sent(reading, running.touches)
+                self._answers.expect(Simple(running))
+                self._out.append(ToServer(permit, wire.message(b"F", body)))
             case AskedStart() | AskedNothing():
                 raise AssertionError(f"{asked.action.text!r} is not for sending")
             case _:
@@ -402,7 +429,7 @@ class Asking(Inquiry):
     def _make_real(self, asked: Asked, said: bytes) -> None:
         if self._answers.skipping:
             return  # an earlier error of the batch is what the client hears
-        if isinstance(asked, AskedQuery) or (isinstance(asked, AskedNothing) and asked.whole):
+        if isinstance(asked, AskedQuery | AskedCall) or (isinstance(asked, AskedNothing) and asked.whole):
             self._own("refusal", wire.execute(self._secret) + wire.SYNC, Failing(said), Synced())
         else:
             self._own("refusal", wire.execute(self._secret), Failing(said))

@@ -42,6 +42,8 @@ wal_sender_timeout wal_skip_threshold work_mem xmlbinary xmloption
 """.split()
 )
 
+_PINNED = ("client_encoding", "standard_conforming_strings")  # by the gateway's own startup packet
+
 # Harmless with these values only.
 _VALUES: dict[str, frozenset[str]] = {
     "client_encoding": frozenset({"utf8", "utf-8", "unicode"}),
@@ -49,8 +51,8 @@ _VALUES: dict[str, frozenset[str]] = {
     "row_security": frozenset({"on", "true", "yes", "1"}),
 }
 
-# Settings whose default is what the target gave the session: putting them back is harmless.
-_RESETTABLE = frozenset({"role", "session_authorization", "session_replication_role", "row_security"})
+# Settings whose default is what the target gave the session, or what it was opened with: putting them back is harmless.
+_RESETTABLE = frozenset({"role", "session_authorization", "session_replication_role", "row_security", *_PINNED})
 
 # Extensions that audit, mask, schedule, or run code in the server.
 _ADMIN_PREFIXES = (

@@ -23,6 +23,8 @@ STARTUP_BYTES = 10_000  # the server's own MAX_STARTUP_PACKET_LENGTH
 CLIENT_BYTES = 16_777_216  # one client message; a longer statement or parameter is refused with its length
 SERVER_BYTES = 67_108_864  # one server message: a row is covered whole, so it must fit in memory, and each session has one
 ROW_BYTES = 1_073_741_824  # the server itself makes no longer row
+NULL = 0xFFFFFFFF  # in the place of a value's length
+COPY_BYTES = 1_073_741_823  # nor takes a longer message of COPY data
 NAME_BYTES = 63  # of a statement's or portal's name: the server cuts longer ones, so that two names could become one
 TOKEN_BYTES = 65_536  # a password message
 SETTINGS = 200  # reported by a server at the login; PostgreSQL 18 reports 15
@@ -37,10 +39,13 @@ class Frames:
 
     What was added last stands in ``_data`` as it came, unread from ``_at`` on; what comes behind an unfinished message is kept
     in ``_more`` until that is whole, so that a large one is copied once and not with each of its reads.
+
+    With ``parts``, COPY data past the limit is given in parts as it comes, each a message of its own: where one of them ends
+    means nothing to whoever reads it.
     """
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
+    def __init__(self, limit: int, *, parts: bool = False) -> None:
+        self.limit, self._parts, self._left = limit, parts, 0
         self._data, self._at = b"", 0
         self._more = bytearray()
 
@@ -77,13 +82,24 @@ class Frames:
 
     def message(self) -> tuple[bytes, bytes] | None:
         """Cut one typed message as (type, body); None while it is not whole."""
+        if self._left:
+            return self._part()
         if not self._has(_HEAD.size):
             return None
         kind, length = self._head()
+        if length > self.limit:
+            self._at, self._left = self._at + _HEAD.size, length - 4
+            return self._part()
         if not self._has(length + 1):
             return None
         start, self._at = self._at + _HEAD.size, self._at + 1 + length
         return kind, self._data[start : self._at]
+
+    def _part(self) -> tuple[bytes, bytes] | None:
+        self._has(len(self))
+        part = self._data[self._at : self._at + self._left]
+        self._at, self._left = self._at + len(part), self._left - len(part)
+        return (b"d", part) if part else None
 
     def messages(self) -> Iterator[tuple[bytes, bytes]]:
         """Cut every whole message."""
@@ -102,7 +118,7 @@ class Frames:
 
     def _head(self) -> tuple[bytes, int]:
         kind, length = _HEAD.unpack_from(self._data, self._at)
-        if 4 <= length <= self.limit:
+        if 4 <= length <= (COPY_BYTES if self._parts and kind == b"d" else self.limit):
             return kind, length
         if kind == b"D" and length <= ROW_BYTES:
             raise WireError(f"a row of {length} bytes: the gateway takes {self.limit}; select fewer columns or parts of them")
@@ -223,7 +239,7 @@ def sasl_initial_response(body: bytes) -> tuple[str, bytes]:
     """Mechanism and data of a SASLInitialResponse."""
     mechanism, pos = cstring(body, 0)
     size, pos = _u32(body, pos)
-    if size == 0xFFFFFFFF:
+    if size == NULL:
         size = 0
     if pos + size != len(body):
         raise WireError(f"SASLInitialResponse says {size} bytes and has {len(body) - pos}")
@@ -323,22 +339,28 @@ def bind(body: bytes) -> Bind:
     """Take a Bind apart, as far as a decision needs it, and check the rest."""
     portal, pos = _name(body, 0)
     statement, pos = _name(body, pos)
+    given, values, pos = parameters(body, pos)
+    _, pos = _formats(body, pos)
+    if pos != len(body):
+        raise WireError(f"bind has {len(body) - pos} bytes too many")
+    return Bind(portal, statement, given, values)
+
+
+def parameters(body: bytes, pos: int) -> tuple[tuple[int, ...], tuple[bytes | None, ...], int]:
+    """The formats and values at this place of a message, and where they end."""
     formats, pos = _formats(body, pos)
     count, pos = _u16(body, pos)
     values: list[bytes | None] = []
     for number in range(count):
         size, pos = _u32(body, pos)
-        if size == 0xFFFFFFFF:
+        if size == NULL:
             values.append(None)
             continue
         if pos + size > len(body):
-            raise WireError(f"bind: parameter {number + 1} of {size} bytes, {len(body) - pos} left")
+            raise WireError(f"parameter {number + 1} of {size} bytes, {len(body) - pos} left")
         values.append(body[pos : pos + size])
         pos += size
-    _, pos = _formats(body, pos)
-    if pos != len(body):
-        raise WireError(f"bind has {len(body) - pos} bytes too many")
-    return Bind(portal, statement, formats, tuple(values))
+    return formats, tuple(values), pos
 
 
 def with_values(body: bytes, values: Sequence[bytes | None]) -> bytes:
@@ -350,7 +372,7 @@ def with_values(body: bytes, values: Sequence[bytes | None]) -> bytes:
     end = start
     for _ in range(count):
         size, end = _u32(body, end)
-        end += 0 if size == 0xFFFFFFFF else size
+        end += 0 if size == NULL else size
     cells = (b"\xff\xff\xff\xff" if one is None else len(one).to_bytes(4) + one for one in values)
     return body[:start] + b"".join(cells) + body[end:]
 
@@ -454,7 +476,7 @@ def data_row(body: bytes) -> list[bytes | None]:
     cells: list[bytes | None] = []
     for number in range(count):
         size, pos = _u32(body, pos)
-        if size == 0xFFFFFFFF:
+        if size == NULL:
             cells.append(None)
             continue
         if pos + size > len(body):
