@@ -49,7 +49,7 @@ class Door:
     """What of a gateway a connection needs before anybody is known."""
 
     login_seconds = 30.0
-    bearer = None
+    bearer = stretched = None
 
     def __init__(self) -> None:
         self.released: list[Connection] = []

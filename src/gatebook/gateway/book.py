@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gatebook.errors import LedgerError
 from gatebook.gateway import store
 from gatebook.gateway.rows import Rows
 from gatebook.ledger.commitments import Commitments
-from gatebook.ledger.entries import clip, uuid7
+from gatebook.ledger.entries import check, clip, uuid7
 from gatebook.ledger.log import Log
 from gatebook.masking.detectors import cover_text
 from gatebook.model import Action, Entry, Identity, Reach, Receipt, Ruling, Session, Target, Verdict
@@ -69,7 +69,7 @@ class Book:
             "purpose": clip(session.purpose, REASON_BYTES),
             "purpose_attested": session.purpose_attested,
         }
-        await self._log.append(Entry(kind="session.open", fields=fields), durable=self._all_durable)
+        await self._keep(Entry(kind="session.open", fields=fields))
         self._rows.opened(session, role)
 
     async def decided(
@@ -165,7 +165,12 @@ class Book:
         """The session is over; nothing of it can follow."""
         fields = {"sid": session.id, "reason": clip(reason, REASON_BYTES), "bytes_in": sizes[0], "bytes_out": sizes[1]}
         self._rows.closed(session, clip(reason, REASON_BYTES), now, sizes)
-        await self._log.append(Entry(kind="session.close", fields=fields), durable=self._all_durable)
+        await self._keep(Entry(kind="session.close", fields=fields))
+
+    async def _keep(self, entry: Entry) -> None:
+        """Write an entry that need not wait for the disk where it stands, if it can be; else as the log can."""
+        if self._all_durable or self._log.append_at_once(replace(entry, fields=check(entry))) is None:
+            await self._log.append(entry, durable=self._all_durable)
 
     async def refused_at_the_door(
         self, identity: Identity | None, target: str, address: str, rule: str, reason: str, decision: str, now: int

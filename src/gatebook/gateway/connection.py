@@ -131,6 +131,7 @@ class Connection(asyncio.Protocol):
             keys=self.keys,
             secret=f"gatebook-{secrets.token_hex(16)}",
             bearer=self._gateway.bearer,
+            stretched=self._gateway.stretched,
         )
 
     def data_received(self, data: bytes) -> None:
@@ -251,7 +252,7 @@ class Connection(asyncio.Protocol):
                 self._gateway.cancel(key)
             case Interrupt(data):
                 if self._target is not None:
-                    self._gateway.spawn(say_once(self._target, data))
+                    self._gateway.spawn(say_once(self._target, self._gateway.trust, data))
             case HangUp(why):
                 self._finish(why)
             case _:
@@ -322,12 +323,11 @@ class Connection(asyncio.Protocol):
         gateway, now = self._gateway, self._gateway.clock()
         self.token = digest_of(effect.token)
         try:
-            identity = await gateway.prover.prove(effect.token, now)
+            identity = await gateway.proving.prove(effect.token, effect.target, now)
         except IdentityError as error:
             verdict = Verdict(ruling=Ruling.BLOCK, rule=NO_IDENTITY, reason=str(error), policy_digest="")
             await self._refuse_session(None, effect.target, verdict, str(error))
             return
-        await gateway.granted.look_for(identity, effect.target)
         welcome = gateway.desk.welcome(identity, effect, self._address, now)
         if not isinstance(welcome, Welcome):
             await self._refuse_session(identity, effect.target, welcome.verdict, welcome.why)
@@ -341,7 +341,6 @@ class Connection(asyncio.Protocol):
         self._place = Place(welcome.role, welcome.database, welcome.target.address)
         self._people.hold = effect.hold
         self._granted = gateway.desk.granted(identity, effect.target)
-        await asyncio.to_thread(gateway.book.know, identity)
         await gateway.book.opened(welcome.session, welcome.role, welcome.verdict)
         await gateway.granted.use(identity, effect.target, welcome.session.id)
         self._session = welcome.session
@@ -349,14 +348,14 @@ class Connection(asyncio.Protocol):
         if self._finished:
             await self._close_in_book("the client went away")
             return
-        self._tape = await gateway.tapes.begin(welcome.session, welcome.role)
+        self._tape = gateway.tapes.begin(welcome.session, welcome.role)
         await self._dial(welcome)
 
     async def _dial(self, welcome: Welcome) -> None:
         upstream = Upstream(self)
         try:
             credential = welcome.credential()
-            transport, _ = await dial(welcome.target, lambda: upstream)
+            transport, _ = await dial(welcome.target, self._gateway.trust, lambda: upstream)
         except GatebookError as error:
             self.signal(Ended(Side.SERVER, str(error)))
             return

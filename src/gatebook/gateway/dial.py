@@ -7,8 +7,11 @@ is not spoken to in the clear. Bytes that come with the answer, before TLS stand
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
 
 import structlog
 from cryptography import x509
@@ -44,12 +47,14 @@ class _Answer(asyncio.Protocol):
             self.answer.set_exception(DialError("it closed the connection when asked for TLS"))
 
 
-async def dial(target: TargetConfig, protocol: Callable[[], asyncio.Protocol]) -> tuple[asyncio.Transport, asyncio.Protocol]:
+async def dial(
+    target: TargetConfig, trust: Trust, protocol: Callable[[], asyncio.Protocol]
+) -> tuple[asyncio.Transport, asyncio.Protocol]:
     """Connect and secure; raises DialError with a sentence fit for the client."""
     name = target.target.name
     try:
         async with asyncio.timeout(DIAL_SECONDS):
-            return await _dial(target, protocol)
+            return await _dial(target, trust, protocol)
     except TimeoutError:
         raise DialError(f"target {name} did not answer within {DIAL_SECONDS:.0f} s") from None
     except ssl.SSLError as error:
@@ -60,10 +65,10 @@ async def dial(target: TargetConfig, protocol: Callable[[], asyncio.Protocol]) -
         raise DialError(f"target {name} cannot be reached: {why}") from error
 
 
-async def say_once(target: TargetConfig, data: bytes) -> None:
+async def say_once(target: TargetConfig, trust: Trust, data: bytes) -> None:
     """A connection that says one thing and closes; whether the target heard shows in what it answers."""
     try:
-        transport, _ = await dial(target, asyncio.Protocol)
+        transport, _ = await dial(target, trust, asyncio.Protocol)
     except GatebookError as error:
         log.warning("interrupt did not reach the target", why=str(error))
         return
@@ -71,7 +76,9 @@ async def say_once(target: TargetConfig, data: bytes) -> None:
     transport.close()
 
 
-async def _dial(target: TargetConfig, protocol: Callable[[], asyncio.Protocol]) -> tuple[asyncio.Transport, asyncio.Protocol]:
+async def _dial(
+    target: TargetConfig, trust: Trust, protocol: Callable[[], asyncio.Protocol]
+) -> tuple[asyncio.Transport, asyncio.Protocol]:
     loop = asyncio.get_running_loop()
     host, _, port = target.address.rpartition(":")
     host = host.strip("[]")
@@ -86,7 +93,7 @@ async def _dial(target: TargetConfig, protocol: Callable[[], asyncio.Protocol]) 
                 "it does not speak TLS" if answer[:1] == b"N" else "its answer to the TLS request is not PostgreSQL's"
             )
         made = protocol()
-        secured = await loop.start_tls(transport, made, _context(target), server_hostname=target.tls.name or host)
+        secured = await loop.start_tls(transport, made, trust.context(target), server_hostname=target.tls.name or host)
     except BaseException:
         transport.abort()
         raise
@@ -108,8 +115,11 @@ def binding(transport: asyncio.Transport) -> bytes:
     """
     secured = transport.get_extra_info("ssl_object")
     der = secured.getpeercert(binary_form=True) if secured is not None else None
-    if not der:
-        return b""
+    return _binding_of(der) if der else b""
+
+
+@lru_cache(maxsize=64)  # certificates of targets
+def _binding_of(der: bytes) -> bytes:
     try:
         algorithm = x509.load_der_x509_certificate(der).signature_hash_algorithm
     except (ValueError, UnsupportedAlgorithm):
@@ -120,6 +130,40 @@ def binding(transport: asyncio.Transport) -> bytes:
     digest = hashes.Hash(hashes.SHA256() if weak else algorithm)
     digest.update(der)
     return digest.finalize()
+
+
+class Trust:
+    """What TLS towards targets needs, made once: reading the system's authorities takes longer than a whole login.
+
+    Files are looked at on every dial: one that was replaced counts from the next connection on. Used from one event loop.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[tuple[object, ...], ssl.SSLContext]] = {}
+
+    def context(self, target: TargetConfig) -> ssl.SSLContext:
+        """The context for this target. Raises DialError."""
+        tls = target.tls
+        state = (tls, *(_state(path) for path in (tls.ca, tls.cert, tls.key, *_SYSTEM)))
+        found = self._kept.get(target.target.name)
+        if found is None or found[0] != state:
+            found = self._kept[target.target.name] = (state, _context(target))
+        return found[1]
+
+
+_PATHS = ssl.get_default_verify_paths()
+_SYSTEM = (_PATHS.cafile, _PATHS.capath)
+
+
+def _state(path: Path | str | None) -> tuple[object, ...]:
+    """What differs once a file was written anew, or another one put in its place."""
+    if path is None:
+        return ()
+    try:
+        found = os.stat(path)
+    except OSError:
+        return (path,)  # what is wrong with it, whoever reads it says
+    return path, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _context(target: TargetConfig) -> ssl.SSLContext:

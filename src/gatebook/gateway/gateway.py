@@ -26,9 +26,11 @@ from gatebook.gateway.clock import Clock
 from gatebook.gateway.connection import Connection
 from gatebook.gateway.crowd import Crowd
 from gatebook.gateway.desk import Desk
+from gatebook.gateway.dial import Trust
 from gatebook.gateway.doorway import ALPN
 from gatebook.gateway.granted import Granted
 from gatebook.gateway.holding import Holding
+from gatebook.gateway.proving import Proving
 from gatebook.gateway.rows import Rows
 from gatebook.gateway.tape import Tapes
 from gatebook.identity.prove import Prover
@@ -36,6 +38,7 @@ from gatebook.identity.tokens import GatewayTokens
 from gatebook.masking.detectors import cover_text
 from gatebook.protocols.postgres.bearer import Bearer
 from gatebook.protocols.postgres.opening import Keys
+from gatebook.protocols.postgres.scram import Stretched
 from gatebook.protocols.relay import Stale
 
 SWEEP_SECONDS = 0.25  # expiry, kill and revocation reach a live session within this, and the promise is two seconds
@@ -65,9 +68,10 @@ class Gateway:
         clock: Clock,
         tasks: asyncio.TaskGroup,
     ) -> None:
-        self.config, self.desk, self.book, self.prover, self.clock = config, desk, book, prover, clock
+        self.config, self.desk, self.book, self.clock = config, desk, book, clock
         self.holding, self.granted, self.tapes = holding, granted, tapes
-        self.bearer = bearer_of(config)
+        self.proving = Proving(prover, granted, book)
+        self.bearer, self.stretched, self.trust = bearer_of(config), Stretched(), Trust()
         self.login_seconds = float(config.limits.login_seconds)
         self._tokens, self._rows, self._cancels, self._tasks = tokens, rows, cancels, tasks
         self._connections: set[Connection] = set()

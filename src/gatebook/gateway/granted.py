@@ -24,6 +24,7 @@ class Granted:
     def __init__(self, grants: Grants, clock: Callable[[], int]) -> None:
         self._grants, self._clock = grants, clock
         self._held: dict[tuple[str, str, str], Live] = {}
+        self._learnt: dict[tuple[str, str, str], Live | None] = {}  # since the last look began
 
     def reach(self, identity: Identity, target: str) -> Reach | None:
         """The furthest reach that this identity is granted on this target now."""
@@ -32,21 +33,31 @@ class Granted:
 
     async def look(self) -> None:
         """Ask the database what everybody holds."""
-        now = self._clock()
+        now, self._learnt = self._clock(), {}
         try:
-            self._held = await asyncio.to_thread(self._grants.all_held, now)
+            found = await asyncio.to_thread(self._grants.all_held, now)
         except GatebookError as error:
             log.error("grants cannot be read, so none is live", why=str(error))
-            self._held = {}
+            found = {}
+        self._held = found
+        for key, live in self._learnt.items():  # asked for after this look began
+            self._hold(key, live)
 
-    async def look_for(self, identity: Identity, target: str) -> None:
-        """Ask for one identity now: a grant counts for the session that opens right after its approval."""
-        key = (identity.issuer, identity.subject, target)
+    def ask(self, identity: Identity, target: str) -> Live | None:
+        """What the database says that one identity holds now. Blocks: call it in a thread, and ``learn`` the answer."""
         try:
-            live = await asyncio.to_thread(self._grants.held, *key, self._clock())
+            return self._grants.held(identity.issuer, identity.subject, target, self._clock())
         except GatebookError as error:
             log.error("grants cannot be read, so none is live", why=str(error))
-            live = None
+            return None
+
+    def learn(self, identity: Identity, target: str, live: Live | None) -> None:
+        """Take an answer in: a grant counts for the session that opens right after its approval."""
+        key = (identity.issuer, identity.subject, target)
+        self._learnt[key] = live
+        self._hold(key, live)
+
+    def _hold(self, key: tuple[str, str, str], live: Live | None) -> None:
         if live is None:
             self._held.pop(key, None)
         else:

@@ -105,15 +105,13 @@ class Tapes:
         if self._settings is not None:
             recover(self._settings.folder, self._recovered, mine)
 
-    async def begin(self, session: Session, role: str) -> Tape:
+    def begin(self, session: Session, role: str) -> Tape:
         """A new recording. Raises RecordingError where one is required."""
         settings = self._settings
         if settings is None:
             return Tape(None, required=False)
         try:
-            recorder = await asyncio.to_thread(
-                Recorder.open, session.id, settings.folder, settings.recipients, self._origin, self._finished
-            )
+            recorder = Recorder.open(session.id, settings.folder, settings.recipients, self._origin, self._finished)
             recorder.about(
                 subject=session.identity.subject,
                 kind=str(session.identity.kind),

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import replace
+from threading import Lock
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,7 +19,16 @@ from gatebook.identity.oidc import Verifier
 from gatebook.identity.tokens import GatewayTokens, is_gateway_token
 from gatebook.model import Identity
 
+SEEN_MICROSECONDS = 60_000_000  # how far behind the time may be that somebody was last seen
+SEEN = 1_000  # identities whose last time is remembered
+
+Learn = Callable[[Identity], None]
+
 _UNUSABLE = "gatebook's database cannot be used, so nobody can be let in: tell whoever runs it"
+
+
+def _nothing(_identity: Identity) -> None:
+    """Nothing more is asked."""
 
 
 class Prover:
@@ -25,31 +38,37 @@ class Prover:
         self._engine = engine
         self._verifier = verifier
         self._tokens = tokens
+        self._seen: OrderedDict[tuple[str, str], tuple[Identity, int]] = OrderedDict()
+        self._lock = Lock()
 
-    async def prove(self, token: str, now: int) -> Identity:
-        """Whom ``token``, of either sort, proves at ``now`` (µs); raises IdentityError."""
+    async def prove(self, token: str, now: int, learn: Learn = _nothing) -> Identity:
+        """Whom ``token``, of either sort, proves at ``now`` (µs); raises IdentityError.
+
+        ``learn`` is told of whom it proves in the thread that asked the database, and may raise.
+        """
         if not is_gateway_token(token):
-            return await self.prove_from_provider(token, now)
+            return await self.prove_from_provider(token, now, learn)
         try:
-            return await asyncio.to_thread(self._from_gateway_token, token, now)
+            return await asyncio.to_thread(self._from_gateway_token, token, now, learn)
         except SQLAlchemyError as error:
             raise IdentityError(_UNUSABLE) from error
 
-    async def prove_from_provider(self, token: str, now: int) -> Identity:
+    async def prove_from_provider(self, token: str, now: int, learn: Learn = _nothing) -> Identity:
         """The same for provider's tokens only: what may be exchanged. A gateway token is refused."""
         if is_gateway_token(token):
             raise IdentityError("a gateway token cannot be exchanged for another: send a token of the identity provider")
         identity = await self._verifier.verify(token, now)
         try:
-            await asyncio.to_thread(self._record, identity, now)
+            await asyncio.to_thread(self._record, identity, now, learn)
         except SQLAlchemyError as error:
             raise IdentityError(_UNUSABLE) from error
         return identity
 
-    def _from_gateway_token(self, token: str, now: int) -> Identity:
+    def _from_gateway_token(self, token: str, now: int, learn: Learn) -> Identity:
         found = self._tokens.find(token, now)
         if found is None:
             raise IdentityError(f"{self._fault(token)}: get a new one with `gatebook token`")
+        learn(found)
         return found
 
     def _fault(self, token: str) -> str:
@@ -60,6 +79,30 @@ class Prover:
             return f"the gateway token was revoked at {shown(held.revoked_at)}"
         return f"the gateway token expired at {shown(held.identity.expires_at)}"
 
-    def _record(self, identity: Identity, now: int) -> None:
-        with writing(self._engine) as connection:
-            store.record_seen(connection, identity, now)
+    def _record(self, identity: Identity, now: int, learn: Learn) -> None:
+        if self._recorded(identity, now):
+            with self._engine.connect() as connection:
+                store.check_seen(connection, identity)
+        else:
+            with writing(self._engine) as connection:
+                store.record_seen(connection, identity, now)
+            self._remember(identity, now)
+        learn(identity)
+
+    def _recorded(self, identity: Identity, now: int) -> bool:
+        """Whether just this was written down a moment ago: a job that connects all day writes no row for each connection."""
+        with self._lock:
+            known = self._seen.get((identity.issuer, identity.subject))
+        return known is not None and known[0] == _said(identity) and 0 <= now - known[1] < SEEN_MICROSECONDS
+
+    def _remember(self, identity: Identity, now: int) -> None:
+        with self._lock:
+            self._seen[identity.issuer, identity.subject] = (_said(identity), now)
+            self._seen.move_to_end((identity.issuer, identity.subject))
+            if len(self._seen) > SEEN:
+                self._seen.popitem(last=False)
+
+
+def _said(identity: Identity) -> Identity:
+    """What the provider said of somebody, without when."""
+    return replace(identity, proven_at=0, expires_at=0)

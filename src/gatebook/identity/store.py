@@ -35,6 +35,12 @@ def record_seen(connection: Connection, identity: Identity, now: int) -> None:
     )
 
 
+def check_seen(connection: Connection, identity: Identity) -> None:
+    """Ask for the row of this identity, since nobody is let in by a database that does not answer."""
+    found = text("SELECT 1 FROM identities WHERE issuer = :issuer AND subject = :subject")
+    connection.execute(found, {"issuer": identity.issuer, "subject": identity.subject}).first()
+
+
 def last_seen(engine: Engine, subject: str) -> Identity | None:
     """The identity last seen under ``subject``, of any issuer. It is a memory, not a proof: it expired when it was seen."""
     with engine.connect() as connection:

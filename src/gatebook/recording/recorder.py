@@ -86,8 +86,9 @@ class Recorder:
         finished: Finished,
         clock: Callable[[], int] = _now,
     ) -> Recorder:
-        """Begin the recording of a session below ``folder``. Waits for the disk: call it in a thread. Raises RecordingError.
+        """Begin the recording of a session below ``folder``. Raises RecordingError.
 
+        Nothing waits for the disk: its key is synced with the first segment, since before that a power cut takes all there is.
         ``finished`` gets each segment once it is on disk, from the recording's thread, and returns when the ledger has it; what
         it raises fails the recording.
         """
@@ -99,9 +100,7 @@ class Recorder:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             place.mkdir(mode=0o700)
-            _write(place / grec.KEY_FILE, encrypt_key(key, recipients))
-            _sync_folder(place)
-            _sync_folder(folder)
+            _write(place / grec.KEY_FILE, encrypt_key(key, recipients), sync=False)
             return cls(sid, place, key, origin, finished, clock)
         except OSError as error:
             raise RecordingError(f"the recording cannot be begun: {_why(error)}") from error
@@ -301,8 +300,12 @@ class Recorder:
         data = line + grec.box(self._key, grec.SEGMENT).encrypt(grec.segment_nonce(n), packed, line)
         place = segment_path(self._folder, n)
         _write(place.with_suffix(".tmp"), data)
+        if not n:
+            _sync(self._folder / grec.KEY_FILE, os.O_RDONLY)
         os.rename(place.with_suffix(".tmp"), place)
         _sync_folder(self._folder)
+        if not n:
+            _sync_folder(self._folder.parent)
         self._finished(_segment(data))
         spool.unlink()
 
@@ -466,17 +469,22 @@ def _write_all(file: int, head: bytes, data: bytes) -> None:
             rest = rest[os.write(file, rest) :]
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: Path, data: bytes, *, sync: bool = True) -> None:
     file = os.open(path, _NEW, 0o600)
     try:
         _write_all(file, b"", data)
-        os.fsync(file)
+        if sync:
+            os.fsync(file)
     finally:
         os.close(file)
 
 
 def _sync_folder(path: Path) -> None:
-    file = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    _sync(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _sync(path: Path, how: int) -> None:
+    file = os.open(path, how | os.O_CLOEXEC)
     try:
         os.fsync(file)
     finally:

@@ -11,14 +11,10 @@ from __future__ import annotations
 
 import hashlib
 
-from scramp import ScramClient, ScramException
-
 from gatebook.errors import WireError
 from gatebook.protocols.postgres import wire
+from gatebook.protocols.postgres.scram import PLAIN, PLUS, Exchange, Stretched
 from gatebook.protocols.relay import Credential
-
-SCRAM_ROUNDS = 1_000_000  # PBKDF2 rounds a server may ask for: more would stall every session of this process
-PLAIN, PLUS = "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"
 
 # What a target configured for this may ask for, by the code of its Authentication message (manual: "Message Formats").
 _OK, _PASSWORD, _MD5, _SASL, _SASL_CONTINUE, _SASL_FINAL = 0, 3, 5, 10, 11, 12
@@ -33,15 +29,21 @@ _MAY_ASK = {
 
 
 class Login:
-    """One login. Feed it the server's messages until ``ready``; what it returns goes to the server."""
+    """One login. Feed it the server's messages until ``ready``; what it returns goes to the server.
 
-    def __init__(self, credential: Credential, parameters: dict[str, str], nonce: str) -> None:
+    ``nonce`` nobody can guess; ``stretched`` is what logins before it left behind.
+    """
+
+    def __init__(
+        self, credential: Credential, parameters: dict[str, str], nonce: str, stretched: Stretched | None = None
+    ) -> None:
         self.hello = wire.startup({"user": credential.user, "database": credential.database, **parameters})
         self.ready = False
         self.settings: dict[str, str] = {}
         self.key = b""
         self._credential, self._nonce = credential, nonce
-        self._scram: ScramClient | None = None
+        self._stretched = Stretched() if stretched is None else stretched
+        self._scram: Exchange | None = None
         self._step = "started"
 
     def feed(self, kind: bytes, body: bytes) -> bytes:
@@ -110,43 +112,24 @@ class Login:
         mechanism = PLUS if binding and PLUS in offered else PLAIN
         if mechanism not in offered:
             raise WireError(f"the target offers {', '.join(offered) or 'nothing'}; it must offer {PLAIN}")
-        bound = ("tls-server-end-point", binding) if binding else None
-        credential = self._credential
-        try:
-            self._scram = ScramClient(
-                [mechanism], credential.user, credential.secret, channel_binding=bound, c_nonce=self._nonce
-            )
-            self._step = "first"
-            return wire.sasl_initial(mechanism, self._scram.get_client_first())
-        except ScramException:
-            raise WireError("the role's password cannot be used for SCRAM") from None
+        self._scram = Exchange(mechanism, self._credential, self._nonce, self._stretched)
+        self._step = "first"
+        return wire.sasl_initial(mechanism, self._scram.first)
 
-    def _scram_step(self, scram: ScramClient, code: int, data: bytes) -> bytes:
-        try:
-            if code == _SASL_CONTINUE and self._step == "first":
-                _check_rounds(data)
-                scram.set_server_first(data.decode("ascii"))
-                self._step = "challenged"
-                return wire.message(b"p", scram.get_client_final().encode())
-            if code == _SASL_FINAL and self._step == "challenged":
-                scram.set_server_final(data.decode("ascii"))
-                self._step = "final"
-                return b""
-            if code == _OK and self._step == "final":
-                self._step = "authenticated"
-                return b""
-        except (ScramException, UnicodeDecodeError):
-            raise WireError(
-                "the target's SCRAM answer is wrong: it does not know the role's password, or is not the target"
-            ) from None
+    def _scram_step(self, scram: Exchange, code: int, data: bytes) -> bytes:
+        if code == _SASL_CONTINUE and self._step == "first":
+            final = scram.final(data)
+            self._step = "challenged"
+            return wire.message(b"p", final)
+        if code == _SASL_FINAL and self._step == "challenged":
+            scram.believe(data)
+            self._step = "final"
+            return b""
+        if code == _OK and self._step == "final":
+            self._step = "authenticated"
+            return b""
         raise WireError(f"the target sent authentication {code} at step {self._step}, before it proved that it is itself")
 
 
 def _md5(data: bytes) -> bytes:
     return hashlib.md5(data, usedforsecurity=False).hexdigest().encode()
-
-
-def _check_rounds(data: bytes) -> None:
-    rounds = data.rpartition(b",i=")[2]
-    if not rounds.isdigit() or not 4096 <= int(rounds[:12]) <= SCRAM_ROUNDS:
-        raise WireError(f"the target asks for {rounds[:12]!r} SCRAM rounds; expected 4096..{SCRAM_ROUNDS}")

@@ -17,6 +17,7 @@ from gatebook.protocols.postgres import bearer, door, tagged, wire
 from gatebook.protocols.postgres.bearer import Bearer
 from gatebook.protocols.postgres.login import Login
 from gatebook.protocols.postgres.pinned import check_pinned
+from gatebook.protocols.postgres.scram import Stretched
 from gatebook.protocols.relay import Cancel, Credential, Effect, Own, Prove, StartTls, ToClient
 
 KEY_BYTES = 8  # of a cancel key in protocol 3.0: process id and secret
@@ -40,12 +41,20 @@ class Keys:
 class Opening:
     """Owned by one relay, which reads ``step``, ``server_key`` and ``last``: what is still to be said before the end."""
 
-    def __init__(self, secure: bool, offers_tls: bool, keys: Keys, secret: str, offered: Bearer | None) -> None:
+    def __init__(
+        self,
+        secure: bool,
+        offers_tls: bool,
+        keys: Keys,
+        secret: str,
+        offered: Bearer | None,
+        stretched: Stretched | None = None,
+    ) -> None:
         self.step = "knocking"
         self.server_key = b""
         self.last: tuple[bytes, str] | None = None
         self._secure, self._offers_tls, self._keys, self._secret = secure, offers_tls, keys, secret
-        self._bearer, self._by_bearer = offered, False
+        self._bearer, self._by_bearer, self._stretched = offered, False, stretched
         self._parting: tuple[bytes, str] | None = None
         self._requested: set[int] = set()
         self._knock: door.Knock | None = None
@@ -148,7 +157,7 @@ class Opening:
         tag = tagged.value(session, self._knock.application)
         pinned = {"client_encoding": "UTF8", "standard_conforming_strings": "on", tagged.NAME: tag}
         settings = {name: value for name, value in self._knock.settings.items() if name.lower() not in pinned}
-        self._login = Login(self._credential, settings | pinned, self._secret)
+        self._login = Login(self._credential, settings | pinned, self._secret, self._stretched)
         self._credential = None
         return Own("login", self._login.hello)
 

@@ -17,6 +17,7 @@ from gatebook.protocols.postgres.answers import Answers
 from gatebook.protocols.postgres.bearer import Bearer
 from gatebook.protocols.postgres.opening import Keys, Opening
 from gatebook.protocols.postgres.relay_asking import Asking
+from gatebook.protocols.postgres.scram import Stretched
 from gatebook.protocols.relay import (
     Allowed,
     Cancel,
@@ -48,11 +49,20 @@ class PostgresRelay:
 
     ``secure`` says that the client's bytes cannot be read on their way (loopback); ``offers_tls`` that the listener has a
     certificate; ``keys`` are the client's cancel keys; ``secret`` is a name nobody can guess, for what must not exist;
-    ``bearer`` says where clients get tokens for OAUTHBEARER.
+    ``bearer`` says where clients get tokens for OAUTHBEARER; ``stretched`` is what logins of other connections left behind.
     """
 
-    def __init__(self, *, secure: bool, offers_tls: bool, keys: Keys, secret: str, bearer: Bearer | None = None) -> None:
-        self._opening, self._over = Opening(secure, offers_tls, keys, secret, bearer), False
+    def __init__(
+        self,
+        *,
+        secure: bool,
+        offers_tls: bool,
+        keys: Keys,
+        secret: str,
+        bearer: Bearer | None = None,
+        stretched: Stretched | None = None,
+    ) -> None:
+        self._opening, self._over = Opening(secure, offers_tls, keys, secret, bearer, stretched), False
         self._client = wire.Frames(wire.CLIENT_BYTES, parts=True)
         self._server = wire.Frames(wire.SERVER_BYTES)
         self._out: list[Effect] = []
