@@ -282,7 +282,7 @@ kin AS (
   GROUP BY k.oid, s.nspname
 )
 SELECT 'c' AS kind, m.n, m.oid::pg_catalog.int8, a.attnum, s.nspname,
-  pg_catalog.array_to_string(f.names, pg_catalog.chr(1)), a.attname
+  pg_catalog.array_to_string(f.names, pg_catalog.chr(1)), a.attname::pg_catalog.text
 FROM named m JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) m.oid
 JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) c.relnamespace
 JOIN family f ON f.oid OPERATOR(pg_catalog.=) m.oid
