@@ -125,6 +125,7 @@ class Stage:
     index: int = 0
     catalog_errors: bool = False
     settings: str = ""
+    reports: bytes = b""  # settings that the server tells at the login
 
     def feed(self, signal: Signal) -> list[Effect]:
         new = self.relay.feed(signal)
@@ -151,7 +152,13 @@ class Stage:
         self.feed(FromClient(wire.startup({"user": "shop-agent", "database": "shop"})))
         self.feed(FromClient(wire.message(b"p", b"token\0")))
         self.feed(Opened(SESSION, Credential("shop_app", "pw", "shop", login="none"), COVERING))
-        login = wire.AUTHENTICATED + wire.message(b"S", b"client_encoding\0UTF8\0") + wire.message(b"K", b"srvrkey!") + ready()
+        login = (
+            wire.AUTHENTICATED
+            + wire.message(b"S", b"client_encoding\0UTF8\0")
+            + self.reports
+            + wire.message(b"K", b"srvrkey!")
+            + ready()
+        )
         self.feed(FromServer(login))
         self.effects.clear()
         return self

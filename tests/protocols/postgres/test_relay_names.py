@@ -291,3 +291,9 @@ def test_a_function_that_somebody_wrote_may_have_set_the_search_path() -> None:
     run(stage, "SELECT somebodys_function()", "SELECT 1")
     effects = stage.client(wire.query("SELECT id FROM orders"))
     assert [effect.kind for effect in effects if isinstance(effect, Own)] == ["catalog"]
+
+
+def test_settings_are_known_from_the_login_on() -> None:
+    stage = Stage(reports=wire.message(b"S", b"TimeZone\0Asia/Tokyo\0")).open()
+    stage.client(wire.query("DELETE FROM notes WHERE at < '06/01/2026'"))
+    assert stage.asked.action.settings == "TimeZone=Asia/Tokyo"

@@ -39,7 +39,10 @@ class Keys:
 
 
 class Opening:
-    """Owned by one relay, which reads ``step``, ``server_key`` and ``last``: what is still to be said before the end."""
+    """Owned by one relay, which reads ``step``, ``server_key`` and ``last``: what is still to be said before the end.
+
+    It takes ``reported``, the settings that the server told at the login.
+    """
 
     def __init__(
         self,
@@ -52,6 +55,7 @@ class Opening:
     ) -> None:
         self.step = "knocking"
         self.server_key = b""
+        self.reported: dict[str, str] = {}
         self.last: tuple[bytes, str] | None = None
         self._secure, self._offers_tls, self._keys, self._secret = secure, offers_tls, keys, secret
         self._bearer, self._by_bearer, self._stretched = offered, False, stretched
@@ -172,5 +176,6 @@ class Opening:
             check_pinned(name, value)
         told = [wire.message(b"S", f"{name}\0{value}\0".encode()) for name, value in self._login.settings.items()]
         key = self._keys.long if self._knock.minor >= 2 else self._keys.short
-        self.step, self.server_key, self._login = "open", self._login.key, None
+        self.step, self.server_key, self.reported = "open", self._login.key, self._login.settings
+        self._login = None
         return [ToClient(b"".join([wire.AUTHENTICATED, *told, wire.key_data(key), wire.message(b"Z", b"I")]))]

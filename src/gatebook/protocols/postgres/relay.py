@@ -164,6 +164,8 @@ class PostgresRelay:
         while self._phase == "logging in" and (found := self._server.message()) is not None:
             self._out += self._opening.logging_in(*found)
         if self._phase == "open":
+            while self._opening.reported:
+                self._answers.catalog.reported(*self._opening.reported.popitem())
             self._out += self._answers.take(self._server)
             self._asking.resume()
             self._from_client()
