@@ -19,10 +19,12 @@ from psycopg import errors
 from tests.testbed import wire
 from tests.testbed.gateways import LiveGateway, World
 
+from gatebook.cli.demo.clients import run
 from gatebook.cli.demo.processes import start_time, wait_until
+from gatebook.cli.demo.world import clean_environment, gatebook_command
 from gatebook.config import load
 from gatebook.db import engine
-from gatebook.identity.tokens import GatewayTokens
+from gatebook.identity.tokens import ID_CHARACTERS, GatewayTokens, digest_of
 
 pytestmark = pytest.mark.real
 
@@ -167,6 +169,25 @@ def test_a_revoked_gateway_token_ends_its_live_sessions_and_no_others(pair: Live
             assert made.execute("SELECT 1").fetchone() == (1,)
     with pytest.raises(psycopg.OperationalError, match="revoked"):
         pair.connect(token=taken)
+
+
+def test_a_token_revoked_by_command_ends_its_live_sessions_with_a_word_and_stands_in_the_book(pair: LiveGateway) -> None:
+    taken, kept = pair.gateway_token(), pair.gateway_token()
+    number = (digest_of(taken) or b"").hex()[:ID_CHARACTERS]
+    operator = {"GATEBOOK_URL": f"https://127.0.0.1:{pair.api_port}", "GATEBOOK_TOKEN": dana(pair)}
+    settings = {**clean_environment(), **operator, "GATEBOOK_CA": str(pair.world.authority.path)}
+    with on_each(pair, token=taken) as each, on_each(pair, token=kept) as others:
+        answer = run([*gatebook_command(), "tokens", "revoke", number, "--reason", "laptop lost"], settings)
+        assert answer.status == 0, answer.output
+        for made, _ in each.values():
+            assert "your gateway token was revoked; get a new one with `gatebook token`" in ended_within(made, 2)
+        for made, _ in others.values():
+            assert made.execute("SELECT 1").fetchone() == (1,)
+    with pytest.raises(psycopg.OperationalError, match="revoked"):
+        pair.connect(token=taken)
+    act = pair.entries("gatebook.act")[-1]
+    assert (act["verb"], act["about"], act["why"]) == ("gatebook.tokens.revoke", number, "laptop lost")
+    assert taken.encode() not in pair.book_bytes()
 
 
 def test_a_revoked_token_ends_a_session_that_waits_for_people_too(pair: LiveGateway) -> None:

@@ -32,7 +32,7 @@ def ruled(policy: Policy, identity: Identity, verb: str, address: str = "10.0.0.
 
 
 SEEING = {"gatebook.sessions.view", "gatebook.sessions.replay", "gatebook.sessions.kill", "gatebook.approvals.view",
-          "gatebook.grants.view"}  # fmt: skip
+          "gatebook.grants.view", "gatebook.tokens.view", "gatebook.tokens.revoke"}  # fmt: skip
 ASKED = {"gatebook.approvals.view", "gatebook.approvals.decide", "gatebook.grants.view", "gatebook.grants.revoke"}
 
 

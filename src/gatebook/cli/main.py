@@ -40,6 +40,7 @@ COMMANDS = {
     "serve": Entry("Run", "gatebook.cli.serve", "serve", "Run the gateway: listeners, policy, ledger and API."),
     "config": Entry("Run", "gatebook.cli.config", "app", "Check gatebook.yaml."),
     "token": Entry("Identity", "gatebook.cli.token", "token", "Get a short-lived gateway token: the password of clients."),
+    "tokens": Entry("Identity", "gatebook.cli.tokens", "app", "List and revoke gateway tokens."),
     "connect": Entry("Identity", "gatebook.cli.connect", "connect", "Run psql on a target with your identity in place."),
     "approvals": Entry("Access", "gatebook.cli.approvals", "app", "List, read, approve and deny what waits for a person."),
     "grants": Entry("Access", "gatebook.cli.grants", "app", "Ask for access for a time, list it, end it."),

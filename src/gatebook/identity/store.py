@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, Engine, bindparam, text
 
 from gatebook.model import Attribute, Identity, Kind
 
+ID_CHARACTERS = 16  # of a token's digest, in hexadecimal: what a token is called by, and no way to the token
 ASKED_AT_ONCE = 500  # values of one query; SQLite takes some thousands
 
 
@@ -20,6 +21,29 @@ class Held:
 
     identity: Identity
     revoked_at: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issued:
+    """A gateway token without what lets anybody in: whose, and from when to when. Nothing shows its digest but the ``id``."""
+
+    digest: bytes = field(repr=False)
+    issuer: str
+    subject: str
+    kind: str
+    on_behalf_of: str
+    issued_at: int
+    expires_at: int
+    revoked_at: int | None
+
+    @property
+    def id(self) -> str:
+        """What it is called."""
+        return self.digest.hex()[:ID_CHARACTERS]
+
+    def live(self, now: int) -> bool:
+        """Whether it lets somebody in."""
+        return self.revoked_at is None and self.expires_at > now
 
 
 def record_seen(connection: Connection, identity: Identity, now: int) -> None:
@@ -91,6 +115,34 @@ def token_held(connection: Connection, digest: bytes) -> Held | None:
         .first()
     )
     return Held(_identity(row), row["revoked_at"]) if row else None
+
+
+_ISSUED = (
+    "SELECT digest, issuer, subject, kind, coalesce(on_behalf_of, '') AS on_behalf_of, issued_at, expires_at, revoked_at"
+    " FROM gateway_tokens"
+)
+
+
+def list_tokens(connection: Connection, *, owner: tuple[str, str] | None, limit: int) -> list[Issued]:
+    """The newest tokens; with an ``owner`` (issuer, subject) only theirs, and of those who act for them."""
+    issuer, subject = owner or (None, None)
+    query = text(
+        f"{_ISSUED} WHERE :issuer IS NULL OR (issuer = :issuer AND (subject = :subject OR on_behalf_of = :subject))"
+        " ORDER BY issued_at DESC, digest LIMIT :limit"
+    )
+    return [
+        _issued(row) for row in connection.execute(query, {"issuer": issuer, "subject": subject, "limit": limit}).mappings()
+    ]
+
+
+def tokens_between(connection: Connection, low: bytes, high: bytes) -> list[Issued]:
+    """The first two tokens whose digest lies between these, both included."""
+    query = text(f"{_ISSUED} WHERE digest BETWEEN :low AND :high ORDER BY digest LIMIT 2")
+    return [_issued(row) for row in connection.execute(query, {"low": low, "high": high}).mappings()]
+
+
+def _issued(row: Mapping[Any, Any]) -> Issued:
+    return Issued(**{**row, "digest": bytes(row["digest"])})
 
 
 def tokens_in_force(connection: Connection, digests: Collection[bytes]) -> set[bytes]:

@@ -8,6 +8,7 @@ another: only a provider can prolong anything.
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from collections.abc import Collection
 from dataclasses import replace
@@ -17,6 +18,7 @@ from sqlalchemy import Engine
 from gatebook.db import writing
 from gatebook.errors import IdentityError
 from gatebook.identity import store
+from gatebook.identity.store import ID_CHARACTERS, Issued
 from gatebook.model import Identity
 
 PREFIX = "gbt_"
@@ -24,6 +26,9 @@ CHARACTERS = 47  # prefix and 32 bytes in base64url; every client's password pro
 LIVE_TOKENS = 1_000  # per identity: a loop that asks for tokens must not fill the disk
 KEPT_SECONDS = 86_400  # an expired token is remembered this long, to say that it expired
 MICROSECONDS = 1_000_000
+_ID = re.compile(f"[0-9a-f]{{1,{ID_CHARACTERS}}}")
+
+__all__ = ["GatewayTokens", "Issued", "digest_of", "is_gateway_token"]
 
 
 def is_gateway_token(token: str) -> bool:
@@ -73,6 +78,24 @@ class GatewayTokens:
         """Which of these tokens were revoked, or are not known any more; whether they expired is their bearer's business."""
         with self._engine.connect() as connection:
             return set(digests) - store.tokens_in_force(connection, digests)
+
+    def issued(self, limit: int, *, owner: tuple[str, str] | None = None) -> list[Issued]:
+        """The newest tokens; with an ``owner`` (issuer, subject) only theirs, and of those who act for them."""
+        with self._engine.connect() as connection:
+            return store.list_tokens(connection, owner=owner, limit=limit)
+
+    def by_id(self, beginning: str) -> list[Issued]:
+        """The tokens whose id begins so: none, the one, or two of several."""
+        if not _ID.fullmatch(beginning):
+            return []
+        low, high = (bytes.fromhex(beginning.ljust(ID_CHARACTERS, filled)) for filled in "0f")
+        with self._engine.connect() as connection:
+            return store.tokens_between(connection, low, high + b"\xff" * (32 - len(high)))
+
+    def revoke_issued(self, token: Issued, now: int) -> bool:
+        """End a token that was listed; whether it was not revoked yet."""
+        with writing(self._engine) as connection:
+            return store.revoke_token(connection, token.digest, now) > 0
 
     def revoke(self, token: str, now: int) -> bool:
         """End ``token``; whether there was one to end."""

@@ -1,7 +1,7 @@
 """What people, agents and jobs do with Gatebook itself is decided by the same rules as what they do with targets.
 
-An act is looking at sessions, requests and grants, replaying a recording, ending a session, deciding a request. Nothing holds
-an act for approval: a ruling of approve is no, as block is.
+An act is looking at sessions, requests, grants and tokens, replaying a recording, ending one of these, deciding a request.
+Nothing holds an act for approval: a ruling of approve is no, as block is.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from gatebook.policy.rules import Policy
 VIEW_SESSIONS, REPLAY, KILL = "gatebook.sessions.view", "gatebook.sessions.replay", "gatebook.sessions.kill"
 VIEW_APPROVALS, DECIDE = "gatebook.approvals.view", "gatebook.approvals.decide"
 VIEW_GRANTS, REVOKE = "gatebook.grants.view", "gatebook.grants.revoke"
+VIEW_TOKENS, REVOKE_TOKENS = "gatebook.tokens.view", "gatebook.tokens.revoke"
 
 ACTS: Mapping[str, Reach] = MappingProxyType(
     {
@@ -28,6 +29,8 @@ ACTS: Mapping[str, Reach] = MappingProxyType(
         DECIDE: Reach.WRITE,
         VIEW_GRANTS: Reach.READ,
         REVOKE: Reach.WRITE,
+        VIEW_TOKENS: Reach.READ,
+        REVOKE_TOKENS: Reach.WRITE,
     }
 )
 _NOWHERE = Target(name="", protocol="", address="")

@@ -8,7 +8,7 @@ GET  /api/v1/whoami    who the bearer token proves
 GET  /api/v1/targets   the targets this identity may open, and where; ?why=, the purpose of the session
 GET  /api/v1/events    what changed, as server-sent events (events.py)
 
-and those of approvals.py, grants.py and sessions.py
+and those of approvals.py, grants.py, sessions.py and tokens.py
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ from gatebook.web.grants import Giving, grant_routes
 from gatebook.web.guard import Guard, on_fault
 from gatebook.web.problems import Problem, on_http_exception, on_problem
 from gatebook.web.sessions import Sessions, session_routes
+from gatebook.web.tokens import Given, token_routes
 
 MayOpen = Callable[[Identity, str, str], bool]  # the target's name, the purpose
 HANDLERS: Mapping[Any, ExceptionHandler] = {
@@ -86,6 +87,7 @@ def make_app(
         *approval_routes(asking, door.bearer),
         *grant_routes(Giving(grants, acts), asking, door.bearer),
         *session_routes(Sessions(engine, acts), door.bearer, acts),
+        *token_routes(Given(tokens, acts), door.bearer, acts),
     ]
     return Starlette(
         routes=[
