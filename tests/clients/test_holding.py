@@ -158,7 +158,7 @@ def test_a_yes_to_these_parameters_is_no_yes_to_others(quiet: LiveGateway) -> No
 
 
 def test_a_yes_under_these_settings_is_no_yes_under_others(quiet: LiveGateway) -> None:
-    statement = "ALTER TABLE notes ADD COLUMN held_six text"
+    statement = "ALTER TABLE notes ADD COLUMN held_eight text"
     with quiet.connect(autocommit=True) as connection:
         with pytest.raises(errors.InsufficientPrivilege):
             connection.execute(statement)
@@ -168,9 +168,9 @@ def test_a_yes_under_these_settings_is_no_yes_under_others(quiet: LiveGateway) -
             with pytest.raises(errors.InsufficientPrivilege):
                 connection.execute(statement)
             connection.execute("RESET ALL")
-        assert columns(quiet, "held_six") == "0"
+        assert columns(quiet, "held_eight") == "0"
         connection.execute(statement)
-        assert columns(quiet, "held_six") == "1"
+        assert columns(quiet, "held_eight") == "1"
 
 
 def in_one_batch(connection: psycopg.Connection[Any], *statements: str) -> str:
