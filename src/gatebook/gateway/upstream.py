@@ -1,4 +1,8 @@
-"""The target's side of a connection: bytes both ways, and whether the target takes more."""
+"""The target's side of a connection: bytes both ways, and whether the target takes more.
+
+PostgreSQL sends 8 KiB at a time. Where much comes without having been asked for piece by piece, reading rests for a moment
+after a small read, so that the kernel puts the pieces together: each read has its price in calls, compression and encryption.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,9 @@ if TYPE_CHECKING:
     from gatebook.gateway.connection import Connection
 
 BUFFER_BYTES = 262_144
+MUCH_BYTES = 131_072  # of an answer have come: more are to be expected
+SMALL_BYTES = 32_768  # of one read
+REST_SECONDS = 0.001
 
 
 class Upstream(asyncio.Protocol):
@@ -21,6 +28,8 @@ class Upstream(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self.full = False
         self._reads = True
+        self._came = 0  # since the target was last written to
+        self._rest: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The target is there."""
@@ -30,6 +39,10 @@ class Upstream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the target."""
+        self._came += len(data)
+        if self._came > MUCH_BYTES and len(data) < SMALL_BYTES and self._reads and self._rest is None and self._transport:
+            self._transport.pause_reading()
+            self._rest = asyncio.get_running_loop().call_later(REST_SECONDS, self._rested)
         if self._connection is not None:
             self._connection.from_target(data)
 
@@ -38,6 +51,11 @@ class Upstream(asyncio.Protocol):
         self._transport = None
         if self._connection is not None:
             self._connection.signal(Ended(Side.SERVER, "the target closed the connection"))
+
+    def _rested(self) -> None:
+        self._rest = None
+        if self._reads and self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def pause_writing(self) -> None:
         """The target does not read: stop reading the client."""
@@ -53,6 +71,7 @@ class Upstream(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Send to the target."""
+        self._came = 0
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
@@ -61,6 +80,8 @@ class Upstream(asyncio.Protocol):
         if wanted is self._reads or self._transport is None or self._transport.is_closing():
             return
         self._reads = wanted
+        if self._rest is not None:
+            return
         if wanted:
             self._transport.resume_reading()
         else:

@@ -2,6 +2,7 @@
 
 import struct
 import time
+import tracemalloc
 
 import pytest
 
@@ -119,3 +120,19 @@ def test_a_large_message_that_comes_in_pieces_is_copied_once():
     assert time.process_time() - before < 1
     frames.add(piece)
     assert [len(body) for _, body in frames.messages()] == [2048 * len(piece)]
+
+
+def test_a_message_that_comes_byte_by_byte_costs_little_more_than_its_bytes():
+    frames = wire.Frames(wire.SERVER_BYTES)
+    frames.add(struct.pack("!cI", b"D", 4 + 200_000))
+    tracemalloc.start()
+    try:
+        for number in range(199_999):
+            frames.add(b"%c" % (number % 256))
+        assert tracemalloc.get_traced_memory()[0] < 400_000
+    finally:
+        tracemalloc.stop()
+    assert frames.message() is None
+    frames.add(b"z" + struct.pack("!cI", b"Z", 5) + b"I")
+    assert [(kind, len(body), body[-1:]) for kind, body in frames.messages()] == [(b"D", 200_000, b"z"), (b"Z", 1, b"I")]
+    assert len(frames) == 0

@@ -2,7 +2,6 @@
 
 import struct
 from contextlib import suppress
-from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -12,71 +11,6 @@ from gatebook.errors import WireError
 from gatebook.protocols.postgres import wire
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=15)  # at most 60 bytes
-
-
-def cut(data: bytes, places: list[int]) -> list[bytes]:
-    marks = sorted({0, len(data), *(place % (len(data) + 1) for place in places)})
-    return [data[a:b] for a, b in pairwise(marks)]
-
-
-@given(st.lists(st.tuples(st.sampled_from([b"Q", b"D", b"Z"]), st.binary(max_size=40)), max_size=8), st.lists(st.integers(0)))
-def test_a_stream_cut_anywhere_gives_the_same_messages(messages, places):
-    stream = b"".join(wire.message(kind, body) for kind, body in messages)
-    frames, found = wire.Frames(1000), []
-    for piece in cut(stream, places):
-        frames.add(piece)
-        found += list(frames.messages())
-    assert found == messages
-    assert len(frames) == 0
-
-
-@given(st.lists(st.tuples(st.sampled_from([b"Q", b"P"]), st.binary(max_size=40)), max_size=5))
-def test_messages_taken_one_by_one_are_those_taken_together(messages):
-    frames = wire.Frames(1000)
-    frames.add(b"".join(wire.message(kind, body) for kind, body in messages))
-    assert [frames.message() for _ in messages] == messages
-    assert frames.message() is None
-
-
-@pytest.mark.parametrize("length", [0, 3, 1001, 0x7FFFFFFF, 0xFFFFFFFF])
-def test_a_lying_length_is_named_before_anything_is_kept(length):
-    frames = wire.Frames(1000)
-    frames.add(b"Q" + struct.pack("!I", length))
-    with pytest.raises(WireError, match=f"length {length} outside 4..1000"):
-        list(frames.messages())
-    frames = wire.Frames(1000)
-    frames.add(b"Q" + struct.pack("!I", length))
-    with pytest.raises(WireError, match=str(length)):
-        frames.message()
-
-
-@given(st.binary(min_size=60, max_size=400), st.lists(st.integers(0)))
-def test_copy_data_past_the_limit_comes_in_parts_that_are_the_whole(data, places):
-    stream = wire.message(b"d", data) + wire.message(b"c")
-    frames, found = wire.Frames(50, parts=True), []
-    for piece in cut(stream, places):
-        frames.add(piece)
-        found += list(frames.messages())
-        assert len(frames) <= len(piece) + 5, "parts are given as they come"
-    assert b"".join(body for kind, body in found if kind == b"d") == data
-    assert found[-1] == (b"c", b"")
-    assert len(frames) == 0
-
-
-@pytest.mark.parametrize(("kind", "length"), [(b"Q", 1001), (b"d", wire.COPY_BYTES + 1), (b"d", 3)])
-def test_only_copy_data_comes_in_parts_and_no_longer_than_a_server_takes(kind, length):
-    frames = wire.Frames(1000, parts=True)
-    frames.add(kind + struct.pack("!I", length))
-    with pytest.raises(WireError, match=str(length)):
-        frames.message()
-
-
-@pytest.mark.parametrize("length", [0, 7, wire.STARTUP_BYTES + 1, 0x7FFFFFFF])
-def test_a_startup_packet_of_an_impossible_length_is_refused_by_its_first_four_bytes(length):
-    frames = wire.Frames(1000)
-    frames.add(struct.pack("!I", length))
-    with pytest.raises(WireError, match=f"startup packet length {length} outside"):
-        frames.packet()
 
 
 @given(st.dictionaries(TEXT.filter(bool), TEXT, max_size=5))

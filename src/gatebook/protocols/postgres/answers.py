@@ -145,7 +145,8 @@ class Answers(Owed):
     def take(self, server: wire.Frames) -> list[Effect]:
         """Read server messages and say what reaches the client. Raises WireError when they are not what was asked."""
         while True:
-            self._run(server)
+            while self._run(server):
+                pass
             found = server.message()
             if found is None:
                 break
@@ -174,23 +175,25 @@ class Answers(Owed):
             self._out.append(ToClient(b"".join(self._said)))
             self._said.clear()
 
-    def _run(self, server: wire.Frames) -> None:
-        """Cover the rows that come next all at once, as far as there is a compiled twin that can."""
+    def _run(self, server: wire.Frames) -> bool:
+        """Cover the rows that come next all at once, as far as a compiled twin can. Whether there were any."""
         head = self._queue[0] if self._queue else None
         if not isinstance(head, Simple | Executed):
-            return
+            return False
         running = head.running
         if running.guard is not None:
-            return  # its rows are held back, one by one
+            return False  # its rows are held back, one by one
         cover = running.copying.cover or running.cover
         if cover is None or not cover.runs:
-            return
+            return False
         data, at = server.rest()
         run = cover.run(data, at)
-        if run.end > at:
-            server.skip(run.end)
-            running.size += run.size
-            self._said.append(run.messages)
+        if run.end == at:
+            return False
+        server.skip(run.end)
+        running.size += run.size
+        self._said.append(run.messages)
+        return True
 
     def _take(self, kind: bytes, body: bytes) -> None:
         if kind == b"N":

@@ -48,7 +48,7 @@ class Run(NamedTuple):
     """Messages that were covered together: where they ended, what the client gets, and the size of the bodies in it."""
 
     end: int
-    messages: bytes
+    messages: bytes | memoryview
     size: int
 
 
@@ -79,8 +79,10 @@ def rows(names: frozenset[str], columns: Sequence[Column], key: bytes, form: For
 
 def run(found: Rows, data: bytes, at: int, limit: int, masked: dict[str, int]) -> Run:
     """Cover the rows from there on, as far as the crate can."""
-    end, messages, size = found.feed(data, at, limit, masked)
-    return Run(end, data[at:end] if messages is None else messages, size)
+    end, covered, size = found.feed(data, at, limit, masked)
+    if covered is not None:
+        return Run(end, covered, size)
+    return Run(end, data if at == 0 and end == len(data) else memoryview(data)[at:end], size)
 
 
 @lru_cache(maxsize=64)  # one per choice that a config makes

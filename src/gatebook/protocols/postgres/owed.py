@@ -36,7 +36,7 @@ class Owed(ABC):
         self.own = ceilings.Statements("")
         self._queue: deque[Expected] = deque()
         self._out: list[Effect] = []
-        self._said: list[bytes] = []
+        self._said: list[bytes | memoryview] = []
 
     @property
     def idle(self) -> bool:

@@ -1,17 +1,18 @@
 """PostgreSQL's frontend/backend protocol 3: frames and messages, no more (manual: "Frontend/Backend Protocol").
 
 A connection starts with untyped packets (length, code); after the startup packet every message is a type byte, a length that
-counts itself, and a body. ``Frames`` cuts a byte stream into these and keeps at most one unfinished frame; every other function
-here builds or takes apart one message. Whatever does not fit raises ``WireError`` naming the value that was wrong.
+counts itself, and a body. ``Frames`` (``frames.py``) cuts a byte stream into these; every function here builds or takes apart
+one message. Whatever does not fit raises ``WireError`` naming the value that was wrong.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from struct import Struct, error
 
 from gatebook.errors import WireError
+from gatebook.protocols.postgres.frames import Frames as Frames
 
 PROTOCOL_3_0 = 0x30000
 MINORS = (0, 2)  # spoken with clients; 1 was never given out, and 2 has longer cancel keys (manual: "Protocol Versions")
@@ -19,12 +20,9 @@ SSL_REQUEST = 80877103
 GSSENC_REQUEST = 80877104
 CANCEL_REQUEST = 80877102
 
-STARTUP_BYTES = 10_000  # the server's own MAX_STARTUP_PACKET_LENGTH
 CLIENT_BYTES = 16_777_216  # one client message; a longer statement or parameter is refused with its length
 SERVER_BYTES = 67_108_864  # one server message: a row is covered whole, so it must fit in memory, and each session has one
-ROW_BYTES = 1_073_741_824  # the server itself makes no longer row
 NULL = 0xFFFFFFFF  # in the place of a value's length
-COPY_BYTES = 1_073_741_823  # nor takes a longer message of COPY data
 NAME_BYTES = 63  # of a statement's or portal's name: the server cuts longer ones, so that two names could become one
 TOKEN_BYTES = 65_536  # a password message
 SETTINGS = 200  # reported by a server at the login; PostgreSQL 18 reports 15
@@ -32,97 +30,6 @@ SETTINGS = 200  # reported by a server at the login; PostgreSQL 18 reports 15
 _U16 = Struct("!H")
 _U32 = Struct("!I")
 _HEAD = Struct("!cI")
-
-
-class Frames:
-    """The unfinished tail of one direction of a stream. Owned by one relay.
-
-    What was added last stands in ``_data`` as it came, unread from ``_at`` on; what comes behind an unfinished message is kept
-    in ``_more`` until that is whole, so that a large one is copied once and not with each of its reads.
-
-    With ``parts``, COPY data past the limit is given in parts as it comes, each a message of its own: where one of them ends
-    means nothing to whoever reads it.
-    """
-
-    def __init__(self, limit: int, *, parts: bool = False) -> None:
-        self.limit, self._parts, self._left = limit, parts, 0
-        self._data, self._at = b"", 0
-        self._more = bytearray()
-
-    def __len__(self) -> int:
-        return len(self._data) - self._at + len(self._more)
-
-    def add(self, data: bytes) -> None:
-        """Append what came from the socket."""
-        if self._at == len(self._data) and not self._more:
-            self._data, self._at = data, 0
-        else:
-            self._more += data
-
-    def _has(self, count: int) -> bool:
-        """Whether so many bytes are there; then they stand in ``_data``."""
-        if len(self._data) - self._at >= count:
-            return True
-        if len(self) < count:
-            return False
-        self._data, self._at, self._more = self._data[self._at :] + self._more, 0, bytearray()
-        return True
-
-    def packet(self) -> bytes | None:
-        """Cut one untyped start packet, without its length; None while it is not whole."""
-        if not self._has(4):
-            return None
-        (length,) = _U32.unpack_from(self._data, self._at)
-        if not 8 <= length <= STARTUP_BYTES:
-            raise WireError(f"startup packet length {length} outside 8..{STARTUP_BYTES}")
-        if not self._has(length):
-            return None
-        start, self._at = self._at + 4, self._at + length
-        return self._data[start : self._at]
-
-    def message(self) -> tuple[bytes, bytes] | None:
-        """Cut one typed message as (type, body); None while it is not whole."""
-        if self._left:
-            return self._part()
-        if not self._has(_HEAD.size):
-            return None
-        kind, length = self._head()
-        if length > self.limit:
-            self._at, self._left = self._at + _HEAD.size, length - 4
-            return self._part()
-        if not self._has(length + 1):
-            return None
-        start, self._at = self._at + _HEAD.size, self._at + 1 + length
-        return kind, self._data[start : self._at]
-
-    def _part(self) -> tuple[bytes, bytes] | None:
-        self._has(len(self))
-        part = self._data[self._at : self._at + self._left]
-        self._at, self._left = self._at + len(part), self._left - len(part)
-        return (b"d", part) if part else None
-
-    def messages(self) -> Iterator[tuple[bytes, bytes]]:
-        """Cut every whole message."""
-        while (found := self.message()) is not None:
-            yield found
-
-    def rest(self) -> tuple[bytes, int]:
-        """What is there in one piece, and where in it the next message begins, for one who reads many at once; see ``skip``."""
-        if self._more and self._has(_HEAD.size):
-            self._has(self._head()[1] + 1)
-        return self._data, self._at
-
-    def skip(self, end: int) -> None:
-        """All up to there in what ``rest`` gave was read."""
-        self._at = end
-
-    def _head(self) -> tuple[bytes, int]:
-        kind, length = _HEAD.unpack_from(self._data, self._at)
-        if 4 <= length <= (COPY_BYTES if self._parts and kind == b"d" else self.limit):
-            return kind, length
-        if kind == b"D" and length <= ROW_BYTES:
-            raise WireError(f"a row of {length} bytes: the gateway takes {self.limit}; select fewer columns or parts of them")
-        raise WireError(f"message {kind!r}: length {length} outside 4..{self.limit}")
 
 
 def message(kind: bytes, body: bytes = b"") -> bytes:
