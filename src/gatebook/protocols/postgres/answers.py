@@ -186,14 +186,11 @@ class Answers(Owed):
         cover = running.copying.cover or running.cover
         if cover is None or not cover.runs:
             return False
-        data, at = server.rest()
-        run = cover.run(data, at)
-        if run.end == at:
-            return False
-        server.skip(run.end)
+        run = cover.run(*server.rest())
         running.size += run.size
-        self._said.append(run.messages)
-        return True
+        if run.messages:
+            self._said.append(run.messages)
+        return server.skip(run.end)
 
     def _take(self, kind: bytes, body: bytes) -> None:
         if kind == b"N":

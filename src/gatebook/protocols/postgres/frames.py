@@ -132,9 +132,10 @@ class Frames:
             self._has(self._head()[1] + 1)
         return self._data, self._at
 
-    def skip(self, end: int) -> None:
-        """All up to there in what ``rest`` gave was read."""
-        self._at = end
+    def skip(self, end: int) -> bool:
+        """All up to there in what ``rest`` gave was read; whether that was anything."""
+        before, self._at = self._at, end
+        return end > before
 
     def _head(self) -> tuple[bytes, int]:
         kind, length = _HEAD.unpack_from(self._data, self._at)
