@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import time
+from collections.abc import Callable
 
 import psycopg
 import pytest
@@ -11,6 +13,7 @@ from psycopg import errors
 from tests.testbed.gateways import LiveGateway
 
 from gatebook.cli.demo.processes import wait_until
+from gatebook.gateway.guesses import EACH
 
 pytestmark = pytest.mark.real
 
@@ -41,6 +44,25 @@ def test_a_statement_whose_client_went_away_stops_at_the_target(gateway: LiveGat
     assert wait_until(lambda: sleeping(gateway) == 1, 5)
     gone.close()
     assert wait_until(lambda: sleeping(gateway) == 0, 3)
+
+
+def test_who_guesses_cancel_keys_is_not_heard_any_more_and_stands_in_the_book(
+    new_gateway: Callable[..., LiveGateway],
+) -> None:
+    gateway = new_gateway()
+    with gateway.connect(autocommit=True) as mine:
+        for _ in range(EACH + 5):
+            with gateway.raw() as stranger:
+                stranger.sendall(b"\0\0\0\x10\x04\xd2\x16\x2e" + secrets.token_bytes(8))
+                assert stranger.recv(1) == b"", "right or wrong, it is closed without a word"
+        mine.pgconn.send_query(b"SELECT pg_sleep(1)")
+        mine.cancel()
+        result = mine.pgconn.get_result()
+        assert result is not None
+        assert result.status == psycopg.pq.ExecStatus.TUPLES_OK, "by a short key, from the same address"
+        assert mine.pgconn.get_result() is None
+    assert wait_until(lambda: gateway.entries("exception")[-1]["what"] == "cancel keys are guessed", 3)
+    assert b'127.0.0.1"' not in gateway.book_bytes()
 
 
 def test_a_made_up_cancel_key_stops_nothing(gateway: LiveGateway) -> None:

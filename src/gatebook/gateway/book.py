@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from gatebook.errors import LedgerError
 from gatebook.gateway import store
+from gatebook.gateway.guesses import Guessed
 from gatebook.gateway.rows import Rows
 from gatebook.ledger.commitments import Commitments
 from gatebook.ledger.entries import check, clip, uuid7
@@ -194,6 +195,12 @@ class Book:
         }
         self._counted = 0
         await self._log.append(Entry(kind="session.refuse", fields=fields), durable=self._all_durable)
+
+    async def guessed(self, guessed: Guessed) -> None:
+        """Somebody tries cancel keys. Raises LedgerError."""
+        src = {"ip_c": self._commitments.commit("door", guessed.address)}
+        fields = {"what": "cancel keys are guessed", "why": str(guessed), "src": src}
+        await self._log.append(Entry(kind="exception", fields=fields), durable=self._all_durable)
 
     def _actor(self, identity: Identity) -> dict[str, object]:
         key = _key(identity)

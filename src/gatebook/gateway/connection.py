@@ -249,7 +249,7 @@ class Connection(asyncio.Protocol):
             case StartTls(data):
                 self._start_tls(data)
             case Cancel(key):
-                self._gateway.cancel(key)
+                self._gateway.cancel(key, self._address)
             case Interrupt(data):
                 if self._target is not None:
                     self._gateway.spawn(say_once(self._target, self._gateway.trust, data))

@@ -1,7 +1,8 @@
 """The sessions of one process: its listener, its live connections, and what must happen every moment.
 
 Every quarter of a second it ends sessions whose identity's time is over, whose token was revoked, or that an operator wants
-ended; every few seconds it tells relays that what they learnt of catalogs is stale. When the book cannot be written any more,
+ended; every few seconds it tells relays that what they learnt of catalogs is stale. What needs the database never holds up what
+does not. When the book cannot be written any more,
 every session ends and nobody is let in; so it is, too, for those on gateway tokens when nobody can tell which were revoked.
 """
 
@@ -10,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import structlog
@@ -19,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gatebook.config import Config
 from gatebook.config.tls import server_context
-from gatebook.errors import ConfigError
+from gatebook.errors import ConfigError, LedgerError
 from gatebook.gateway.book import Book
 from gatebook.gateway.cancels import LONG, SHORT, Cancels
 from gatebook.gateway.clock import Clock
@@ -45,12 +47,15 @@ SWEEP_SECONDS = 0.25  # expiry, kill and revocation reach a live session within 
 STALE_SECONDS = 5.0  # how long what a relay knows of a catalog holds
 DRAIN_SECONDS = 5.0  # for sessions to be closed in the book when the gateway stops
 BLIND_SECONDS = 5.0  # without an answer about revoked tokens; then their sessions end
+UNTOLD = "nobody can tell whether your gateway token was revoked"
 
 log = structlog.get_logger("gatebook.gateway")
 
 
 class Gateway:
     """Owns the connections of its process. Lives in one event loop, inside one task group."""
+
+    sweep_seconds, blind_seconds = SWEEP_SECONDS, BLIND_SECONDS
 
     def __init__(
         self,
@@ -78,6 +83,7 @@ class Gateway:
         self._crowd = crowd
         self._stopping = False
         self._running = 0
+        self._seen_at = 0.0  # when the last question about revoked tokens was asked that was answered, by the loop's clock
         self._quiet = asyncio.Event()
 
     # What connections use -------------------------------------------------------------------------------------------
@@ -108,14 +114,19 @@ class Gateway:
         """Cancel keys for a session of this process."""
         return Keys(self._cancels.keys.make(SHORT), self._cancels.keys.make(LONG))
 
-    def cancel(self, key: bytes) -> None:
+    def cancel(self, key: bytes, address: str) -> None:
         """Stop what the session with this cancel key runs, wherever it is; a key that nobody has does and says nothing."""
-        self._cancels.ask(key, self._cancel_here)
+        self._cancels.ask(key, address, self._cancel_here)
 
-    def _cancel_here(self, key: bytes) -> None:
-        for connection in list(self._connections):
-            if any(hmac.compare_digest(own, key) for own in (connection.keys.short, connection.keys.long)):
-                connection.cancel()
+    def _cancel_here(self, key: bytes) -> bool:
+        found = [
+            connection
+            for connection in self._connections
+            if any(hmac.compare_digest(own, key) for own in (connection.keys.short, connection.keys.long))
+        ]
+        for connection in found:
+            connection.cancel()
+        return bool(found)
 
     def _cancel_by_digest(self, digests: frozenset[bytes]) -> frozenset[bytes]:
         digest = self._cancels.keys.digest
@@ -163,17 +174,40 @@ class Gateway:
         return server
 
     async def sweep(self) -> None:
-        """Look after the live sessions until cancelled, or until the book is lost: then nothing of it goes on."""
+        """Look after the live sessions until cancelled, or until the book is lost: then nothing of it goes on.
+
+        What is asked of the database is asked beside, each question for itself and never twice at once: a database that hangs
+        holds up its own answers and nothing else.
+        """
+        questions = (
+            self._end_killed,
+            self._end_revoked,
+            self.holding.poll,
+            self.granted.look,
+            partial(self._cancels.exchange, self._cancel_by_digest),
+        )
+        self._seen_at = asyncio.get_running_loop().time()
+        async with asyncio.TaskGroup() as asking:
+            tasks = [asking.create_task(self._ask_again(question)) for question in questions]
+            await self._watch()
+            for task in tasks:
+                task.cancel()
+        self._end_all(f"the book cannot be written, so nothing may go on: {self.book.failed}")
+
+    async def _ask_again(self, question: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(self.sweep_seconds)
+            await question()
+
+    async def _watch(self) -> None:
+        """What needs no database, until the book is lost."""
         loop = asyncio.get_running_loop()
-        stale_at, seen_at = loop.time() + STALE_SECONDS, loop.time()
+        stale_at = loop.time() + STALE_SECONDS
         while not self.book.failed:
-            await asyncio.sleep(SWEEP_SECONDS)
+            await asyncio.sleep(self.sweep_seconds)
             self._end_expired()
-            await self._end_killed()
-            seen_at = await self._end_revoked(seen_at)
-            await self.holding.poll()
-            await self.granted.look()
-            await self._cancels.exchange(self._cancel_by_digest)
+            if loop.time() - self._seen_at > self.blind_seconds:
+                self._end_on_tokens({connection.token for connection in self._connections if connection.token}, UNTOLD)
             for connection in list(self._connections):
                 connection.check_grants()
                 connection.tick()
@@ -181,7 +215,15 @@ class Gateway:
                 stale_at = loop.time() + STALE_SECONDS
                 for connection in list(self._connections):
                     connection.signal(Stale())
-        self._end_all(f"the book cannot be written, so nothing may go on: {self.book.failed}")
+            await self._tell_guesses()
+
+    async def _tell_guesses(self) -> None:
+        guessed = self._cancels.guesses.told()
+        if guessed is None:
+            return
+        log.warning("cancel keys are guessed", client=guessed.address, why=str(guessed))
+        with contextlib.suppress(LedgerError):  # the loop sees that the book is lost
+            await self.book.guessed(guessed)
 
     def _end_expired(self) -> None:
         now = self.clock()
@@ -200,23 +242,22 @@ class Gateway:
             if connection is not None:
                 connection.end(f"ended by {_without_name(kill.by)}: {cover_text(kill.reason)}")
 
-    async def _end_revoked(self, seen_at: float) -> float:
-        """A session lives no longer than the token it was opened with. Returns when that could last be seen."""
-        now = asyncio.get_running_loop().time()
+    async def _end_revoked(self) -> None:
+        """A session lives no longer than the token it was opened with."""
         asked = {connection.token for connection in self._connections if connection.session and connection.token}
-        if not asked:
-            return now
+        now = asyncio.get_running_loop().time()
         try:
-            gone, why = await asyncio.to_thread(self._tokens.taken_back, asked), "your gateway token was revoked"
+            gone = await asyncio.to_thread(self._tokens.taken_back, asked) if asked else set()
         except SQLAlchemyError as error:
             log.error("revoked tokens cannot be read", why=str(error))
-            if now - seen_at < BLIND_SECONDS:
-                return seen_at
-            gone, why = asked, "nobody can tell whether your gateway token was revoked"
+            return
+        self._seen_at = now
+        self._end_on_tokens(gone, "your gateway token was revoked")
+
+    def _end_on_tokens(self, tokens: Collection[bytes], why: str) -> None:
         for connection in list(self._connections):
-            if connection.token in gone:
+            if connection.session and connection.token in tokens:
                 connection.end(f"{why}; get a new one with `gatebook token` and connect again")
-        return now
 
     def _end_all(self, why: str) -> None:
         for connection in list(self._connections):

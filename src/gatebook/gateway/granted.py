@@ -1,7 +1,7 @@
 """What live grants give, at hand for every decision: one query a quarter of a second, for all sessions of this process.
 
 A grant that ended by itself gives nothing from that moment on; one that was revoked, from the next look on. When the database
-cannot be read, nothing is granted.
+cannot be read, nothing is granted; nor is it once a look has had no answer for ``BLIND_MICROSECONDS``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from gatebook.access.grants import Grants, Live
 from gatebook.errors import GatebookError
 from gatebook.model import Identity, Reach
 
+BLIND_MICROSECONDS = 5_000_000
+
 log = structlog.get_logger("gatebook.granted")
 
 
@@ -24,12 +26,15 @@ class Granted:
     def __init__(self, grants: Grants, clock: Callable[[], int]) -> None:
         self._grants, self._clock = grants, clock
         self._held: dict[tuple[str, str, str], Live] = {}
+        self._answered_at = clock()  # when the last look that was answered began
         self._learnt: dict[tuple[str, str, str], Live | None] = {}  # since the last look began
 
     def reach(self, identity: Identity, target: str) -> Reach | None:
         """The furthest reach that this identity is granted on this target now."""
-        live = self._held.get((identity.issuer, identity.subject, target))
-        return live.reach if live is not None and self._clock() < live.until else None
+        live, now = self._held.get((identity.issuer, identity.subject, target)), self._clock()
+        if live is None or now >= live.until or now - self._answered_at > BLIND_MICROSECONDS:
+            return None
+        return live.reach
 
     async def look(self) -> None:
         """Ask the database what everybody holds."""
@@ -39,7 +44,7 @@ class Granted:
         except GatebookError as error:
             log.error("grants cannot be read, so none is live", why=str(error))
             found = {}
-        self._held = found
+        self._held, self._answered_at = found, now
         for key, live in self._learnt.items():  # asked for after this look began
             self._hold(key, live)
 

@@ -27,6 +27,7 @@ from gatebook.gateway.crowd import Crowd
 from gatebook.gateway.desk import Desk
 from gatebook.gateway.gateway import Gateway
 from gatebook.gateway.granted import Granted
+from gatebook.gateway.guesses import Guesses
 from gatebook.gateway.holding import Holding
 from gatebook.gateway.prepared import WEB, Prepared, close_abandoned
 from gatebook.gateway.rows import Rows
@@ -87,7 +88,8 @@ async def serve_sessions(prepared: Prepared, number: int, ready: Callable[[], No
         await own.granted.look()
         keys = Keyring(prepared.cancel_key, prepared.config.replica, number)
         others = {one: end for one, end in prepared.outboxes.items() if one != number}
-        cancels = Cancels(keys, prepared.inboxes[number], others, own.parts.engine, own.clock)
+        guesses = Guesses(prepared.tally, number, own.clock)
+        cancels = Cancels(keys, prepared.inboxes[number], others, own.parts.engine, own.clock, guesses)
         crowd = Crowd(prepared.config.limits.sessions, tally=prepared.tally, row=number)
         holding = Holding(own.parts.approvals, prepared.config, own.clock)
         async with asyncio.TaskGroup() as tasks:

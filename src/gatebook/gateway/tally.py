@@ -1,4 +1,4 @@
-"""Counts that all processes of one gateway share: sessions, and who is at the door.
+"""Counts that all processes of one gateway share: sessions, who is at the door, and who sends wrong cancel keys.
 
 A piece of memory without a name, made before the first process is forked. Each process has a row of its own and writes to no
 other; a limit is kept by the sum of all rows. The row of a process that died is wiped before the next one takes its place, so
@@ -21,8 +21,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 BUCKETS = 8192
-_READY, _SESSIONS, _DOOR, _ADDRESSES = 0, 1, 2, 3  # 32-bit cells of a row
-_CELLS = _ADDRESSES + BUCKETS
+_READY, _SESSIONS, _DOOR, _MINUTE, _WRONG, _ADDRESSES = 0, 1, 2, 3, 4, 5  # 32-bit cells of a row
+_GUESSERS = _ADDRESSES + BUCKETS  # wrong cancel keys of one minute, by address; _WRONG has their sum, _MINUTE says which minute
+_CELLS = _GUESSERS + BUCKETS
 _CELL_BYTES = 4
 
 
@@ -68,6 +69,16 @@ class Tally:
         self._cells[row * _CELLS + _DOOR] += change
         self._cells[row * _CELLS + _ADDRESSES + bucket] += change
 
+    def missed(self, row: int, bucket: int, minute: int) -> None:
+        """One wrong cancel key more, in this minute."""
+        start = row * _CELLS
+        if self._cells[start + _MINUTE] != minute:
+            self._cells[start + _WRONG] = 0
+            self._cells[start + _GUESSERS : start + _CELLS] = memoryview(bytes(BUCKETS * _CELL_BYTES)).cast("I")
+            self._cells[start + _MINUTE] = minute
+        self._cells[start + _WRONG] += 1
+        self._cells[start + _GUESSERS + bucket] += 1
+
     def wipe(self, row: int) -> None:
         """The process of this row is gone."""
         start = row * _CELLS
@@ -93,6 +104,17 @@ class Tally:
     def from_address(self, bucket: int) -> int:
         """Those among them from one address."""
         return self._sum(_ADDRESSES + bucket)
+
+    def wrong(self, minute: int) -> int:
+        """Wrong cancel keys of this minute."""
+        return self._sum_in(minute, _WRONG)
+
+    def wrong_from(self, bucket: int, minute: int) -> int:
+        """Those among them from one address."""
+        return self._sum_in(minute, _GUESSERS + bucket)
+
+    def _sum_in(self, minute: int, cell: int) -> int:
+        return sum(self._cells[row * _CELLS + cell] for row in self._rows if self._cells[row * _CELLS + _MINUTE] == minute)
 
     def _sum(self, cell: int) -> int:
         return sum(self._cells[row * _CELLS + cell] for row in self._rows)

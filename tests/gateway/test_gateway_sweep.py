@@ -1,0 +1,234 @@
+"""What looks after live sessions, while the database answers, errs or hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from sqlalchemy.exc import OperationalError
+from tests import make
+from tests.config.written import written
+
+from gatebook.access.grants import Grants, Live
+from gatebook.config import load
+from gatebook.errors import LedgerError
+from gatebook.gateway.gateway import UNTOLD, Gateway
+from gatebook.gateway.granted import BLIND_MICROSECONDS, Granted
+from gatebook.gateway.guesses import Guessed
+from gatebook.model import Reach
+
+TOKEN, OTHER = b"the token's digest", b"another token's"
+ANSWER_SECONDS = 10
+
+
+class Swept(Gateway):
+    sweep_seconds, blind_seconds = 0.001, 0.05
+
+
+@dataclass(eq=False)
+class Somebody:
+    """A live connection, as the gateway sees it."""
+
+    token: bytes | None
+    expires_at: int = make.NOW + 1_000_000
+    why: str = ""
+    ticks: int = 0
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def session(self) -> Any:
+        one = make.session(identity=make.identity(expires_at=self.expires_at))
+        return None if self.why else one
+
+    def end(self, why: str) -> None:
+        self.why = self.why or why
+        self.ended.set()
+
+    def check_grants(self) -> None:
+        pass
+
+    def tick(self) -> None:
+        self.ticks += 1
+
+    def signal(self, _signal: object) -> None:
+        pass
+
+
+class Parts:
+    """All that the gateway asks. ``hangs`` names questions that get no answer before ``release`` is set."""
+
+    def __init__(self, *hangs: str) -> None:
+        self.hangs, self.release = hangs, threading.Event()
+        self.failed: str | None = None
+        self.revoked: set[bytes] = set()
+        self.later: set[bytes] = set()  # revoked after a hundred questions
+        self.errs = False
+        self.asked: list[str] = []
+        self.guesses = self
+        self.guessed_at: list[Guessed] = []
+        self.news: Guessed | None = None
+
+    def _asked(self, name: str) -> None:
+        self.asked.append(name)
+        if name in self.hangs:
+            self.release.wait(ANSWER_SECONDS)
+
+    def taken_back(self, digests: set[bytes]) -> set[bytes]:
+        self._asked("tokens")
+        if self.asked.count("tokens") > 100:
+            self.revoked |= self.later
+        if self.errs:
+            raise OperationalError("SELECT", {}, Exception("the disk is gone"))
+        return digests & self.revoked
+
+    async def kills(self) -> list[Any]:
+        await asyncio.to_thread(self._asked, "kills")
+        return []
+
+    async def poll(self) -> None:
+        await asyncio.to_thread(self._asked, "approvals")
+
+    async def look(self) -> None:
+        await asyncio.to_thread(self._asked, "grants")
+
+    async def exchange(self, _stop: object) -> None:
+        await asyncio.to_thread(self._asked, "cancels")
+
+    def told(self) -> Guessed | None:
+        news, self.news = self.news, None
+        return news
+
+    async def guessed(self, guessed: Guessed) -> None:
+        self.guessed_at.append(guessed)
+        if self.failed:
+            raise LedgerError(self.failed)
+
+
+@pytest.fixture
+def parts() -> Iterator[Parts]:
+    made = Parts()
+    yield made
+    made.release.set()
+
+
+def gateway(folder: Path, parts: Parts, tasks: asyncio.TaskGroup, *some: Somebody) -> Gateway:
+    one = cast(Any, parts)
+    made = Swept(load(written(folder)), one, one, one, one, one, one, one, one, one, one, cast(Any, lambda: make.NOW), tasks)
+    made._connections |= cast(Any, set(some))
+    return made
+
+
+async def swept(folder: Path, parts: Parts, *some: Somebody, until: Somebody) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        sweeping = tasks.create_task(gateway(folder, parts, tasks, *some).sweep())
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await until.ended.wait()
+        sweeping.cancel()
+
+
+@pytest.mark.parametrize("hung", ["kills", "approvals", "grants", "cancels"])
+async def test_a_question_that_hangs_holds_up_no_other(tmp_path: Path, parts: Parts, hung: str) -> None:
+    parts.hangs, parts.revoked = (hung,), {TOKEN}
+    mine, others = Somebody(TOKEN), Somebody(OTHER)
+    await swept(tmp_path, parts, mine, others, until=mine)
+    assert mine.why.startswith("your gateway token was revoked")
+    assert others.why == ""
+    assert parts.asked.count(hung) <= 1, "a question that hangs is not asked again meanwhile: threads have an end"
+
+
+async def test_while_the_database_hangs_what_needs_none_goes_on_and_tokens_end(tmp_path: Path, parts: Parts) -> None:
+    parts.hangs = ("kills", "tokens", "approvals", "grants", "cancels")
+    expired, by_token, by_proof = Somebody(None, expires_at=make.NOW), Somebody(TOKEN), Somebody(None)
+    await swept(tmp_path, parts, expired, by_token, by_proof, until=by_token)
+    assert expired.why.startswith("your token expired at")
+    assert by_token.why.startswith(UNTOLD)
+    assert (by_proof.why, by_proof.ticks > 0) == ("", True), "a provider's own token is not looked up, and holds until its end"
+
+
+async def test_a_database_that_errs_ends_tokens_as_one_that_hangs_does(tmp_path: Path, parts: Parts) -> None:
+    parts.errs = True
+    by_token = Somebody(TOKEN)
+    await swept(tmp_path, parts, by_token, until=by_token)
+    assert by_token.why.startswith(UNTOLD)
+    assert parts.asked.count("tokens") > 1, "an error is no answer, and it is asked again"
+
+
+async def test_while_it_answers_nobody_is_ended(tmp_path: Path, parts: Parts) -> None:
+    mine, marker, parts.later = Somebody(TOKEN), Somebody(OTHER), {OTHER}
+    async with asyncio.TaskGroup() as tasks:
+        made = gateway(tmp_path, parts, tasks, mine, marker)
+        sweeping = tasks.create_task(made.sweep())
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await marker.ended.wait()
+        sweeping.cancel()
+    assert mine.why == ""
+
+
+async def test_a_book_that_is_lost_ends_everybody_though_the_database_hangs(tmp_path: Path, parts: Parts) -> None:
+    parts.hangs = ("kills", "tokens", "approvals", "grants", "cancels")
+    mine = Somebody(None)
+    async with asyncio.TaskGroup() as tasks, asyncio.timeout(ANSWER_SECONDS):
+        sweeping = tasks.create_task(gateway(tmp_path, parts, tasks, mine).sweep())
+        parts.failed = "the ledger stopped: the disk is full"
+        await sweeping
+    assert mine.why == "the book cannot be written, so nothing may go on: the ledger stopped: the disk is full"
+
+
+async def test_who_guesses_cancel_keys_stands_in_the_book(tmp_path: Path, parts: Parts) -> None:
+    parts.news, parts.revoked = Guessed("192.0.2.1", 7), {TOKEN}
+    mine = Somebody(TOKEN)
+    await swept(tmp_path, parts, mine, until=mine)
+    assert parts.guessed_at == [Guessed("192.0.2.1", 7)]
+
+
+class Given(Grants):
+    """Grants that are held, once their database answers."""
+
+    def __init__(self) -> None:
+        self.answers = threading.Event()
+        self.answers.set()
+        self.live = Live(reach=Reach.WRITE, until=make.NOW + 100 * BLIND_MICROSECONDS)
+
+    def all_held(self, _now: int) -> dict[tuple[str, str, str], Live]:
+        self.answers.wait(ANSWER_SECONDS)
+        return {(make.identity().issuer, make.identity().subject, "shop"): self.live}
+
+    def held(self, _issuer: str, _subject: str, _target: str, _now: int) -> Live | None:
+        return None
+
+
+async def test_a_look_that_hangs_leaves_nothing_granted() -> None:
+    now, grants = make.NOW, Given()
+    granted = Granted(grants, lambda: now)
+    await granted.look()
+    assert granted.reach(make.identity(), "shop") is Reach.WRITE
+    grants.answers.clear()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(granted.look())
+        await asyncio.sleep(0)
+        now += BLIND_MICROSECONDS
+        assert granted.reach(make.identity(), "shop") is Reach.WRITE
+        now += 1
+        assert granted.reach(make.identity(), "shop") is None
+        grants.answers.set()
+    await granted.look()
+    assert granted.reach(make.identity(), "shop") is Reach.WRITE
+
+
+async def test_what_a_login_learnt_while_a_look_was_under_way_is_not_lost_to_it() -> None:
+    grants = Given()
+    granted = Granted(grants, lambda: make.NOW)
+    grants.answers.clear()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(granted.look())
+        await asyncio.sleep(0)
+        granted.learn(make.identity(), "books", grants.live)
+        grants.answers.set()
+    assert granted.reach(make.identity(), "books") is Reach.WRITE
+    await granted.look()
+    assert granted.reach(make.identity(), "books") is None
