@@ -24,6 +24,7 @@ use rows::{Calls, Column, Types};
 use scan::{Halt, Scan, Scratch, Spec};
 
 const HEAD: usize = 5; // a message's type and length
+const FEW: usize = 16 * 1024; // bytes that are covered without letting go of the interpreter's lock
 const STOPS: u32 = 1_000; // rows left to Python before all are: each costs a look at what follows it
 
 /// A choice of detectors with all they need, shared by every result that it covers.
@@ -139,7 +140,8 @@ impl Rows {
         masked: &Bound<'py, PyDict>,
     ) -> PyResult<(usize, Option<Bound<'py, PyBytes>>, usize)> {
         let bytes = data.as_bytes();
-        let fed = py.detach(|| self.run(bytes, at, limit));
+        let few = bytes.len() - at.min(bytes.len()) < FEW; // another thread that takes the lock costs more than they do
+        let fed = if few { self.run(bytes, at, limit) } else { py.detach(|| self.run(bytes, at, limit)) };
         for (name, count) in self.rows.names.iter().zip(&mut self.rows.counts) {
             if *count > 0 {
                 let before: u64 = masked.get_item(name)?.map_or(Ok(0), |known| known.extract())?;

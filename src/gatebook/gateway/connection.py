@@ -234,10 +234,10 @@ class Connection(asyncio.Protocol):
 
     def _do(self, effect: Effect) -> None:
         match effect:
-            case ToServer(_, data) | Own(_, data):
-                self._to_target.append(data)
-            case ToClient(data):
-                self._release(data)
+            case ToServer() | Own():
+                self._to_target.append(effect.data)
+            case ToClient():
+                self._release(effect.data)
             case Ask():
                 self._ask(effect)
             case Answered():

@@ -10,7 +10,6 @@ asked for, or a message out of order ends the session; what the gateway asked fo
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any, assert_never
 
@@ -43,17 +42,16 @@ from gatebook.protocols.postgres.expected import (
 )
 from gatebook.protocols.postgres.kept import Kept
 from gatebook.protocols.postgres.lineage import WHOLE, copied, nowhere, sets, unsettling
-from gatebook.protocols.postgres.meaning import Meaning, Meanings
-from gatebook.protocols.postgres.owed import Owed
+from gatebook.protocols.postgres.meaning import Meaning, Meanings, takes_names
 from gatebook.protocols.postgres.pinned import check_pinned
 from gatebook.protocols.postgres.plans import Plans
 from gatebook.protocols.postgres.reading import Reading, Relation, Statement
-from gatebook.protocols.relay import Answered, Covering, Effect, ToClient
+from gatebook.protocols.postgres.straight import Straight
+from gatebook.protocols.relay import Answered, Covering, Effect
 
 CANCELLED = "57014"
 _OF_QUESTIONS = (b"1", b"2", b"3", b"C")  # beside rows, in the answer to one of the gateway's own
 CATALOG_ROWS = 200_000  # columns in the answer to one catalog question
-_TAKES_NAMES = re.compile("close|declare|discard", re.IGNORECASE).search  # of a portal, if SQL says so
 _KEEPS_NAMES = tuple(  # tags of commands after which every name still means what it meant
     "SELECT INSERT UPDATE DELETE MERGE FETCH MOVE BEGIN START SHOW EXPLAIN DECLARE CLOSE PREPARE DEALLOCATE LISTEN UNLISTEN "
     "NOTIFY SAVEPOINT RELEASE LOCK COPY COMMIT ROLLBACK".split()
@@ -61,7 +59,7 @@ _KEEPS_NAMES = tuple(  # tags of commands after which every name still means wha
 _ENDS = frozenset({"COMMIT", "ROLLBACK", "PREPARE TRANSACTION"})
 
 
-class Answers(Owed):
+class Answers(Straight):
     """The queue and what it knows. Owned by one relay, which reads ``skipping``, ``idle`` and the named things."""
 
     def __init__(self) -> None:
@@ -98,9 +96,13 @@ class Answers(Owed):
         self._touched = self._touched or touches
         if unsettling(reading, self._settings_changed):
             self.catalog.forget_names()
-        if self.portals and _TAKES_NAMES(reading.text):
+        if self.portals and takes_names(reading.text):
             for portal in self.portals.values():
                 portal.taken = True
+
+    def read_only(self, touches: bool) -> None:
+        """The same for a text that is plain (``Meaning.plain``): it changes nothing for whatever comes after it."""
+        self._touched = self._touched or touches
 
     def settled(self, reading: Reading) -> Reading:
         """The reading with names counted as unknown where an earlier statement of the same text may change what they mean."""
@@ -145,7 +147,7 @@ class Answers(Owed):
     def take(self, server: wire.Frames) -> list[Effect]:
         """Read server messages and say what reaches the client. Raises WireError when they are not what was asked."""
         while True:
-            while self._run(server):
+            while self._queue and (self._straight(server) or self._run(server)):
                 pass
             found = server.message()
             if found is None:
@@ -170,14 +172,9 @@ class Answers(Owed):
 
     # Reading --------------------------------------------------------------------------------------------------------
 
-    def _flush(self) -> None:
-        if self._said:
-            self._out.append(ToClient(b"".join(self._said)))
-            self._said.clear()
-
     def _run(self, server: wire.Frames) -> bool:
         """Cover the rows that come next all at once, as far as a compiled twin can. Whether there were any."""
-        head = self._queue[0] if self._queue else None
+        head = self._queue[0]
         if not isinstance(head, Simple | Executed):
             return False
         running = head.running
@@ -269,7 +266,7 @@ class Answers(Owed):
         self.status, self.block = body, body != b"I"
         if body == b"I" and not self._queue:
             self._touched = False
-        if body == b"I":  # the transaction is over; portals of a Bind still on its way belong to the next
+        if body == b"I" and self.portals:  # the transaction is over; portals of a Bind still on its way belong to the next
             self.portals = {name: portal for name, portal in self.portals.items() if not portal.bound}
 
     def _simple(self, running: Running, kind: bytes, body: bytes) -> None:
@@ -361,8 +358,7 @@ class Answers(Owed):
         self._next(running)
 
     def _next(self, running: Running) -> None:
-        self._keep_masked(running)
-        running.cover = None
+        running.keep_masked()
         running.at += 1
 
     def _names(self, running: Running, statement: Statement | None, tag: str) -> None:
@@ -396,20 +392,22 @@ class Answers(Owed):
 
     def _described(self, described: Described, kind: bytes, body: bytes) -> None:
         if kind in (b"T", b"n") and described.portal is not None:
-            portal, columns = described.portal, self._plans.columns(body) if kind == b"T" else ()
-            if portal.columns not in (None, columns):
-                raise WireError("the target describes a portal otherwise than it did before")
-            portal.columns = columns
-            if described.first:  # by what names mean now, whatever they mean when it is executed
-                statement = next(iter(portal.prepared.reading.statements), None)
-                portal.covers = self._plans.covers(columns, statement, portal.permit.masks)
-                portal.masks = portal.permit.masks
+            self._describe_portal(described.portal, self._plans.columns(body) if kind == b"T" else (), first=described.first)
         elif kind not in (b"T", b"n", b"t"):
             raise WireError(f"the target sent {kind!r} where a description was due")
         if kind != b"t":
             self._queue.popleft()
         if not described.own:
             self._say(kind, body)
+
+    def _describe_portal(self, portal: Portal, columns: tuple[rows.Column, ...], *, first: bool) -> None:
+        if portal.columns is not columns and portal.columns not in (None, columns):
+            raise WireError("the target describes a portal otherwise than it did before")
+        portal.columns = columns
+        if first:  # by what names mean now, whatever they mean when it is executed
+            statement = next(iter(portal.prepared.reading.statements), None)
+            portal.covers = self._plans.covers(columns, statement, portal.permit.masks)
+            portal.masks = portal.permit.masks
 
     # Errors of the extended protocol --------------------------------------------------------------------------------
 
@@ -486,13 +484,7 @@ class Answers(Owed):
         same = portal.masks == running.permit.masks
         return self._plans.rows(portal.columns, portal.covers if same else [WHOLE] * len(portal.columns))
 
-    def _keep_masked(self, running: Running) -> None:
-        if running.cover is not None:
-            running.masked.update(running.cover.masked)
-        running.masked.update(running.copying.counted())
-
     def _answered(self, running: Running) -> None:
-        self._keep_masked(running)
-        running.cover = None
+        running.keep_masked()
         self._flush()
-        self._out.append(Answered(running.action, running.status, running.rows, running.size, dict(running.masked)))
+        self._out.append(Answered(running.action, running.status, running.rows, running.size, running.masked.copy()))

@@ -34,6 +34,7 @@ class AskedQuery:
     reading: Reading
     body: bytes
     resolved: Resolved = PLAIN
+    plain: bool = False  # as ``Meaning.plain`` says
 
 
 @dataclass(slots=True)
@@ -55,6 +56,7 @@ class AskedBind:
     name: str
     body: bytes
     resolved: Resolved = PLAIN
+    plain: bool = False  # as ``Meaning.plain`` says
 
 
 @dataclass(slots=True)
@@ -149,9 +151,17 @@ def may_be_held(reading: Reading) -> bool:
 def forms(bind: wire.Bind, types: tuple[int, ...]) -> tuple[str, ...]:
     """For each value of a Bind its format and, where the Parse names it, its type by OID: the same bytes mean another value."""
     count = len(bind.values)
-    formats = bind.formats * count if len(bind.formats) == 1 else bind.formats or (0,) * count
+    return (_kept_forms if count <= KEPT_VALUES else _forms)(bind.formats, count, types)
+
+
+def _forms(formats: tuple[int, ...], count: int, types: tuple[int, ...]) -> tuple[str, ...]:
+    formats = formats * count if len(formats) == 1 else formats or (0,) * count
     named = (*types, *(0,) * (count - len(types)))
     return tuple(f"{'binary' if form else 'text'} {oid}" for form, oid in zip(formats, named, strict=False))
+
+
+KEPT_VALUES = 64
+_kept_forms = lru_cache(256)(_forms)
 
 
 def not_carried(asked: Asked) -> str:
@@ -198,17 +208,17 @@ def shown(text: str, parameters: Sequence[bytes | None], touches: bool, detector
     Literals stay only in statements that read and write rows, away from masked columns. Anywhere else one may be a password,
     in more ways of writing it than detectors know.
     """
-    plain = (_kept_plain if len(text) <= KEPT_CHARACTERS else _plain)(text) if not touches else None
+    plain = (_kept_plain if len(text) <= KEPT_CHARACTERS else _plain)(text, detectors) if not touches else None
     if plain is None:
         return (_kept_bare if len(text) <= KEPT_CHARACTERS else _bare)(text, detectors)
-    bound = ", ".join(_readable(value) for value in parameters)
-    covered = cover_sql(plain, detectors)
-    return (f"{covered} -- {cover_text(bound, detectors)}" if bound else covered)[:SHOWN_CHARACTERS]
+    bound = ", ".join([_readable(value) for value in parameters])
+    return (f"{plain} -- {cover_text(bound, detectors)}" if bound else plain)[:SHOWN_CHARACTERS]
 
 
-def _plain(text: str) -> str | None:
-    """The text without its comments, if its literals may stay."""
-    return uncommented(text) if _about_rows(text) else None
+def _plain(text: str, detectors: frozenset[str]) -> str | None:
+    """The text covered, without its comments, if its literals may stay."""
+    said = uncommented(text) if _about_rows(text) else None
+    return None if said is None else cover_sql(said, detectors)
 
 
 def _bare(text: str, detectors: frozenset[str]) -> str:

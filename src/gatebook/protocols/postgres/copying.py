@@ -15,7 +15,6 @@ copy answers whether a covered value is the one its NULL option names; then NULL
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from struct import Struct
@@ -384,7 +383,7 @@ class Copying:
     waits: bool
     taking: bool = False
     cover: CopyCover | None = None
-    masked: Counter[str] = field(default_factory=Counter)
+    masked: dict[str, int] = field(default_factory=dict)
 
     def from_server(self, kind: bytes, body: bytes, plan: CopyPlan | None, cover: Callable[[int], CopyCover]) -> bytes:
         """One message of the server: its body as the client may see it. ``cover`` is for so many columns. Raises WireError."""
@@ -430,16 +429,23 @@ class Copying:
         """An error ended the action."""
         self.taking = self.waits = False
 
-    def counted(self) -> Counter[str]:
-        """What was covered since this was asked last."""
+    def count_into(self, counts: dict[str, int]) -> None:
+        """Add what was covered since this was asked last."""
         self._keep()
-        counts, self.masked = self.masked, Counter()
-        return counts
+        if self.masked:
+            counted(counts, self.masked)
+            self.masked = {}
 
     def _keep(self) -> None:
         if self.cover is not None:
-            self.masked.update(self.cover.masked)
+            counted(self.masked, self.cover.masked)
             self.cover = None
+
+
+def counted(into: dict[str, int], more: Mapping[str, int]) -> None:
+    """Add up what was covered, by kind."""
+    for name, count in more.items():
+        into[name] = into.get(name, 0) + count
 
 
 def copies_in(plans: Iterable[CopyPlan | None]) -> Copying:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from gatebook.model import Action, Permit
 from gatebook.protocols.postgres import rows
 from gatebook.protocols.postgres.ceilings import Guard
-from gatebook.protocols.postgres.copying import Copying, copies_in
+from gatebook.protocols.postgres.copying import Copying, copies_in, counted
 from gatebook.protocols.postgres.reading import Reading, Relation, Statement
 from gatebook.protocols.postgres.resolving import PLAIN, Resolved
 from gatebook.protocols.postgres.rows import Column
@@ -48,7 +47,10 @@ class Portal:
 
 @dataclass(slots=True)
 class Running:
-    """One action on its way, and what came back of it so far. ``calls``: the column of a function call message's answer."""
+    """One action on its way, and what came back of it so far.
+
+    ``calls``: the column of a function call message's answer. ``plain`` as ``Meaning.plain`` says.
+    """
 
     action: Action
     permit: Permit
@@ -59,13 +61,21 @@ class Running:
     status: str = ""
     rows: int = 0
     size: int = 0
-    masked: Counter[str] = field(default_factory=Counter)
+    masked: dict[str, int] = field(default_factory=dict)
     guard: Guard | None = None
     calls: tuple[Column, ...] = ()
+    plain: bool = False
     copying: Copying = field(init=False)
 
     def __post_init__(self) -> None:
-        self.copying = copies_in(statement.copy for statement in self.reading.statements)
+        self.copying = Copying(False) if self.plain else copies_in(statement.copy for statement in self.reading.statements)
+
+    def keep_masked(self) -> None:
+        """Count what was covered since, and let go of what covered it."""
+        if self.cover is not None and self.cover.masked:
+            counted(self.masked, self.cover.masked)
+        self.cover = None
+        self.copying.count_into(self.masked)
 
 
 @dataclass(slots=True)

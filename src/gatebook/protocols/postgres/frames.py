@@ -100,6 +100,13 @@ class Frames:
         """Cut one typed message as (type, body); None while it is not whole."""
         if self._left:
             return self._part()
+        data, at = self._data, self._at
+        size = len(data) - at
+        if size >= _HEAD.size:  # as nearly always, it stands there whole
+            kind, length = _HEAD.unpack_from(data, at)
+            if 4 <= length <= self.limit and length < size:
+                self._at = end = at + 1 + length
+                return kind, data[at + _HEAD.size : end]
         if not self._has(_HEAD.size):
             return None
         kind, length = self._head()

@@ -9,14 +9,16 @@ decides may tell by that.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from gatebook.masking.rules import MaskSet
 from gatebook.model import Deed
 from gatebook.protocols.postgres.catalog import Catalog
 from gatebook.protocols.postgres.lineage import answer_columns, completed, touches_masked
-from gatebook.protocols.postgres.reading import Place, Reading, Statement
+from gatebook.protocols.postgres.reading import Place, Reading, Statement, Tally
 
+takes_names = re.compile("close|declare|discard", re.IGNORECASE).search  # of a portal, if SQL says so
 KEPT = 512  # readings of a session; one that has more begins anew
 
 
@@ -24,7 +26,9 @@ KEPT = 512  # readings of a session; one that has more begins anew
 class Meaning:
     """``touches``: whether errors may quote a covered value. ``columns``: what may stand in the answer, "*" for anything.
 
-    ``known``: whether the catalog was asked about all that it names, and it reads nothing that it does not name.
+    ``known``: whether the catalog was asked about all that it names, and it reads nothing that it does not name. ``plain``: it
+    is one SELECT, all of it known, that leaves the session what it is: no setting, no transaction, no name, no COPY; and no
+    string in it could be replaced.
     """
 
     statements: tuple[Statement, ...]
@@ -33,6 +37,7 @@ class Meaning:
     columns: frozenset[str]
     touches: bool
     known: bool
+    plain: bool
 
 
 class Meanings:
@@ -52,13 +57,15 @@ class Meanings:
         kept = self._kept.get(key)
         if kept is not None and kept.statements is statements and kept.version == self._catalog.version:
             return kept
+        known = all(self._known(one) for one in statements)
         made = Meaning(
             statements,
             self._catalog.version,
             completed(reading, self._catalog, self._possible, not_bound_yet(reading, step)),
             answer_columns(reading, self._catalog),
             touches_masked(reading, self._catalog, self._every),
-            all(self._known(one) for one in statements),
+            known,
+            known and not reading.error and len(statements) == 1 and _plain(statements[0]) and not takes_names(reading.text),
         )
         if len(self._kept) >= KEPT:
             self._kept.clear()
@@ -68,6 +75,14 @@ class Meanings:
     def _known(self, statement: Statement) -> bool:
         names_all = statement.outputs is not None or statement.relations or statement.executes
         return bool(names_all) and not self._catalog.missing(statement.relations)
+
+
+def _plain(one: Statement) -> bool:
+    if one.outputs is None or one.copy or one.transaction or one.tally is not Tally.NONE:
+        return False
+    names = one.prepares is None and one.executes is None and one.forgets is None
+    own = all(deed.verb == "sql.select" and not deed.facts["setting"] for deed in one.deeds)
+    return names and own and all(place.slot.param for place in one.places)
 
 
 def not_bound_yet(reading: Reading, step: str) -> frozenset[Place]:

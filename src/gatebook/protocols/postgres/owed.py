@@ -14,7 +14,7 @@ from gatebook.protocols.postgres import ceilings, wire
 from gatebook.protocols.postgres.ceilings import Guard
 from gatebook.protocols.postgres.expected import Executed, Expected, Looking, OwnExecute, OwnQuery, Running, Simple, Synced
 from gatebook.protocols.postgres.reading import Reading, Statement
-from gatebook.protocols.relay import Effect, Own
+from gatebook.protocols.relay import Effect, Own, ToClient
 
 EXPECTED_MESSAGES = 100_000  # questions on their way at once; a client that sends more without reading is cut off
 UNDONE = "UNDONE"  # how an action ended that went over its ceiling
@@ -64,6 +64,11 @@ class Owed(ABC):
         """Whether the target may be about to take the client's next bytes for the data of a COPY: first it must say so."""
         copying = self.copying
         return copying is not None and not copying.copying.taking
+
+    @property
+    def waits(self) -> bool:
+        """Whether nothing of the client can follow before the server has answered: it may be about to read data, or to undo."""
+        return bool(self._queue) and (self.copy_is_due or self.undecided)
 
     @property
     def undecided(self) -> bool:
@@ -127,6 +132,11 @@ class Owed(ABC):
 
     @abstractmethod
     def _report(self, body: bytes) -> bytes: ...
+
+    def _flush(self) -> None:
+        if self._said:
+            self._out.append(ToClient(b"".join(self._said)))
+            self._said.clear()
 
     def _say(self, kind: bytes, body: bytes) -> None:
         self._said.append(wire.message(kind, body))

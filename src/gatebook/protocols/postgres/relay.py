@@ -67,7 +67,7 @@ class PostgresRelay:
         self._server = wire.Frames(wire.SERVER_BYTES)
         self._out: list[Effect] = []
         self._answers = Answers()
-        self._asking = Asking(self._answers, secret, self._out)
+        self._asking = Asking(self._answers, secret, self._out, self._client)
         self._session = ""
 
     @property
@@ -82,13 +82,13 @@ class PostgresRelay:
     @property
     def _free(self) -> bool:
         """Whether the client's next request can be taken."""
-        if self._phase == "open":
-            return self._asking.free
-        return self._phase != "gone" and self._opening.reads
+        if self._over:
+            return False
+        return self._asking.free if self._opening.step == "open" else self._opening.reads
 
     def feed(self, signal: Signal) -> list[Effect]:
         """Take one signal; see protocols/relay.py."""
-        if self._phase == "gone":
+        if self._over:
             return []
         try:
             self._feed(signal)

@@ -52,7 +52,7 @@ from gatebook.protocols.postgres.expected import (
     Simple,
     Synced,
 )
-from gatebook.protocols.postgres.relay_inquiry import Inquiry
+from gatebook.protocols.postgres.relay_plain import Plain
 from gatebook.protocols.postgres.resolving import AS_PARAMETER, PLAIN
 from gatebook.protocols.postgres.statement import read
 from gatebook.protocols.relay import Answered, Ask, Effect, Held, Own, Refused, ToClient, ToServer, Withdraw
@@ -60,13 +60,12 @@ from gatebook.protocols.relay import Answered, Ask, Effect, Held, Own, Refused, 
 AHEAD_BYTES = 4_194_304  # of unanswered Parse and Bind messages; past it the server is asked to answer before more is taken
 
 
-class Asking(Inquiry):
+class Asking(Plain):
     """Owned by one relay, to whose effects ``out`` it adds. ``secret`` names what must not exist."""
 
-    def __init__(self, answers: Answers, secret: str, out: list[Effect]) -> None:
-        super().__init__(answers, secret, out)
+    def __init__(self, answers: Answers, secret: str, out: list[Effect], client: wire.Frames) -> None:
+        super().__init__(answers, secret, out, client)
         self._secret = secret
-        self._asked: Asked | None = None
         self._ahead, self._draining = 0, False
         self._undescribed: tuple[str, Portal] | None = None
         self._later: tuple[Permit, str] | None = None
@@ -80,7 +79,7 @@ class Asking(Inquiry):
     def free(self) -> bool:
         """Whether the next request can be taken."""
         waits = self._asked or self._again or self._fenced or self._due or self._draining
-        return not waits and not self._answers.copy_is_due and not self._answers.undecided
+        return not waits and not self._answers.waits
 
     def start(self, session: Session, settings: str, *, whole: bool) -> bool:
         """The session stands. Asks for the settings of its startup packet; False when there are none.
@@ -168,6 +167,8 @@ class Asking(Inquiry):
         if self._waits_for_answers(b"Q", body):
             return
         reading = self._answers.settled(self._read(wire.query_text(body)))
+        if self._asks_query(reading, body):
+            return
         if self._look_up(reading, b"Q", body):
             return
         resolved = self._resolve(reading, ())
@@ -221,6 +222,8 @@ class Asking(Inquiry):
     def _bind(self, body: bytes) -> None:
         bind = wire.bind(body)
         prepared = self._answers.prepared.get(bind.statement)
+        if prepared is not None and self._asks_bind(bind, prepared, body):
+            return
         if prepared is None:
             prepared = Prepared(unknown(f'EXECUTE "{bind.statement}"', f"no prepared statement {bind.statement!r} is known"))
         if any(statement.executes for statement in prepared.reading.statements):  # what that name stands for now
@@ -329,6 +332,8 @@ class Asking(Inquiry):
         reading = reading_of(self._asked)
         if held and reading is not None and self._learn(reading):
             self._later = permit, decision  # what it names may have changed while people thought
+        elif not held and self._sends_plain(self._asked, permit, decision):
+            self._asked = None
         else:
             self._go(permit, decision)
 
@@ -377,7 +382,7 @@ class Asking(Inquiry):
 
     def _send(self, asked: Asked, permit: Permit, decision: str) -> None:
         match asked:
-            case AskedQuery(action, reading, body, _):
+            case AskedQuery(action, reading, body):
                 body = tagged.body(reading, self._session, body, 0)
                 running = Running(action, permit, reading, self._answers.meaning(reading).touches)
                 if ceilings.holds(permit, reading):

@@ -40,7 +40,10 @@ class Inquiry:
         self._out.append(Own(kind, data))
 
     def _read(self, text: str) -> Reading:
-        return read(text, {name: prepared.reading for name, prepared in self._answers.prepared.items() if name})
+        reading = read(text)
+        if any(statement.executes is not None for statement in reading.statements):
+            return read(text, {name: prepared.reading for name, prepared in self._answers.prepared.items() if name})
+        return reading
 
     def _relations(self, reading: Reading) -> set[Relation]:
         return {relation for statement in reading.statements for relation in self._answers.readable(statement).relations}
