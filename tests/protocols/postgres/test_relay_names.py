@@ -297,3 +297,11 @@ def test_settings_are_known_from_the_login_on() -> None:
     stage = Stage(reports=wire.message(b"S", b"TimeZone\0Asia/Tokyo\0")).open()
     stage.client(wire.query("DELETE FROM notes WHERE at < '06/01/2026'"))
     assert stage.asked.action.settings == "TimeZone=Asia/Tokyo"
+
+
+def test_a_call_that_the_catalog_tells_of_may_have_set_the_search_path_too() -> None:
+    stage = Stage().open()
+    stage.client(wire.query("SELECT o.wipe FROM orders o"))
+    stage.allow()
+    stage.server(description(("wipe", 0, 0)) + row(b"x") + complete("SELECT 1") + ready())
+    assert not stage.relay._answers.catalog.search_path

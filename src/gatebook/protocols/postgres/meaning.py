@@ -58,14 +58,16 @@ class Meanings:
         if kept is not None and kept.statements is statements and kept.version == self._catalog.version:
             return kept
         known = all(self._known(one) for one in statements)
+        deeds = completed(reading, self._catalog, self._possible, not_bound_yet(reading, step))
+        alone = known and not reading.error and len(statements) == 1 and not takes_names(reading.text)
         made = Meaning(
             statements,
             self._catalog.version,
-            completed(reading, self._catalog, self._possible, not_bound_yet(reading, step)),
+            deeds,
             answer_columns(reading, self._catalog),
             touches_masked(reading, self._catalog, self._every),
             known,
-            known and not reading.error and len(statements) == 1 and _plain(statements[0]) and not takes_names(reading.text),
+            alone and _plain(statements[0], deeds),
         )
         if len(self._kept) >= KEPT:
             self._kept.clear()
@@ -77,11 +79,11 @@ class Meanings:
         return bool(names_all) and not self._catalog.missing(statement.relations)
 
 
-def _plain(one: Statement) -> bool:
+def _plain(one: Statement, deeds: tuple[Deed, ...]) -> bool:
     if one.outputs is None or one.copy or one.transaction or one.tally is not Tally.NONE:
         return False
     names = one.prepares is None and one.executes is None and one.forgets is None
-    own = all(deed.verb == "sql.select" and not deed.facts["setting"] for deed in one.deeds)
+    own = all(deed.verb == "sql.select" and not deed.facts["setting"] for deed in deeds)
     return names and own and all(place.slot.param for place in one.places)
 
 
