@@ -138,7 +138,7 @@ class Book:
             "decision": decision,
             "step": action.step,
             "stmt_h": self._commitments.commit(_key(session.identity), _digested(action)),
-            "size": len(action.text.encode()) + sum(len(value or b"") for value in action.parameters),
+            "size": _size(action),
             "text": clip(shown),
         }
 
@@ -256,8 +256,15 @@ def _resource(target: Target) -> dict[str, object]:
     return {"kind": target.protocol, "name": target.name, "labels": dict(target.labels)}
 
 
+def _size(action: Action) -> int:
+    size = len(action.text) if action.text.isascii() else len(action.text.encode())
+    for value in action.parameters:
+        size += 0 if value is None else len(value)
+    return size
+
+
 def _digested(action: Action) -> str:
-    bound = "".join("n" if value is None else f"{len(value)}:{value.hex()}" for value in action.parameters)
+    bound = "".join(["n" if value is None else f"{len(value)}:{value.hex()}" for value in action.parameters])
     return f"{action.text}\0{bound}"
 
 

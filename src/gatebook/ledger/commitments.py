@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 import os
 import threading
-from base64 import urlsafe_b64encode
+from binascii import b2a_base64
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -22,6 +22,7 @@ from gatebook.ledger import store
 from gatebook.ledger.log import wall_clock
 
 SALT_BYTES = 32
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 KEPT = 1024  # salts in memory; a session commits the same subject's values over and over
 
 
@@ -32,14 +33,13 @@ class Commitments:
         self._most = kept
         self._engine = engine
         self._clock = clock
-        self._kept: OrderedDict[str, hmac.HMAC] = OrderedDict()
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
         self._lock = threading.Lock()
 
     def commit(self, subject: str, value: str) -> str:
         """The commitment to a value: 43 characters of URL-safe base64. LedgerError if the salt cannot be kept."""
-        mac = self._keyed(subject).copy()
-        mac.update(value.encode(errors="surrogatepass"))
-        return urlsafe_b64encode(mac.digest())[:-1].decode()
+        digest = hmac.digest(self._salt(subject), value.encode(errors="surrogatepass"), "sha256")
+        return b2a_base64(digest, newline=False)[:-1].translate(_URL_SAFE).decode()
 
     def forget(self, subject: str) -> bool:
         """Erase the subject's salt, here and in the database; whether there was one."""
@@ -47,16 +47,15 @@ class Commitments:
             self._kept.pop(subject, None)
             return store.remove_salt(self._engine, subject)
 
-    def _keyed(self, subject: str) -> hmac.HMAC:
-        """An HMAC under the subject's salt, to be copied."""
+    def _salt(self, subject: str) -> bytes:
         with self._lock:
-            keyed = self._kept.get(subject)
-            if keyed is None:
-                keyed = self._kept[subject] = hmac.new(self._fetch(subject), digestmod="sha256")
+            salt = self._kept.get(subject)
+            if salt is None:
+                salt = self._kept[subject] = self._fetch(subject)
                 if len(self._kept) > self._most:
                     self._kept.popitem(last=False)
             self._kept.move_to_end(subject)
-            return keyed
+            return salt
 
     def _fetch(self, subject: str) -> bytes:
         try:

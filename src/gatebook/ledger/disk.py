@@ -37,7 +37,8 @@ class Disk:
 
     def write_at(self, descriptor: int, data: bytes | bytearray | memoryview, offset: int) -> None:
         """Write all of ``data``."""
-        rest = memoryview(data)
+        written = os.pwrite(descriptor, data, offset) if data else 0
+        rest, offset = memoryview(data)[written:], offset + written
         while rest:
             written = os.pwrite(descriptor, rest, offset)
             rest, offset = rest[written:], offset + written

@@ -194,6 +194,8 @@ def canonical(fields: Mapping[str, Any]) -> bytes:
 
 def clip(text: str, size: int = TEXT_BYTES) -> str:
     """As much of a text as fits into ``size`` bytes of UTF-8, with … for what was cut off."""
+    if len(text) <= size and text.isascii():
+        return text
     data = text.encode(errors="replace")
     if len(data) <= size:
         return data.decode()

@@ -175,7 +175,7 @@ class Log:
                 return None
             try:
                 data, written = self._scribe.compose(entry.kind, entry.fields, self._volume.size)
-                self._volume.write((data,))
+                self._volume.write_one(data)
             except LedgerError:  # what cannot stand in the book, which goes on without it
                 raise
             except Exception as error:

@@ -23,6 +23,9 @@ SID_CHARACTERS = 36  # a UUID
 SEAL_PREFIX = b"log.seal/v1\n"
 
 
+_AMID = frozenset({"action", "answer"})  # what sessions say most, and what means nothing further for the log
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written(Receipt):
     """A receipt that also tells what the ledger gave the entry; ``seq`` is None outside sessions."""
@@ -108,7 +111,10 @@ class Scribe:
         if kind == "session.close":
             stamped["count"] = seq + 1 if seq is not None else 0
         data = canonical(stamped)
-        self._past.read(stamped)
+        if seq is not None and kind in _AMID:
+            self._past.time, self._past.sessions[stamped["sid"]] = stamped["time"], seq + 1
+        else:
+            self._past.read(stamped)
         return data, Written(log=self._origin, index=index, id=stamped["id"], time=stamped["time"], seq=seq)
 
     def _stamp(self, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -130,6 +130,10 @@ class Volume:
         """Into the write-ahead log; a crash of the process loses nothing after this."""
         self._wal.write(entries)
 
+    def write_one(self, entry: bytes) -> None:
+        """The same for one entry where ``room`` is left for it."""
+        self._wal.write_one(entry)
+
     def sync(self) -> None:
         """A crash of the machine loses nothing after this."""
         self._wal.sync()

@@ -189,6 +189,13 @@ class Wal:
             self.size += 1
         self._put(frames)
 
+    def write_one(self, entry: bytes) -> None:
+        """Write one entry's frame, for which there is room in the segment."""
+        frame = HEADER.pack(len(entry), crc32(entry)) + entry
+        self._disk.write_at(self._current, frame, self._offset)
+        self._offset += len(frame)
+        self.size += 1
+
     def _put(self, frames: bytearray) -> None:
         self._disk.write_at(self._current, frames, self._offset)
         self._offset += len(frames)
