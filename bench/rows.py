@@ -83,7 +83,7 @@ def copied_home(demo: Path, home: Path) -> None:
         known.backup(copy)
 
 
-def serve(demo: Path, name: str, native: bool, detectors: Any) -> Served:
+def serve(demo: Path, name: str, native: bool, detectors: Any, workers: Any = "auto", sessions: int = 500) -> Served:
     """Start a gateway on the demo's files with ports, ledger and recordings of its own."""
     config = yaml.safe_load((demo / "gatebook.yaml").read_text())
     ports = free_port(), free_port()
@@ -92,6 +92,7 @@ def serve(demo: Path, name: str, native: bool, detectors: Any) -> Served:
     config["masking"]["detectors"], config["home"] = detectors, f"home-{name}"
     copied_home(demo, demo / f"home-{name}")
     config["ledger"]["folder"], config["recording"]["folder"] = f"ledger-{name}", f"recordings-{name}"
+    config["workers"], config["limits"] = workers, {"sessions": sessions}
     place = demo / f"{name}.yaml"
     place.write_text(yaml.safe_dump(config))
     command = [str(Path(sys.executable).parent / "gatebook"), "serve", "--config", str(place)]

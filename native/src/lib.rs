@@ -11,6 +11,7 @@ mod rows;
 mod scan;
 mod signs;
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -25,6 +26,7 @@ use scan::{Halt, Scan, Scratch, Spec};
 
 const HEAD: usize = 5; // a message's type and length
 const FEW: usize = 16 * 1024; // bytes that are covered without letting go of the interpreter's lock
+const KEPT: usize = 1 << 20; // bytes of a buffer that is used again
 const STOPS: u32 = 1_000; // rows left to Python before all are: each costs a look at what follows it
 
 /// A choice of detectors with all they need, shared by every result that it covers.
@@ -92,11 +94,20 @@ struct Rows {
     rows: rows::Rows,
     form: Option<Form>,
     columns: usize,
+    stops: u32,
+}
+
+/// Buffers that one call after the other uses; each session having its own would cost it as much as its largest read.
+#[derive(Default)]
+struct Buffers {
     ends: Vec<usize>,
     masks: Vec<u32>,
     lower: Vec<u8>,
     out: Vec<u8>,
-    stops: u32,
+}
+
+thread_local! {
+    static BUFFERS: RefCell<Buffers> = RefCell::default();
 }
 
 #[pymethods]
@@ -121,10 +132,6 @@ impl Rows {
             columns: columns.len(),
             rows: rows::Rows::new(table.scan.clone(), table.types.clone(), table.calls.clone(), columns, key),
             form,
-            ends: Vec::new(),
-            masks: Vec::new(),
-            lower: Vec::new(),
-            out: Vec::new(),
             stops: 0,
         })
     }
@@ -141,7 +148,12 @@ impl Rows {
     ) -> PyResult<(usize, Option<Bound<'py, PyBytes>>, usize)> {
         let bytes = data.as_bytes();
         let few = bytes.len() - at.min(bytes.len()) < FEW; // another thread that takes the lock costs more than they do
-        let fed = if few { self.run(bytes, at, limit) } else { py.detach(|| self.run(bytes, at, limit)) };
+        let mut buffers = BUFFERS.take();
+        let fed = if few {
+            self.run(bytes, at, limit, &mut buffers)
+        } else {
+            py.detach(|| self.run(bytes, at, limit, &mut buffers))
+        };
         for (name, count) in self.rows.names.iter().zip(&mut self.rows.counts) {
             if *count > 0 {
                 let before: u64 = masked.get_item(name)?.map_or(Ok(0), |known| known.extract())?;
@@ -149,8 +161,11 @@ impl Rows {
                 *count = 0;
             }
         }
-        let out = fed.changed.then(|| PyBytes::new(py, &self.out));
-        self.out.clear();
+        let out = fed.changed.then(|| PyBytes::new(py, &buffers.out));
+        if buffers.out.capacity() <= KEPT && buffers.lower.capacity() <= KEPT {
+            BUFFERS.set(buffers);
+        }
+        self.rows.let_go();
         Ok((fed.end, out, fed.size))
     }
 }
@@ -162,30 +177,31 @@ struct Fed {
 }
 
 impl Rows {
-    fn run(&mut self, data: &[u8], at: usize, limit: usize) -> Fed {
+    fn run(&mut self, data: &[u8], at: usize, limit: usize, buffers: &mut Buffers) -> Fed {
         let kind = if self.form.is_some() { b'd' } else { b'D' };
-        self.ends.clear();
+        let Buffers { ends, masks, lower, out } = buffers;
+        ends.clear();
+        out.clear();
         if self.stops > STOPS {
             return Fed { end: at, changed: false, size: 0 };
         }
         let mut end = at;
         while let Some(size) = whole(data, end, kind, limit) {
             end += size;
-            self.ends.push(end);
+            ends.push(end);
         }
-        if self.ends.is_empty() {
+        if ends.is_empty() {
             return Fed { end: at, changed: false, size: 0 };
         }
-        self.masks.clear();
-        self.masks.resize(self.ends.len(), 0);
+        masks.clear();
+        masks.resize(ends.len(), 0);
         if self.rows.scans {
-            let ends: Vec<usize> = self.ends.iter().map(|end| end - at).collect();
-            self.rows.scan.mark(&data[at..end], &mut self.lower, &ends, &mut self.masks);
+            self.rows.scan.mark(&data[..end], at, lower, ends, masks);
         }
         let looks = self.form.is_some() || self.rows.walks || self.rows.hides;
         let (mut start, mut last, mut size, mut changed) = (at, at, 0, false);
-        for row in 0..self.ends.len() {
-            let (end, signs) = (self.ends[row], self.masks[row]);
+        for row in 0..ends.len() {
+            let (end, signs) = (ends[row], masks[row]);
             let body = &data[start + HEAD..end];
             let large = body.len() > self.rows.types.work; // may be too much to be looked at
             let covered = if looks || large || signs != 0 {
@@ -204,10 +220,10 @@ impl Rows {
                 Ok(None) => size += body.len(),
                 Ok(Some(covered)) => {
                     changed = true;
-                    self.out.extend_from_slice(&data[last..start]);
-                    self.out.push(kind);
-                    self.out.extend_from_slice(&(covered.len() as u32 + 4).to_be_bytes());
-                    self.out.extend_from_slice(&covered);
+                    out.extend_from_slice(&data[last..start]);
+                    out.push(kind);
+                    out.extend_from_slice(&(covered.len() as u32 + 4).to_be_bytes());
+                    out.extend_from_slice(&covered);
                     size += covered.len();
                     last = end;
                 }
@@ -215,7 +231,7 @@ impl Rows {
             start = end;
         }
         if changed {
-            self.out.extend_from_slice(&data[last..start]);
+            out.extend_from_slice(&data[last..start]);
         }
         Fed { end: start, changed, size }
     }

@@ -239,6 +239,11 @@ impl Rows {
         (always.map(array), suspected.map(array))
     }
 
+    /// Between reads a session keeps no large buffer.
+    pub fn let_go(&mut self) {
+        self.scratch.let_go();
+    }
+
     /// One DataRow's body, covered; None if nothing changed. `signs` are those that its bytes hold.
     pub fn cover(&mut self, body: &[u8], signs: u32) -> Result<Option<Vec<u8>>, Halt> {
         self.begin(body)?;

@@ -8,6 +8,7 @@ use crate::signs::{Marker, Signs};
 pub const ROUNDS: usize = 4;
 pub const SWEEP: usize = 16;
 pub const LONG: usize = 256;
+const KEPT: usize = 4096; // bytes of a buffer that a session keeps
 
 /// Why a row was not covered here.
 #[derive(Debug, PartialEq)]
@@ -87,6 +88,15 @@ pub struct Scratch {
     groups: Vec<Option<CaptureLocations>>,
 }
 
+impl Scratch {
+    pub fn let_go(&mut self) {
+        for buffer in [&mut self.lower, &mut self.view] {
+            buffer.clear();
+            buffer.shrink_to(KEPT);
+        }
+    }
+}
+
 impl Scan {
     pub fn new(specs: Vec<Spec>, lore: Lore) -> Result<Scan, String> {
         if specs.len() > 32 {
@@ -115,8 +125,9 @@ impl Scan {
         &self.lore
     }
 
-    pub fn mark(&self, data: &[u8], lower: &mut Vec<u8>, ends: &[usize], masks: &mut [u32]) {
-        self.signs.mark(data, lower, &mut Marker::new(ends, masks));
+    /// Mark the rows of the data from `at` on that hold signs; `ends` are where they end in the data.
+    pub fn mark(&self, data: &[u8], at: usize, lower: &mut Vec<u8>, ends: &[usize], masks: &mut [u32]) {
+        self.signs.mark(&data[at..], lower, &mut Marker::new(at, ends, masks));
     }
 
     /// The detectors that may find something in the data or any part of it, as a set of ranks.

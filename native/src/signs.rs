@@ -27,16 +27,18 @@ const fn class(bytes: &[u8]) -> [bool; 256] {
     found
 }
 
-/// Notes which rows hold a sign. `ends` are the rows' ends, ascending; each search begins with `again`.
+/// Notes which rows hold a sign. `ends` are the rows' ends, ascending, counted from `base` before the first; each search begins
+/// with `again`.
 pub struct Marker<'a> {
+    base: usize,
     ends: &'a [usize],
     masks: &'a mut [u32],
     at: usize,
 }
 
 impl<'a> Marker<'a> {
-    pub fn new(ends: &'a [usize], masks: &'a mut [u32]) -> Self {
-        Marker { ends, masks, at: 0 }
+    pub fn new(base: usize, ends: &'a [usize], masks: &'a mut [u32]) -> Self {
+        Marker { base, ends, masks, at: 0 }
     }
 
     fn again(&mut self) {
@@ -44,7 +46,7 @@ impl<'a> Marker<'a> {
     }
 
     fn hit(&mut self, place: usize, mask: u32) {
-        while self.ends[self.at] <= place {
+        while self.ends[self.at] <= place + self.base {
             self.at += 1;
         }
         self.masks[self.at] |= mask;
@@ -196,7 +198,7 @@ impl Signs {
     /// The signs of one piece of data.
     pub fn of(&self, data: &[u8], lower: &mut Vec<u8>) -> u32 {
         let mut masks = [0u32];
-        self.mark(data, lower, &mut Marker::new(&[usize::MAX], &mut masks));
+        self.mark(data, lower, &mut Marker::new(0, &[usize::MAX], &mut masks));
         masks[0]
     }
 

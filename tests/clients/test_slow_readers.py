@@ -14,8 +14,8 @@ from gatebook.cli.demo.processes import wait_until
 
 pytestmark = pytest.mark.real
 
-CLIENTS = 20
-GROWTH_KILOBYTES = 64 * 1024  # for all of them together
+CLIENTS = 40
+GROWTH_KILOBYTES = 32 * 1024  # for all of them together, however many: see gateway/reads.py
 HELD_SECONDS = 30.0
 ROWS = "SELECT g, repeat('x', 10000) FROM generate_series(1, 10000) g"  # 100 MB
 ASKS = [

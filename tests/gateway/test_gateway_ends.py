@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from gatebook.gateway.connection import Connection
+from gatebook.gateway.reads import Reads
 from gatebook.gateway.upstream import Upstream
 from gatebook.protocols.postgres import wire
 from gatebook.protocols.postgres.opening import Keys
@@ -53,6 +54,7 @@ class Door:
 
     def __init__(self) -> None:
         self.released: list[Connection] = []
+        self.reads = Reads()
 
     def new_keys(self) -> Keys:
         return Keys(bytes(8), bytes(32))
@@ -98,12 +100,13 @@ async def test_bytes_that_come_after_the_end_change_nothing() -> None:
 
 async def test_a_closed_way_to_the_target_lets_go_of_its_connection() -> None:
     connection = Connection(cast(Any, Door()), None)
-    held, upstream = weakref.ref(connection), Upstream(connection)
+    held, upstream = weakref.ref(connection), Upstream(connection, Reads())
     upstream.connection_made(Wire())
     upstream.close()
     del connection
     assert held() is None
-    upstream.data_received(b"late")
+    upstream.get_buffer(-1)[:4] = b"late"
+    upstream.buffer_updated(4)
     upstream.pause_writing()
     upstream.connection_lost(None)
     assert upstream.full

@@ -6,6 +6,7 @@ import asyncio
 from typing import cast
 
 from gatebook.gateway.connection import Connection
+from gatebook.gateway.reads import Reads
 from gatebook.gateway.upstream import MUCH_BYTES, SMALL_BYTES, Upstream
 
 
@@ -45,14 +46,19 @@ class Taker:
 
 def begun() -> tuple[Upstream, Socket, Taker]:
     taker, transport = Taker(), Socket()
-    upstream = Upstream(cast(Connection, taker))
+    upstream = Upstream(cast(Connection, taker), Reads())
     upstream.connection_made(cast(asyncio.Transport, transport))
     return upstream, transport, taker
 
 
+def come(upstream: Upstream, data: bytes) -> None:
+    upstream.get_buffer(-1)[: len(data)] = data
+    upstream.buffer_updated(len(data))
+
+
 def much(upstream: Upstream) -> None:
     for _ in range(MUCH_BYTES // 8192):
-        upstream.data_received(bytes(8192))
+        come(upstream, bytes(8192))
 
 
 async def in_time(transport: Socket) -> None:
@@ -64,9 +70,9 @@ async def test_small_reads_of_a_large_answer_are_put_together() -> None:
     upstream, transport, taker = begun()
     much(upstream)
     assert transport.reads
-    upstream.data_received(b"x")
+    come(upstream, b"x")
     assert not transport.reads
-    assert len(taker.got) == MUCH_BYTES + 1  # what came goes on at once
+    assert taker.got == bytes(MUCH_BYTES) + b"x"  # what came goes on at once
     await in_time(transport)
     assert transport.reads
 
@@ -74,17 +80,17 @@ async def test_small_reads_of_a_large_answer_are_put_together() -> None:
 async def test_large_reads_and_new_questions_do_not_rest() -> None:
     upstream, transport, _ = begun()
     much(upstream)
-    upstream.data_received(bytes(SMALL_BYTES))
+    come(upstream, bytes(SMALL_BYTES))
     assert transport.reads
     upstream.write(b"question")
-    upstream.data_received(b"answer")
+    come(upstream, b"answer")
     assert transport.reads
 
 
 async def test_a_client_that_does_not_read_is_not_read_for_when_the_rest_is_over() -> None:
     upstream, transport, _ = begun()
     much(upstream)
-    upstream.data_received(b"x")
+    come(upstream, b"x")
     upstream.read(False)
     await over()
     assert not transport.reads
@@ -95,7 +101,7 @@ async def test_a_client_that_does_not_read_is_not_read_for_when_the_rest_is_over
 async def test_a_client_that_reads_again_does_not_end_the_rest() -> None:
     upstream, transport, _ = begun()
     much(upstream)
-    upstream.data_received(b"x")
+    come(upstream, b"x")
     upstream.read(False)
     upstream.read(True)
     assert not transport.reads
@@ -106,7 +112,7 @@ async def test_a_client_that_reads_again_does_not_end_the_rest() -> None:
 async def test_a_target_that_is_gone_meanwhile_is_not_read() -> None:
     upstream, transport, _ = begun()
     much(upstream)
-    upstream.data_received(b"x")
+    come(upstream, b"x")
     transport.closing = True
     await over()
     assert not transport.reads
@@ -116,5 +122,5 @@ async def over() -> None:
     """Another rest that begins later is over, so this one is."""
     other, transport, _ = begun()
     much(other)
-    other.data_received(b"x")
+    come(other, b"x")
     await in_time(transport)

@@ -68,7 +68,7 @@ from gatebook.protocols.relay import (
 if TYPE_CHECKING:
     from gatebook.gateway.gateway import Gateway
 
-BUFFER_BYTES = 262_144  # unsent bytes towards either side before the other is no longer read
+UNSENT_BYTES = 1  # towards the client, and the target is no longer read: the kernel has room for what keeps both busy
 TURN_SIGNALS = 32  # requests of one client taken in one turn of the loop, before others have theirs
 GOODBYE_SECONDS = 5.0  # for a client to take the last words
 
@@ -94,7 +94,7 @@ class Connection(asyncio.Protocol):
         self._tape = NO_TAPE
         self.keys = gateway.new_keys()
         self.token: bytes | None = None  # the digest of the gateway token that the session stands on
-        self._received = self._sent = 0
+        self._received = self._sent = self._written = 0
         self._started: dict[int, int] = {}
         self._writing: set[asyncio.Task[None]] = set()
         self._released = Released()
@@ -110,7 +110,7 @@ class Connection(asyncio.Protocol):
         """A client is here, or TLS stands: asyncio says so in the same way."""
         self._reads = True
         self._client = client = cast(asyncio.Transport, transport)  # uvloop's are no subclass of it
-        client.set_write_buffer_limits(high=BUFFER_BYTES)
+        client.set_write_buffer_limits(high=UNSENT_BYTES)
         if self._relay is not None:
             return
         peer = transport.get_extra_info("peername") or ("", 0)
@@ -147,15 +147,19 @@ class Connection(asyncio.Protocol):
         self.signal(Ended(Side.CLIENT, "the client went away"))
         self._finish("the client went away")
         self._client = None
+        self._gateway.reads.left(self, 0)
 
     def pause_writing(self) -> None:
         """The client does not read: stop reading the target."""
         self._client_full = True
+        if self._client is not None:
+            self._gateway.reads.left(self, max(self._written, self._client.get_write_buffer_size()))  # kept until all is sent
         self.flow()
 
     def resume_writing(self) -> None:
         """The client reads again."""
         self._client_full = False
+        self._gateway.reads.left(self, 0)
         self.flow()
 
     # Signals and effects --------------------------------------------------------------------------------------------
@@ -352,7 +356,7 @@ class Connection(asyncio.Protocol):
         await self._dial(welcome)
 
     async def _dial(self, welcome: Welcome) -> None:
-        upstream = Upstream(self)
+        upstream = Upstream(self, self._gateway.reads)
         try:
             credential = welcome.credential()
             transport, _ = await dial(welcome.target, self._gateway.trust, lambda: upstream)
@@ -438,7 +442,8 @@ class Connection(asyncio.Protocol):
             self._tape = NO_TAPE  # so that the last words get through
             self.end(f"the recording cannot be written, so nothing may go on: {error}")
             return
-        self._sent += len(data)
+        self._written = len(data)
+        self._sent += self._written
         self._client.write(data)
 
     # The end --------------------------------------------------------------------------------------------------------

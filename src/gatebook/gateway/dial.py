@@ -48,8 +48,8 @@ class _Answer(asyncio.Protocol):
 
 
 async def dial(
-    target: TargetConfig, trust: Trust, protocol: Callable[[], asyncio.Protocol]
-) -> tuple[asyncio.Transport, asyncio.Protocol]:
+    target: TargetConfig, trust: Trust, protocol: Callable[[], asyncio.BaseProtocol]
+) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
     """Connect and secure; raises DialError with a sentence fit for the client."""
     name = target.target.name
     try:
@@ -77,8 +77,8 @@ async def say_once(target: TargetConfig, trust: Trust, data: bytes) -> None:
 
 
 async def _dial(
-    target: TargetConfig, trust: Trust, protocol: Callable[[], asyncio.Protocol]
-) -> tuple[asyncio.Transport, asyncio.Protocol]:
+    target: TargetConfig, trust: Trust, protocol: Callable[[], asyncio.BaseProtocol]
+) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
     loop = asyncio.get_running_loop()
     host, _, port = target.address.rpartition(":")
     host = host.strip("[]")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, cast
 
+from gatebook.gateway.reads import Reads
 from gatebook.protocols.relay import Ended, Side
 
 if TYPE_CHECKING:
@@ -20,11 +21,12 @@ SMALL_BYTES = 32_768  # of one read
 REST_SECONDS = 0.001
 
 
-class Upstream(asyncio.Protocol):
+class Upstream(asyncio.BufferedProtocol):
     """Owned by one connection."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, reads: Reads) -> None:
         self._connection: Connection | None = connection
+        self._from, self._buffer = reads, reads.buffer()
         self._transport: asyncio.Transport | None = None
         self.full = False
         self._reads = True
@@ -37,14 +39,19 @@ class Upstream(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's are no subclass of it
         self._transport.set_write_buffer_limits(high=BUFFER_BYTES)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go."""
+        self._buffer = self._from.buffer()
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Bytes of the target."""
-        self._came += len(data)
-        if self._came > MUCH_BYTES and len(data) < SMALL_BYTES and self._reads and self._rest is None and self._transport:
+        self._came += nbytes
+        if self._came > MUCH_BYTES and nbytes < SMALL_BYTES and self._reads and self._rest is None and self._transport:
             self._transport.pause_reading()
             self._rest = asyncio.get_running_loop().call_later(REST_SECONDS, self._rested)
         if self._connection is not None:
-            self._connection.from_target(data)
+            self._connection.from_target(bytes(self._buffer[:nbytes]))
 
     def connection_lost(self, _exc: Exception | None) -> None:
         """The target is gone."""

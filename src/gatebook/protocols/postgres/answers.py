@@ -153,6 +153,7 @@ class Answers(Straight):
             if found is None:
                 break
             self._take(*found)
+        server.settle()
         self._flush()
         if self._stale and self._quiet:
             self._stale = False

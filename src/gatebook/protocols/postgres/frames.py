@@ -139,6 +139,11 @@ class Frames:
             self._has(self._head()[1] + 1)
         return self._data, self._at
 
+    def settle(self) -> None:
+        """Nothing more can be read for now: of what was read, let go."""
+        if self._at > SMALL_BYTES:
+            self._data, self._at = self._data[self._at :], 0
+
     def skip(self, end: int) -> bool:
         """All up to there in what ``rest`` gave was read; whether that was anything."""
         before, self._at = self._at, end
