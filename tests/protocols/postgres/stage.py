@@ -106,14 +106,14 @@ def kinds(data: bytes) -> str:
 
 def question(data: bytes) -> str:
     """The text of a question of the gateway's own."""
-    assert kinds(data) == "CPBECCS"
+    assert kinds(data) in ("CPBECCS", "CPBECCH")
     return wire.parse(messages(data)[1][1]).text
 
 
 def asked(rows: bytes = b"", status: bytes = b"I") -> bytes:
-    """The server's answer to one."""
+    """The server's answer to one; without a status, to one in the middle of a batch."""
     done = wire.message(b"3") + wire.message(b"1") + wire.message(b"2")
-    return done + rows + complete("SELECT 1") + wire.message(b"3") * 2 + ready(status)
+    return done + rows + complete("SELECT 1") + wire.message(b"3") * 2 + (ready(status) if status else b"")
 
 
 @dataclass
@@ -124,6 +124,7 @@ class Stage:
     effects: list[Effect] = field(default_factory=list)
     index: int = 0
     catalog_errors: bool = False
+    status: bytes = b"I"  # what a question between batches is answered with
     settings: str = ""
     reports: bytes = b""  # settings that the server tells at the login
 
@@ -138,13 +139,14 @@ class Stage:
     def _look_up(self, data: bytes) -> list[Effect]:
         text = question(data)
         if self.catalog_errors:
-            return self.feed(FromServer(error("42501", "permission denied") + ready()))
+            inside = data.endswith(wire.message(b"H"))
+            return self.feed(FromServer(error("42501", "permission denied") + (b"" if inside else ready())))
         found = [(name, text.index(f'"{name}"')) for name in CATALOG if f'"{name}"' in text]
         rows = row(b"s", b"0", b"0", b"0", b"", b"public", self.settings.encode())
         for number, (name, _) in enumerate(sorted(found, key=lambda one: one[1])):
             for kind, oid, attnum, table, column in CATALOG[name]:
                 rows += row(*(str(v).encode() for v in (kind, number, oid, attnum, "public", table, column)))
-        return self.feed(FromServer(asked(rows)))
+        return self.feed(FromServer(asked(rows, b"" if data.endswith(wire.message(b"H")) else self.status)))
 
     # the beginning
 

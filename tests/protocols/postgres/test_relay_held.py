@@ -138,6 +138,9 @@ def test_a_held_bind_aborts_its_batch_when_it_is_denied():
 def test_a_held_statement_behind_an_error_is_skipped_like_the_rest_of_its_batch():
     stage = Stage().open()
     first = parse("", "SELECT 1/0") + bind("", "") + wire.execute("")
+    stage.client(wire.query("SELECT 1 FROM orders"))
+    stage.allow()
+    stage.server(complete("SELECT 0") + ready())
     stage.client(first + parse("", "ALTER TABLE orders ADD note text") + wire.SYNC)
     stage.allow()
     stage.allow()

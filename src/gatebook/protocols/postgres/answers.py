@@ -17,10 +17,11 @@ from gatebook.errors import WireError
 from gatebook.masking.detectors import cover_text
 from gatebook.masking.rules import MaskSet
 from gatebook.model import Reach
-from gatebook.protocols.postgres import reports, rows, tagged, wire
+from gatebook.protocols.postgres import refusal, reports, rows, tagged, wire
 from gatebook.protocols.postgres.catalog import Catalog
 from gatebook.protocols.postgres.copying import SERVER_KINDS, CopyCover
 from gatebook.protocols.postgres.expected import (
+    CANCELLED,
     Bound,
     Closed,
     Described,
@@ -41,7 +42,7 @@ from gatebook.protocols.postgres.expected import (
     statement_at,
 )
 from gatebook.protocols.postgres.kept import Kept
-from gatebook.protocols.postgres.lineage import WHOLE, copied, nowhere, sets, unsettling
+from gatebook.protocols.postgres.lineage import WHOLE, copied, nowhere, redefines, sets, unsettling
 from gatebook.protocols.postgres.meaning import Meaning, Meanings, takes_names
 from gatebook.protocols.postgres.pinned import check_pinned
 from gatebook.protocols.postgres.plans import Plans
@@ -49,9 +50,6 @@ from gatebook.protocols.postgres.reading import Reading, Relation, Statement
 from gatebook.protocols.postgres.straight import Straight
 from gatebook.protocols.relay import Answered, Covering, Effect
 
-CANCELLED = "57014"
-_OF_QUESTIONS = (b"1", b"2", b"3", b"C")  # beside rows, in the answer to one of the gateway's own
-CATALOG_ROWS = 200_000  # columns in the answer to one catalog question
 _KEEPS_NAMES = tuple(  # tags of commands after which every name still means what it meant
     "SELECT INSERT UPDATE DELETE MERGE FETCH MOVE BEGIN START SHOW EXPLAIN DECLARE CLOSE PREPARE DEALLOCATE LISTEN UNLISTEN "
     "NOTIFY SAVEPOINT RELEASE LOCK COPY COMMIT ROLLBACK".split()
@@ -94,7 +92,7 @@ class Answers(Straight):
         and a portal whose name SQL may take over (CLOSE, DECLARE, DISCARD) is not executed any more.
         """
         self._touched = self._touched or touches
-        if unsettling(reading, self._settings_changed):
+        if unsettling(reading, self._settings_changed) or redefines(reading):
             self.catalog.forget_names()
         if self.portals and takes_names(reading.text):
             for portal in self.portals.values():
@@ -227,7 +225,8 @@ class Answers(Straight):
         self._say(kind, self._report(body))
 
     def _answer(self, head: Expected, kind: bytes, body: bytes) -> None:
-        if kind == b"E" and not isinstance(head, Simple | Looking | OwnQuery):
+        batched = not isinstance(head, Simple | OwnQuery) and not (isinstance(head, Looking) and not head.inside)
+        if kind == b"E" and batched:
             self._failed(head, body)
             return
         match head:
@@ -243,7 +242,7 @@ class Answers(Straight):
                 self._expect_kind(kind, b"1", body)
             case Bound():
                 self._expect_kind(kind, b"2", body)
-                head.made.bound = True
+                head.made.bound = self.batch.bound = True
             case Closed():
                 self._expect_kind(kind, b"3", body)
             case Synced():
@@ -265,6 +264,9 @@ class Answers(Straight):
 
     def _ready(self, body: bytes) -> None:
         self.status, self.block = body, body != b"I"
+        self.batch.over(within=body != b"I")
+        if body == b"I" and not self._queue:  # a Query in a batch ends it, or leaves a transaction that the batch's Sync ends
+            self.unsynced = False
         if body == b"I" and not self._queue:
             self._touched = False
         if body == b"I" and self.portals:  # the transaction is over; portals of a Bind still on its way belong to the next
@@ -324,6 +326,7 @@ class Answers(Straight):
             self._tell(running, kind, body)
         elif kind in (b"I", b"s"):
             running.status = "EMPTY" if kind == b"I" else "SUSPENDED"
+            self.batch.ran = self.batch.ran or kind == b"s"
             self._next(running)
             if running.guard is not None and kind == b"s":
                 running.guard.suspended()
@@ -347,7 +350,7 @@ class Answers(Straight):
 
     def _done(self, running: Running, tag: str) -> None:
         statement = statement_at(running)
-        self._track(statement)
+        self._track(statement, tag)
         self._names(running, statement, tag)
         if statement is not None:
             if statement.prepares is not None:
@@ -376,20 +379,14 @@ class Answers(Straight):
             self.prepared.pop(name, None)
 
     def _looking(self, looking: Looking, kind: bytes, body: bytes) -> None:
-        if kind == b"D":
-            if len(looking.found) >= CATALOG_ROWS:
-                raise WireError(f"the target answered a catalog question with over {CATALOG_ROWS} rows")
-            looking.found.append(wire.data_row(body))
-        elif kind == b"E":
-            looking.found.clear()
-            looking.cancelled = wire.report_fields(body).get("C") == CANCELLED
-        elif kind == b"Z":
-            self._queue.popleft()
-            self.status = body
-            if looking.relations and not looking.cancelled:  # meant for what ran before it, and late: then it is asked again
-                self.catalog.learn(looking.relations, looking.found)
-        elif kind not in _OF_QUESTIONS:
-            raise WireError(f"the target sent {kind!r} to a catalog question")
+        if not looking.take(kind, body):
+            return
+        self._queue.popleft()
+        self.status = self.status if looking.inside else body
+        self.batch.sees = looking.inside or body != b"I"
+        if looking.relations and not looking.cancelled:  # meant for what ran before it, and late: then it is asked again
+            self.answers_questions = bool(looking.found)
+            self.catalog.learn(looking.relations, looking.found)
 
     def _described(self, described: Described, kind: bytes, body: bytes) -> None:
         if kind in (b"T", b"n") and described.portal is not None:
@@ -416,10 +413,14 @@ class Answers(Straight):
         fields = wire.report_fields(body)
         if isinstance(head, Failing) and fields.get("C") == "34000":
             self._said.append(head.refusal)
+        elif isinstance(head, Looking) and fields.get("C") != CANCELLED:
+            self._said.append(refusal.NOT_LOOKED_UP)
         else:
             self._say(b"E", self._report(body))
         if isinstance(head, Executed | OwnExecute) and head.running is not None:
             head.running.status = f"ERROR {fields.get('C', '')}"
+        if isinstance(head, Looking):
+            self._queue.popleft()
         self._drop()
 
     def _drop(self) -> None:

@@ -115,6 +115,7 @@ class Known:
 
 
 MEANINGFUL = frozenset({"DateStyle", "IntervalStyle", "TimeZone"})  # what a literal means, and what the server reports
+_FIRST = tuple(sorted(MEANINGFUL))
 ASKED_FOR = (  # what else decides what a text means or does, told only when asked
     "array_nulls bytea_output default_table_access_method default_tablespace default_text_search_config extra_float_digits "
     "lc_monetary lc_numeric lc_time row_security session_replication_role timezone_abbreviations transform_null_equals "
@@ -143,7 +144,11 @@ class Catalog:
     def learn(self, asked: Sequence[Relation], rows: Iterable[Sequence[bytes | None]]) -> None:
         """Take in the rows of one question. Raises WireError when they are not such rows."""
         rows = list(rows)
-        found, self.search_path, self._answered = answers(rows)
+        found, self.search_path, said = answers(rows)
+        lines = said.split("\n")
+        for name in _FIRST if len(lines) > len(_FIRST) else ():  # in the middle of a batch they are reported late
+            self._reported[name] = lines.pop(0).removeprefix(f"{name}=")
+        self._answered = "\n".join(lines)
         self._say_settings()
         self.version += 1
         for number, relation in enumerate(asked):
@@ -193,9 +198,14 @@ def question(relations: Sequence[Relation]) -> str:
     return _QUESTION.replace("%VALUES%", values).replace("%SETTINGS%", _SETTINGS)
 
 
+def _setting(name: str) -> str:
+    return f"pg_catalog.concat('{name}=', pg_catalog.current_setting('{name}', true))"
+
+
 _SETTINGS = ", ".join(
-    ["pg_catalog.concat('current_user=', current_user)"]
-    + [f"pg_catalog.concat('{name}=', pg_catalog.current_setting('{name}', true))" for name in ASKED_FOR]
+    [_setting(name) for name in _FIRST]
+    + ["pg_catalog.concat('current_user=', current_user)"]
+    + [_setting(name) for name in ASKED_FOR]
 )
 
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
+from gatebook.errors import WireError
 from gatebook.model import Action, Permit
-from gatebook.protocols.postgres import rows
+from gatebook.protocols.postgres import rows, wire
 from gatebook.protocols.postgres.ceilings import Guard
 from gatebook.protocols.postgres.copying import Copying, copies_in, counted
 from gatebook.protocols.postgres.reading import Reading, Relation, Statement
 from gatebook.protocols.postgres.resolving import PLAIN, Resolved
 from gatebook.protocols.postgres.rows import Column
+
+CANCELLED = "57014"
+CATALOG_ROWS = 200_000  # columns in the answer to one catalog question
+_OF_QUESTIONS = (b"1", b"2", b"C", b"Z")  # beside rows and Closes, in the answer to one of the gateway's own
 
 
 @dataclass(slots=True)
@@ -110,11 +115,31 @@ class Simple:
 
 @dataclass(slots=True)
 class Looking:
-    """A question of the gateway's own: about these relations of the catalog, or about none, when only its deed counts."""
+    """A question of the gateway's own: about these relations of the catalog, or about none, when only its deed counts.
+
+    ``inside`` a batch of the client's it has no Sync, and ends with the last of its three Closes.
+    """
 
     relations: list[Relation]
+    inside: bool = False
     found: list[list[bytes | None]] = field(default_factory=list)
     cancelled: bool = False
+    closed: int = 0
+
+    def take(self, kind: bytes, body: bytes) -> bool:
+        """Take in a message of the answer, and say whether it was the last. Raises WireError for what is none of it."""
+        if kind == b"D":
+            if len(self.found) >= CATALOG_ROWS:
+                raise WireError(f"the target answered a catalog question with over {CATALOG_ROWS} rows")
+            self.found.append(wire.data_row(body))
+        elif kind == b"E":
+            self.found.clear()
+            self.cancelled = wire.report_fields(body).get("C") == CANCELLED
+        elif kind == b"3":
+            self.closed += 1
+        elif kind not in _OF_QUESTIONS or (kind == b"Z" and self.inside):
+            raise WireError(f"the target sent {kind!r} to a catalog question")
+        return self.closed == wire.QUESTION_CLOSES if self.inside else kind == b"Z"
 
 
 @dataclass(slots=True)

@@ -120,6 +120,7 @@ def _masked(known: Collection[Known], sets: Collection[MaskSet]) -> frozenset[st
 NOWHERE = Relation(None, "")  # resolves to nothing: a statement that names it is one whose names are not known
 
 
+_DEFINES = frozenset({"sql.create", "sql.alter", "sql.drop", "sql.maintain"})
 _OPENS = frozenset({"BEGIN", "START", "SAVEPOINT"})
 
 
@@ -133,6 +134,11 @@ def unsettling(reading: Reading, settings_changed: bool) -> bool:
 def sets(statement: Statement) -> bool:
     """Whether it may change a setting. What is not known may: a function that somebody wrote, for one."""
     return any(deed.facts.get("setting") or deed.reach is Reach.UNKNOWN for deed in statement.deeds)
+
+
+def redefines(reading: Reading) -> bool:
+    """Whether this text may define, rename or drop what a name stands for."""
+    return any(deed.verb in _DEFINES for deed in reading.deeds)
 
 
 def nowhere(reading: Reading) -> Reading:

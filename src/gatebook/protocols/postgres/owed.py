@@ -11,6 +11,7 @@ from collections import deque
 
 from gatebook.errors import WireError
 from gatebook.protocols.postgres import ceilings, wire
+from gatebook.protocols.postgres.batch import Batch
 from gatebook.protocols.postgres.ceilings import Guard
 from gatebook.protocols.postgres.expected import Executed, Expected, Looking, OwnExecute, OwnQuery, Running, Simple, Synced
 from gatebook.protocols.postgres.reading import Reading, Statement
@@ -33,6 +34,8 @@ class Owed(ABC):
         self.status = b"I"
         self.block: bool | None = False
         self.own_block = self.skipping = self.unsynced = False
+        self.answers_questions = False  # the last of the gateway's own was
+        self.batch = Batch()
         self.own = ceilings.Statements("")
         self._queue: deque[Expected] = deque()
         self._out: list[Effect] = []
@@ -49,9 +52,19 @@ class Owed(ABC):
         return not self._queue and not self.unsynced and self.status != b"E"
 
     @property
-    def askable_later(self) -> bool:
-        """Whether a question can go out once the answers that are due are here."""
-        return bool(self._queue) and not self.unsynced and self.status != b"E"
+    def within(self) -> bool:
+        """Whether a transaction is open, the batch's own included."""
+        return bool(self.block or self.own_block or self.batch.ran)
+
+    def askable_synced(self, *, snapshots: bool) -> bool:
+        """Whether a question may go out with a Sync of its own, for the sake of a request that takes a snapshot or not."""
+        ready = self.askable or (not self._queue and self.status != b"E" and not self.within and not self.batch.bound)
+        return ready and (snapshots or self.batch.sees or not self.within)
+
+    def askable_inside(self, *, snapshots: bool) -> bool:
+        """Whether one may go out without a Sync, where a transaction is open; only one that would not fail."""
+        ready = not self._queue and self.status != b"E" and self.within and self.unsynced and self.answers_questions
+        return ready and (snapshots or self.batch.sees)
 
     @property
     def copying(self) -> Running | None:
@@ -90,7 +103,8 @@ class Owed(ABC):
         if len(self._queue) >= EXPECTED_MESSAGES:
             raise WireError(f"{len(self._queue)} requests are unanswered; read the answers before sending more")
         self._queue.append(expected)
-        self.unsynced = not isinstance(expected, Synced | Simple | Looking | OwnQuery)
+        if not isinstance(expected, Simple) and not (isinstance(expected, Looking) and expected.inside):
+            self.unsynced = not isinstance(expected, Synced | Looking | OwnQuery)
 
     def say_query(self, text: str, expected: OwnQuery) -> Own:
         """A Query of the gateway's own."""
@@ -148,10 +162,15 @@ class Owed(ABC):
         else:
             self._say(kind, body)
 
-    def _track(self, statement: Statement | None) -> None:
+    def _track(self, statement: Statement | None, tag: str) -> None:
         """Follow what a statement's end means for the client's transaction."""
+        begins = ends = False
         if statement is None or statement.transaction not in _PARTS | {""}:
-            self.block = True if statement is not None and statement.transaction in _BEGINS else None
+            begins = statement is not None and statement.transaction in _BEGINS
+            self.block, ends = True if begins else None, statement is not None and not begins
+        self.batch.done(tag, begins=begins, ends=ends, snapshots=statement is None or statement.snapshots)
+        if self.status == b"E":  # nothing else ends well in a failed transaction but what ends it
+            self.status = b"T"
 
     # A Query --------------------------------------------------------------------------------------------------------
 

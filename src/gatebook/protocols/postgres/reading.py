@@ -170,7 +170,7 @@ class Statement:
     are the columns whose values decide something else than what stands in their own place of an answer: which rows come, how
     many, in what order, whether there is an error; without those of the comparisons in ``places``. ``parameters`` are those
     that stand in other places too. ``written`` are the columns that INSERT, UPDATE and their like give values, "*" for all of
-    a relation.
+    a relation. ``snapshots`` says that running it takes the snapshot of its transaction, where that has none yet.
     """
 
     deeds: tuple[Deed, ...]
@@ -188,6 +188,7 @@ class Statement:
     written: frozenset[Origin] = frozenset()
     tally: Tally = Tally.UNCOUNTED
     transaction: str = ""
+    snapshots: bool = False
 
 
 @dataclass(frozen=True, slots=True)

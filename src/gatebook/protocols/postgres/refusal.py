@@ -11,6 +11,13 @@ from gatebook.protocols.relay import Held, Refused
 INSUFFICIENT_PRIVILEGE = "42501"
 NO_IDENTITY = "no-identity"  # the rule's name when a token proved nothing
 
+NOT_LOOKED_UP = wire.error_response(
+    "ERROR",
+    "58000",
+    "a statement of this batch could not be looked up in the target's catalog",
+    hint="Send it in a batch of its own, behind a Sync.",
+)
+
 
 def statement_refused(action: Action, refused: Refused, position: int = 0) -> bytes:
     """The ErrorResponse that stands in for the refused statement's own error."""

@@ -1,8 +1,8 @@
 """What a request of an open session means: read, its names asked for in the catalog, made the action that is asked for.
 
-Catalog questions go out on this very connection, only while it is idle; what could not be asked counts as not known, and what
-is not known is covered whole. People are asked about nothing whose meaning is not settled: not between a setting and its
-answer, nor when it was prepared under other settings than it would run with.
+Catalog questions go out on this very connection, where no client can tell (``batch.py``); what could not be asked counts as
+not known, and what is not known is covered whole. People are asked about nothing whose meaning is not settled: not between a
+setting and its answer, nor when it was prepared under other settings than it would run with.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ class Inquiry:
         return {relation for statement in reading.statements for relation in self._answers.readable(statement).relations}
 
     def _look_up(self, reading: Reading, kind: bytes, body: bytes) -> bool:
-        """Ask the catalog about names not known yet, now or once earlier answers are here; then the request is handled again.
-
-        Not in the middle of a batch, where a question would end it.
-        """
-        ahead = kind == b"P"  # of what may follow in the same batch, where nothing can be asked
-        if not self._learn(reading, ahead=ahead) and not (self._missing(reading, ahead=ahead) and self._answers.askable_later):
-            return False
+        """Ask the catalog about names not known yet, now or once all is answered; then the request is handled again."""
+        ahead = kind == b"P"  # of what may follow in the same batch, where less can be asked
+        if not self._learn(reading, ahead=ahead):
+            if self._answers.idle or not self._missing(reading, ahead=ahead):
+                return False
+            if self._answers.unsynced:  # else the server keeps its answers to itself
+                self._out.append(Own("flush", wire.message(b"H")))
         self._again = (kind, body)
         return True
 
@@ -72,9 +72,11 @@ class Inquiry:
 
     def _learn(self, reading: Reading, *, ahead: bool = False) -> bool:
         missing = self._missing(reading, ahead=ahead)
-        if not missing or not self._answers.askable:
+        snapshots = any(statement.snapshots for statement in reading.statements[:1])
+        inside = self._answers.askable_inside(snapshots=snapshots)
+        if not missing or not (inside or self._answers.askable_synced(snapshots=snapshots)):
             return False
-        self._own("catalog", wire.question(catalog.question(missing), self._name), Looking(missing))
+        self._own("catalog", wire.question(catalog.question(missing), self._name, inside=inside), Looking(missing, inside))
         return True
 
     def _action(

@@ -155,9 +155,15 @@ def read_node(node: Node, count: int, prepared: Mapping[str, Reading]) -> Statem
         written=frozenset(walk.written),
         tally=_tally(kind, body, walk),
         transaction=body["kind"].removeprefix("TRANS_STMT_") if kind == "TransactionStmt" else "",
+        snapshots=kind not in _NO_SNAPSHOT,
     )
 
 
+# PlannedStmtRequiresSnapshot of the server's pquery.c, and what closes.
+_NO_SNAPSHOT = frozenset(
+    "TransactionStmt LockStmt VariableSetStmt VariableShowStmt ConstraintsSetStmt FetchStmt ClosePortalStmt ListenStmt "
+    "NotifyStmt UnlistenStmt CheckPointStmt DiscardStmt DeallocateStmt".split()
+)
 _ROWLESS = frozenset(
     "sql.session sql.select sql.explain sql.copy_out sql.lock sql.sequence sql.notify sql.maintain sql.protected "
     "sql.setting".split()

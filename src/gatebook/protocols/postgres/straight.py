@@ -44,7 +44,7 @@ class Straight(Owed):
         end = _whole(data, start, _T)
         if not end:
             return False
-        bound.made.bound = True
+        bound.made.bound = self.batch.bound = True
         columns = self._plans.columns(data[start + _HEAD_BYTES : end])
         self._describe_portal(bound.made, columns, first=described.first)
         self._queue.popleft()
@@ -81,6 +81,7 @@ class Straight(Owed):
         running.status = tag
         running.keep_masked()
         running.at += 1
+        self.batch.ran = self.batch.sees = True
         self._said.append(message)
         if isinstance(head, Executed):
             self._queue.popleft()

@@ -324,9 +324,10 @@ def execute(portal: str) -> bytes:
     return message(b"E", portal.encode() + b"\0" + _U32.pack(0))
 
 
-def question(text: str, name: str) -> bytes:
+def question(text: str, name: str, *, inside: bool = False) -> bytes:
     """A question of the gateway's own with its Sync, by a statement and portal of this name that are gone afterwards.
 
+    ``inside`` a batch of the client's it has none, and is flushed.
     A Query would take the client's unnamed statement and portal with it. The first Close is for what an error left behind.
     """
     named = name.encode() + b"\0"
@@ -338,9 +339,12 @@ def question(text: str, name: str) -> bytes:
             execute(name),
             message(b"C", b"P" + named),
             message(b"C", b"S" + named),
-            SYNC,
+            message(b"H") if inside else SYNC,
         )
     )
+
+
+QUESTION_CLOSES = 3  # the last of them is the last that a question has answered
 
 
 SYNC = message(b"S")
