@@ -292,7 +292,7 @@ def test_an_error_behind_it_undoes_the_whole_batch():
     assert said(effects) == ["ROLLBACK"]
     assert kinds(shown(effects)) == "E"
     assert not stage.relay.hungry
-    assert shown(stage.server(complete("ROLLBACK") + ready())) == ready()
+    assert shown(stage.server(OWN_DONE + complete("ROLLBACK") + ready())) == ready()
     assert stage.relay.hungry
 
 
@@ -307,7 +307,7 @@ def test_a_refusal_behind_it_undoes_the_whole_batch():
     effects = stage.server(error("34000", "no such portal") + ready(b"E"))
     assert said(effects) == ["ROLLBACK"]
     assert shown_error(effects)["M"].startswith("blocked by no-drop")
-    assert shown(stage.server(complete("ROLLBACK") + ready())) == ready()
+    assert shown(stage.server(OWN_DONE + complete("ROLLBACK") + ready())) == ready()
 
 
 def test_a_transaction_that_the_batch_ends_itself_has_to_be_synced_first():

@@ -184,7 +184,9 @@ class Closed:
 
 @dataclass(slots=True)
 class Synced:
-    """A Sync."""
+    """A Sync; ``undoes`` when it is the gateway's own, behind a ROLLBACK of its own."""
+
+    undoes: bool = False
 
 
 @dataclass(slots=True)

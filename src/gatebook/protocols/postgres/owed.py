@@ -93,8 +93,8 @@ class Owed(ABC):
                 return True
             case OwnExecute(_, undone):
                 return undone is not None
-            case Synced():
-                return self.own_block
+            case Synced(undoes):
+                return self.own_block or undoes
             case _:
                 return False
 
@@ -241,7 +241,9 @@ class Owed(ABC):
         left, self.own_block = self.own_block and body != b"I", False
         self._ready(body)
         if left:  # an error of the batch: without a transaction of its own the client need not end one
-            self._out.append(self.say_query(ceilings.ROLLBACK, OwnQuery(None)))
+            self._out.append(self.say_execute(ceilings.ROLLBACK, OwnExecute()))  # a Query would drop its unnamed statement
+            self.expect(Synced(undoes=True))
+            self._out.append(Own("sync", wire.SYNC))
         else:
             self._say(kind, body)
 
