@@ -50,7 +50,7 @@ class Door:
     """What of a gateway a connection needs before anybody is known."""
 
     login_seconds = 30.0
-    bearer = stretched = None
+    bearer = stretched = facts = None
 
     def __init__(self) -> None:
         self.released: list[Connection] = []

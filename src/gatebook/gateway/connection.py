@@ -132,6 +132,7 @@ class Connection(asyncio.Protocol):
             secret=f"gatebook-{secrets.token_hex(16)}",
             bearer=self._gateway.bearer,
             stretched=self._gateway.stretched,
+            facts=self._gateway.facts,
         )
 
     def data_received(self, data: bytes) -> None:

@@ -40,6 +40,7 @@ from gatebook.identity.prove import Prover
 from gatebook.identity.tokens import GatewayTokens
 from gatebook.masking.detectors import cover_text
 from gatebook.protocols.postgres.bearer import Bearer
+from gatebook.protocols.postgres.catalog_facts import Facts
 from gatebook.protocols.postgres.opening import Keys
 from gatebook.protocols.postgres.scram import Stretched
 from gatebook.protocols.relay import Stale
@@ -77,7 +78,8 @@ class Gateway:
         self.config, self.desk, self.book, self.clock = config, desk, book, clock
         self.holding, self.granted, self.tapes = holding, granted, tapes
         self.proving = Proving(prover, granted, book)
-        self.bearer, self.stretched, self.trust, self.reads = bearer_of(config), Stretched(), Trust(), Reads()
+        self.bearer, self.stretched, self.trust = bearer_of(config), Stretched(), Trust()
+        self.facts, self.reads = Facts(), Reads()
         self.login_seconds = float(config.limits.login_seconds)
         self._tokens, self._rows, self._cancels, self._tasks = tokens, rows, cancels, tasks
         self._connections: set[Connection] = set()
@@ -214,6 +216,7 @@ class Gateway:
                 connection.tick()
             if loop.time() >= stale_at:
                 stale_at = loop.time() + STALE_SECONDS
+                self.facts.clear()
                 for connection in list(self._connections):
                     connection.signal(Stale())
             await self._tell_guesses()

@@ -126,6 +126,7 @@ class Stage:
     catalog_errors: bool = False
     status: bytes = b"I"  # what a question between batches is answered with
     settings: str = ""
+    session: Session = SESSION
     reports: bytes = b""  # settings that the server tells at the login
 
     def feed(self, signal: Signal) -> list[Effect]:
@@ -153,7 +154,7 @@ class Stage:
     def open(self) -> Stage:
         self.feed(FromClient(wire.startup({"user": "shop-agent", "database": "shop"})))
         self.feed(FromClient(wire.message(b"p", b"token\0")))
-        self.feed(Opened(SESSION, Credential("shop_app", "pw", "shop", login="none"), COVERING))
+        self.feed(Opened(self.session, Credential("shop_app", "pw", "shop", login="none"), COVERING))
         login = (
             wire.AUTHENTICATED
             + wire.message(b"S", b"client_encoding\0UTF8\0")

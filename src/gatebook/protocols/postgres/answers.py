@@ -54,6 +54,7 @@ _KEEPS_NAMES = tuple(  # tags of commands after which every name still means wha
     "SELECT INSERT UPDATE DELETE MERGE FETCH MOVE BEGIN START SHOW EXPLAIN DECLARE CLOSE PREPARE DEALLOCATE LISTEN UNLISTEN "
     "NOTIFY SAVEPOINT RELEASE LOCK COPY COMMIT ROLLBACK".split()
 )
+_KEEPS_DEFINITIONS = (*_KEEPS_NAMES, "SET", "RESET", "DISCARD")
 _ENDS = frozenset({"COMMIT", "ROLLBACK", "PREPARE TRANSACTION"})
 
 
@@ -371,6 +372,8 @@ class Answers(Straight):
         ended = tag in _ENDS and self._settings_changed
         if setting or ended or not tag.startswith(_KEEPS_NAMES):
             self.catalog.forget_names()
+        if statement is None or running.action.reach is Reach.UNKNOWN or not tag.startswith(_KEEPS_DEFINITIONS):
+            self.catalog.alone()
 
     def _deallocate(self, name: str) -> None:
         if name == "*":
@@ -384,9 +387,13 @@ class Answers(Straight):
         self._queue.popleft()
         self.status = self.status if looking.inside else body
         self.batch.sees = looking.inside or body != b"I"
-        if looking.relations and not looking.cancelled:  # meant for what ran before it, and late: then it is asked again
+        if not looking.relations or looking.cancelled:  # meant for what ran before it, and late: then it is asked again
+            return
+        if looking.short:
+            self.answers_questions = self.catalog.place(looking.relations, looking.found)
+        else:
             self.answers_questions = bool(looking.found)
-            self.catalog.learn(looking.relations, looking.found)
+            self.catalog.learn(looking.relations, looking.found, looking.generation)
 
     def _described(self, described: Described, kind: bytes, body: bytes) -> None:
         if kind in (b"T", b"n") and described.portal is not None:

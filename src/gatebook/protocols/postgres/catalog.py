@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from gatebook.errors import WireError
 from gatebook.masking.rules import STRICTNESS, MaskSet, Style, style_of
+from gatebook.protocols.postgres import catalog_facts
 from gatebook.protocols.postgres.reading import Relation
 
 _STRICTEST_FIRST = tuple(reversed(STRICTNESS))
@@ -136,13 +137,63 @@ class Catalog:
     version: int = 0
     _reported: dict[str, str] = field(default_factory=dict)
     _answered: str = ""
+    _shared: catalog_facts.Facts | None = None  # until this session is on its own
+    _scope: str = ""
+    _server: str = ""
+    _placed: set[Relation] = field(default_factory=set)  # whose number is known, and nothing else
 
     def missing(self, relations: Iterable[Relation]) -> list[Relation]:
         """Those that must be asked for, in a stable order."""
         return sorted((r for r in relations if r.name and r not in self.by_name), key=str)
 
-    def learn(self, asked: Sequence[Relation], rows: Iterable[Sequence[bytes | None]]) -> None:
-        """Take in the rows of one question. Raises WireError when they are not such rows."""
+    def share(self, facts: catalog_facts.Facts, scope: str) -> None:
+        """Take part in what sessions of the same target and database learn."""
+        self._shared, self._scope = facts, scope
+
+    def alone(self) -> None:
+        """From now on only what this session asks for itself counts, and nothing of before for others."""
+        if self._shared is not None:
+            self._shared.clear()
+        self._shared = None
+
+    def asks_names(self, relations: Iterable[Relation]) -> bool:
+        """Whether the short question comes first: outside of a transaction, for names not asked by it yet."""
+        return self._shared is not None and self._placed.isdisjoint(relations)
+
+    @property
+    def generation(self) -> int | None:
+        """What is asked for now, outside of a transaction, is for others too, as long as this is the same."""
+        return self._shared.generation if self._shared is not None else None
+
+    def place(self, asked: Sequence[Relation], rows: Iterable[Sequence[bytes | None]]) -> bool:
+        """Take in the rows of a short question. Raises WireError when they are not such rows.
+
+        Whether something was known: then somebody of this role was answered the long question, too.
+        """
+        server, oids, search_path, settings = catalog_facts.placed(rows)
+        if self._shared is None or not server:  # it was refused: some do not say when they were started
+            self._shared = None
+            return False
+        self._server, self.search_path, self._answered = f"{self._scope}\0{server}", search_path, settings
+        self._say_settings()
+        self.version += 1
+        for number, relation in enumerate(asked):
+            oid = oids.get(number, 0)
+            known = self._shared.find(self._server, oid) if oid else None
+            if known is not None:
+                self.by_name[relation] = self.by_oid[oid] = known
+            elif oid:
+                self._placed.add(relation)
+            else:
+                self.by_name[relation] = None
+                self.absent.add(relation)
+        return any(self.by_name.get(relation) is not None for relation in asked)
+
+    def learn(self, asked: Sequence[Relation], rows: Iterable[Sequence[bytes | None]], generation: int | None = None) -> None:
+        """Take in the rows of one question. Raises WireError when they are not such rows.
+
+        ``generation`` is that of when it was asked outside of a transaction, None else.
+        """
         rows = list(rows)
         found, self.search_path, said = answers(rows)
         lines = said.split("\n")
@@ -158,6 +209,8 @@ class Catalog:
                 self.absent.add(relation)
             if known is not None:
                 self.by_oid[known.oid] = known
+        if self._shared is not None and self._server and generation is not None:
+            self._shared.keep(self._server, found.values(), generation)
 
     def resolved(self, relations: Iterable[Relation]) -> tuple[Known, ...] | None:
         """What is known of all of these; None when one of them is not known."""
@@ -168,6 +221,7 @@ class Catalog:
     def forget(self) -> None:
         """Count nothing as known any more."""
         self.version += 1
+        self._shared = None
         self.by_name.clear()
         self.by_oid.clear()
         self.absent.clear()
@@ -194,8 +248,16 @@ class Catalog:
 
 def question(relations: Sequence[Relation]) -> str:
     """One SELECT that resolves these names. Each row: kind, number, oid, attnum, schema, table names, column."""
-    values = ", ".join(f"({number}, {_literal(_quoted(relation))})" for number, relation in enumerate(relations))
-    return _QUESTION.replace("%VALUES%", values).replace("%SETTINGS%", _SETTINGS)
+    return _QUESTION.replace("%VALUES%", _values(relations)).replace("%SETTINGS%", _SETTINGS)
+
+
+def short_question(relations: Sequence[Relation]) -> str:
+    """One SELECT that says which relations these names are, and what goes for the session, but nothing of the relations."""
+    return catalog_facts.names(_values(relations), _SETTINGS)
+
+
+def _values(relations: Sequence[Relation]) -> str:
+    return ", ".join(f"({number}, {_literal(_quoted(relation))})" for number, relation in enumerate(relations))
 
 
 def _setting(name: str) -> str:

@@ -125,6 +125,8 @@ class Looking:
     found: list[list[bytes | None]] = field(default_factory=list)
     cancelled: bool = False
     closed: int = 0
+    short: bool = False
+    generation: int | None = None  # of what is shared, when it was asked outside of a transaction
 
     def take(self, kind: bytes, body: bytes) -> bool:
         """Take in a message of the answer, and say whether it was the last. Raises WireError for what is none of it."""

@@ -15,6 +15,7 @@ from gatebook.model import Permit, Session
 from gatebook.protocols.postgres import refusal, wire
 from gatebook.protocols.postgres.answers import Answers
 from gatebook.protocols.postgres.bearer import Bearer
+from gatebook.protocols.postgres.catalog_facts import Facts
 from gatebook.protocols.postgres.opening import Keys, Opening
 from gatebook.protocols.postgres.relay_asking import Asking
 from gatebook.protocols.postgres.scram import Stretched
@@ -49,7 +50,8 @@ class PostgresRelay:
 
     ``secure`` says that the client's bytes cannot be read on their way (loopback); ``offers_tls`` that the listener has a
     certificate; ``keys`` are the client's cancel keys; ``secret`` is a name nobody can guess, for what must not exist;
-    ``bearer`` says where clients get tokens for OAUTHBEARER; ``stretched`` is what logins of other connections left behind.
+    ``bearer`` says where clients get tokens for OAUTHBEARER; ``stretched`` is what logins of other connections left
+    behind, ``facts`` what their sessions learnt of catalogs.
     """
 
     def __init__(
@@ -61,7 +63,9 @@ class PostgresRelay:
         secret: str,
         bearer: Bearer | None = None,
         stretched: Stretched | None = None,
+        facts: Facts | None = None,
     ) -> None:
+        self._facts = facts
         self._opening, self._over = Opening(secure, offers_tls, keys, secret, bearer, stretched), False
         self._client = wire.Frames(wire.CLIENT_BYTES, parts=True)
         self._server = wire.Frames(wire.SERVER_BYTES)
@@ -154,6 +158,9 @@ class PostgresRelay:
     def _opened(self, session: Session, credential: Credential, covering: Covering) -> None:
         self._session = session.id
         self._answers.open(covering)
+        if self._facts is not None:
+            scope = (session.target.name, session.target.address, credential.database, credential.user)
+            self._answers.catalog.share(self._facts, "\0".join(scope))
         settings = self._opening.opened(credential)
         if not self._asking.start(session, settings, whole=self._opening.proposes):
             self._out.append(self._opening.log_in(session.id))

@@ -76,7 +76,13 @@ class Inquiry:
         inside = self._answers.askable_inside(snapshots=snapshots)
         if not missing or not (inside or self._answers.askable_synced(snapshots=snapshots)):
             return False
-        self._own("catalog", wire.question(catalog.question(missing), self._name, inside=inside), Looking(missing, inside))
+        known, free = self._answers.catalog, self._answers.status == b"I" and not self._answers.within and not inside
+        if free and known.asks_names(missing):
+            said, looking = catalog.short_question(missing), Looking(missing, short=True)
+        else:
+            said = catalog.question(missing)
+            looking = Looking(missing, inside, generation=known.generation if free else None)
+        self._own("catalog", wire.question(said, self._name, inside=inside), looking)
         return True
 
     def _action(
