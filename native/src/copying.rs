@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::rows::Rows;
+use crate::rows::{Rows, Shown};
 use crate::scan::Halt;
 
 const SHORT: usize = 1024; // bytes of a row that cannot use up its work, whoever is suspected
@@ -26,10 +26,11 @@ impl Form {
         })
     }
 
-    /// The body of a CopyData message of one row, covered; None if nothing changed. `signs` are those that its bytes hold.
-    pub fn cover(&self, rows: &mut Rows, columns: usize, body: &[u8], signs: u32) -> Result<Option<Vec<u8>>, Halt> {
+    /// The body of a CopyData message of one row, covered, into `out`; whether anything changed. `signs` are those that its bytes
+    /// hold.
+    pub fn cover(&self, rows: &mut Rows, columns: usize, body: &[u8], signs: u32, out: &mut Vec<u8>) -> Result<bool, Halt> {
         if matches!(self, Form::Binary) {
-            return if one_row(body, columns) { rows.cover(body, signs) } else { Err(Halt::Twin) };
+            return if one_row(body, columns) { rows.cover(body, signs, out) } else { Err(Halt::Twin) };
         }
         if body.is_empty() || columns == 0 {
             return Err(Halt::Twin);
@@ -37,7 +38,7 @@ impl Form {
         if self.line(body) != Some(body.len()) {
             return Err(Halt::Twin);
         }
-        self.cover_line(rows, columns, body, signs)
+        self.cover_line(rows, columns, body, signs, out)
     }
 
     fn delimiter(&self) -> u8 {
@@ -74,30 +75,63 @@ impl Form {
         }
     }
 
-    fn cover_line(&self, rows: &mut Rows, columns: usize, line: &[u8], signs: u32) -> Result<Option<Vec<u8>>, Halt> {
+    fn cover_line(&self, rows: &mut Rows, columns: usize, line: &[u8], signs: u32, out: &mut Vec<u8>) -> Result<bool, Halt> {
         let bare = match self {
             Form::Csv { quote, .. } => memchr::memchr2(*quote, b'\r', line).is_none(),
             _ => memchr::memchr2(b'\\', b'\r', line).is_none(),
         };
-        let suspects = if bare && line.len() <= rows.types.long_line { rows.hinted(line, signs)? } else { 0 };
-        if bare && suspects == 0 && rows.plain(line) {
-            let count = memchr::memchr_iter(self.delimiter(), line).count() + 1;
-            return if count == columns { Ok(None) } else { Err(Halt::Twin) };
+        if bare && line.len() <= rows.types.long_line {
+            let suspects = rows.hinted(line, signs)?;
+            let plain = suspects == 0 && rows.plain(line);
+            if plain || line.len() + 4 * columns + 2 <= SHORT {
+                if memchr::memchr_iter(self.delimiter(), line).count() + 1 != columns {
+                    return Err(Halt::Twin);
+                }
+                return if plain { Ok(false) } else { self.cover_bare(rows, line, suspects, out) };
+            }
         }
         let cells = self.apart(line, columns)?;
         if cells.len() != columns {
             return Err(Halt::Twin);
         }
         let body = packed(&cells);
-        // The cells of a bare line are parts of it: what may be found in one of them is suspected of the line.
-        let covered = if bare && body.len() <= SHORT {
-            rows.cover_known(&body, suspects)?
-        } else {
-            let signs = rows.signs(&body);
-            rows.cover(&body, signs)?
+        let signs = rows.signs(&body);
+        let mut covered = Vec::new();
+        if !rows.cover(&body, signs, &mut covered)? {
+            return Ok(false);
+        }
+        self.written(&cells, &covered, out)?;
+        Ok(true)
+    }
+
+    /// A line whose cells stand in it just as they are: what may be found in one of them is suspected of the line.
+    fn cover_bare(&self, rows: &mut Rows, line: &[u8], suspects: u32, out: &mut Vec<u8>) -> Result<bool, Halt> {
+        let suspected = suspects != 0 || (rows.hides && rows.hidden(line));
+        if !suspected && !rows.walks {
+            return Ok(false);
+        }
+        let delimiter = self.delimiter();
+        let null = match self {
+            Form::Csv { null, .. } => Some(&null[..]),
+            _ => None, // the text format's only one has a backslash
         };
-        let Some(covered) = covered else { return Ok(None) };
-        Ok(Some(self.written(&cells, &covered)?))
+        let cells = line[..line.len() - 1].split(|byte| *byte == delimiter).map(|cell| (Some(cell) != null).then_some(cell));
+        let (mut last, mut changed) = (0, false);
+        rows.cover_cells(cells, suspected, suspects, |cell, shown| {
+            let value = match &shown {
+                Shown::New(value) if value == cell => return,
+                Shown::New(value) => Some(&value[..]),
+                _ => None,
+            };
+            let start = cell.as_ptr() as usize - line.as_ptr() as usize;
+            out.extend_from_slice(&line[last..start]);
+            self.write(out, value, cell);
+            (last, changed) = (start + cell.len(), true);
+        })?;
+        if changed {
+            out.extend_from_slice(&line[last..]);
+        }
+        Ok(changed)
     }
 
     /// The cells as they are written, and what they mean.
@@ -179,11 +213,10 @@ impl Form {
     }
 
     /// The line as the server would write it with the covered cells in the place of those that differ.
-    fn written(&self, cells: &[Cell], covered: &[u8]) -> Result<Vec<u8>, Halt> {
-        let mut out = Vec::with_capacity(covered.len());
+    fn written(&self, cells: &[Cell], covered: &[u8], out: &mut Vec<u8>) -> Result<(), Halt> {
         let mut at = 2;
         for cell in cells {
-            if !out.is_empty() || at > 2 {
+            if at > 2 {
                 out.push(self.delimiter());
             }
             let length = crate::binary::i32_at(covered, at).ok_or(Halt::Twin)?;
@@ -196,11 +229,11 @@ impl Form {
             if shown == cell.value.as_deref() {
                 out.extend_from_slice(cell.raw);
             } else {
-                self.write(&mut out, shown, cell.raw);
+                self.write(out, shown, cell.raw);
             }
         }
         out.push(b'\n');
-        Ok(out)
+        Ok(())
     }
 
     fn write(&self, out: &mut Vec<u8>, value: Option<&[u8]>, old: &[u8]) {

@@ -103,6 +103,7 @@ struct Buffers {
     ends: Vec<usize>,
     masks: Vec<u32>,
     lower: Vec<u8>,
+    row: Vec<u8>,
     out: Vec<u8>,
 }
 
@@ -162,7 +163,7 @@ impl Rows {
             }
         }
         let out = fed.changed.then(|| PyBytes::new(py, &buffers.out));
-        if buffers.out.capacity() <= KEPT && buffers.lower.capacity() <= KEPT {
+        if [&buffers.out, &buffers.lower, &buffers.row].iter().all(|one| one.capacity() <= KEPT) {
             BUFFERS.set(buffers);
         }
         self.rows.let_go();
@@ -179,7 +180,7 @@ struct Fed {
 impl Rows {
     fn run(&mut self, data: &[u8], at: usize, limit: usize, buffers: &mut Buffers) -> Fed {
         let kind = if self.form.is_some() { b'd' } else { b'D' };
-        let Buffers { ends, masks, lower, out } = buffers;
+        let Buffers { ends, masks, lower, row: room, out } = buffers;
         ends.clear();
         out.clear();
         if self.stops > STOPS {
@@ -204,10 +205,11 @@ impl Rows {
             let (end, signs) = (ends[row], masks[row]);
             let body = &data[start + HEAD..end];
             let large = body.len() > self.rows.types.work; // may be too much to be looked at
+            room.clear();
             let covered = if looks || large || signs != 0 {
                 match &self.form {
-                    None => self.rows.cover(body, signs),
-                    Some(form) => form.cover(&mut self.rows, self.columns, body, signs),
+                    None => self.rows.cover(body, signs, room),
+                    Some(form) => form.cover(&mut self.rows, self.columns, body, signs, room),
                 }
             } else {
                 counted(body, self.columns)
@@ -217,14 +219,14 @@ impl Rows {
                     self.stops += 1;
                     break;
                 }
-                Ok(None) => size += body.len(),
-                Ok(Some(covered)) => {
+                Ok(false) => size += body.len(),
+                Ok(true) => {
                     changed = true;
                     out.extend_from_slice(&data[last..start]);
                     out.push(kind);
-                    out.extend_from_slice(&(covered.len() as u32 + 4).to_be_bytes());
-                    out.extend_from_slice(&covered);
-                    size += covered.len();
+                    out.extend_from_slice(&(room.len() as u32 + 4).to_be_bytes());
+                    out.extend_from_slice(room);
+                    size += room.len();
                     last = end;
                 }
             }
@@ -247,9 +249,9 @@ fn whole(data: &[u8], at: usize, kind: u8, limit: usize) -> Option<usize> {
 }
 
 /// A row in which nothing is to be covered needs the right number of columns, no more.
-fn counted(body: &[u8], columns: usize) -> Result<Option<Vec<u8>>, Halt> {
+fn counted(body: &[u8], columns: usize) -> Result<bool, Halt> {
     match binary::u16_at(body, 0) {
-        Some(count) if usize::from(count) == columns => Ok(None),
+        Some(count) if usize::from(count) == columns => Ok(false),
         _ => Err(Halt::Twin),
     }
 }

@@ -77,6 +77,9 @@ enum Treatment {
 
 type Treatments = (Option<Treatment>, Option<Treatment>);
 
+/// What is done to a column's cells, and what to those that would be too much work.
+type Covered = (Treatments, Whole);
+
 /// A cell as it is shown.
 #[derive(Debug, PartialEq)]
 pub enum Shown {
@@ -99,7 +102,7 @@ pub struct Rows {
     pub types: Arc<Types>,
     calls: Arc<Calls>,
     key: Vec<u8>,
-    columns: Vec<(Treatments, Whole)>,
+    columns: Vec<Covered>,
     pub names: Vec<String>,
     detectors: usize,
     card: usize,
@@ -244,39 +247,56 @@ impl Rows {
         self.scratch.let_go();
     }
 
-    /// One DataRow's body, covered; None if nothing changed. `signs` are those that its bytes hold.
-    pub fn cover(&mut self, body: &[u8], signs: u32) -> Result<Option<Vec<u8>>, Halt> {
+    /// One DataRow's body, covered, into `out`; whether anything changed. `signs` are those that its bytes hold.
+    pub fn cover(&mut self, body: &[u8], signs: u32, out: &mut Vec<u8>) -> Result<bool, Halt> {
         self.begin(body)?;
         let mut suspects = 0;
         if self.scans && self.detectors > 0 {
             if self.work.spend(body.len()).is_err() {
-                return self.rewritten(body, true, None);
+                return self.rewritten(body, true, None, out);
             }
             suspects = self.hinted(body, signs)?;
         }
-        self.cover_suspected(body, suspects)
+        if suspects != 0 || (self.hides && self.hidden(body)) {
+            self.rewritten(body, true, Some(suspects), out)
+        } else if self.walks {
+            self.rewritten(body, false, Some(0), out)
+        } else {
+            Ok(false)
+        }
     }
 
-    /// The same where it is known who is suspected, of a row too short for its work to have an end.
-    pub fn cover_known(&mut self, body: &[u8], suspects: u32) -> Result<Option<Vec<u8>>, Halt> {
-        self.begin(body)?;
-        self.cover_suspected(body, suspects)
+    /// The cells of a row too short for its work to have an end, where it is known who is suspected: what is shown in the place
+    /// of each that changes goes to `put`.
+    pub fn cover_cells<'a>(
+        &mut self,
+        cells: impl Iterator<Item = Option<&'a [u8]>>,
+        suspected: bool,
+        suspects: u32,
+        mut put: impl FnMut(&'a [u8], Shown),
+    ) -> Result<(), Halt> {
+        self.work = Work(self.types.work);
+        self.before.clone_from(&self.counts);
+        let columns = std::mem::take(&mut self.columns);
+        let mut found = Ok(());
+        for (cell, column) in cells.zip(&columns) {
+            let Some(cell) = cell else { continue };
+            match self.shown(column, cell, suspected, Some(suspects)) {
+                Ok(Shown::Same) => {}
+                Ok(shown) => put(cell, shown),
+                Err(halt) => {
+                    found = Err(halt);
+                    break;
+                }
+            }
+        }
+        self.settled(columns, found)
     }
 
     fn begin(&mut self, body: &[u8]) -> Result<(), Halt> {
         self.work = Work(self.types.work);
         let count = (self.columns.len() as u16).to_be_bytes();
         if body.get(..2) == Some(&count[..]) { Ok(()) } else { Err(Halt::Twin) }
-    }
-
-    fn cover_suspected(&mut self, body: &[u8], suspects: u32) -> Result<Option<Vec<u8>>, Halt> {
-        if suspects != 0 || (self.hides && self.hidden(body)) {
-            self.rewritten(body, true, Some(suspects))
-        } else if self.walks {
-            self.rewritten(body, false, Some(0))
-        } else {
-            Ok(None)
-        }
     }
 
     /// The detectors among those with a sign that may find something.
@@ -300,10 +320,14 @@ impl Rows {
         self.scan.signs.of(data, &mut self.scratch.lower)
     }
 
-    fn rewritten(&mut self, body: &[u8], suspected: bool, suspects: Option<u32>) -> Result<Option<Vec<u8>>, Halt> {
+    fn rewritten(&mut self, body: &[u8], suspected: bool, suspects: Option<u32>, out: &mut Vec<u8>) -> Result<bool, Halt> {
         self.before.clone_from(&self.counts);
         let columns = std::mem::take(&mut self.columns);
-        let found = self.rewrite(&columns, body, suspected, suspects);
+        let found = self.rewrite(&columns, body, suspected, suspects, out);
+        self.settled(columns, found)
+    }
+
+    fn settled<T>(&mut self, columns: Vec<Covered>, found: Result<T, Halt>) -> Result<T, Halt> {
         self.columns = columns;
         if found.is_err() {
             self.counts.clone_from(&self.before); // the twin counts what it covers
@@ -313,14 +337,14 @@ impl Rows {
 
     fn rewrite(
         &mut self,
-        columns: &[(Treatments, Whole)],
+        columns: &[Covered],
         body: &[u8],
         suspected: bool,
         suspects: Option<u32>,
-    ) -> Result<Option<Vec<u8>>, Halt> {
-        let mut out: Option<Vec<u8>> = None;
-        let (mut at, mut last) = (2, 0);
-        for ((always, may), unread) in columns {
+        out: &mut Vec<u8>,
+    ) -> Result<bool, Halt> {
+        let (mut at, mut last, mut changed) = (2, 0, false);
+        for column in columns {
             let length = i32_at(body, at).ok_or(Halt::Twin)?;
             let start = at;
             at += 4;
@@ -330,29 +354,33 @@ impl Rows {
             let size = usize::try_from(length).map_err(|_| Halt::Twin)?;
             let cell = body.get(at..at + size).ok_or(Halt::Twin)?;
             at += size;
-            let treatment = if suspected { always.as_ref().or(may.as_ref()) } else { always.as_ref() };
-            let Some(treatment) = treatment else { continue };
-            let shown = match self.treat(treatment, cell, suspects) {
-                Err(Halt::Overwork) => {
-                    self.counts[self.unread] += 1;
-                    self.whole(unread, cell)?
-                }
-                other => other?,
-            };
+            let shown = self.shown(column, cell, suspected, suspects)?;
             if shown != Shown::Same {
-                let out = out.get_or_insert_with(|| Vec::with_capacity(body.len() + 16));
                 out.extend_from_slice(&body[last..start]);
                 push(out, shown);
-                last = at;
+                (last, changed) = (at, true);
             }
         }
         if at != body.len() {
             return Err(Halt::Twin);
         }
-        if let Some(out) = &mut out {
+        if changed {
             out.extend_from_slice(&body[last..]);
         }
-        Ok(out)
+        Ok(changed)
+    }
+
+    fn shown(&mut self, column: &Covered, cell: &[u8], suspected: bool, suspects: Option<u32>) -> Result<Shown, Halt> {
+        let ((always, may), unread) = column;
+        let treatment = if suspected { always.as_ref().or(may.as_ref()) } else { always.as_ref() };
+        let Some(treatment) = treatment else { return Ok(Shown::Same) };
+        match self.treat(treatment, cell, suspects) {
+            Err(Halt::Overwork) => {
+                self.counts[self.unread] += 1;
+                self.whole(unread, cell)
+            }
+            other => other,
+        }
     }
 
     // Covered whole ------------------------------------------------------------------------------------------------

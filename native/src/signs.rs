@@ -11,7 +11,6 @@ const CARD: usize = 13; // digits
 const SSN: usize = 9;
 const PHONE: usize = 6; // the fewest digits of a run in which a phone number's hint can hold
 const NUMBER_RUN: usize = 7; // bytes of the shortest run that a number's hint can hold in
-const IBAN_RUN: usize = 15;
 
 /// Bytes that numbers are written with, and those of account numbers.
 const NUMBER: [bool; 256] = class(b"0123456789 ()./+-");
@@ -176,7 +175,7 @@ impl Signs {
         }
         if self.card | self.dial | self.ssn | self.phone != 0 {
             marker.again();
-            runs(data, &NUMBER, NUMBER_RUN, |_| true, |start, end| {
+            runs(data, |start, end| {
                 let mask = self.number(&data[start..end]);
                 if mask != 0 {
                     marker.hit(start, mask);
@@ -185,13 +184,7 @@ impl Signs {
         }
         if self.iban != 0 {
             marker.again();
-            // Its spaces are single, so of two bytes one is a letter or digit.
-            let begun = |at: usize| data[at] != b' ' || data.get(at + 1).is_some_and(|next| *next != b' ' && ACCOUNT[*next as usize]);
-            runs(data, &ACCOUNT, IBAN_RUN, begun, |start, end| {
-                if account(&data[start..end]) {
-                    marker.hit(start, self.iban);
-                }
-            });
+            accounts(data, |place| marker.hit(place, self.iban));
         }
     }
 
@@ -280,34 +273,56 @@ impl Signs {
     }
 }
 
-/// Every run of at least `least` bytes of a class; only each `least`th byte is looked at until one of the class is met, and only
-/// runs that may begin what is looked for by such a byte and the next.
-fn runs(
-    data: &[u8],
-    class: &[bool; 256],
-    least: usize,
-    may: impl Fn(usize) -> bool,
-    mut each: impl FnMut(usize, usize),
-) {
-    let (mut at, mut from) = (least - 1, 0);
-    while at < data.len() {
-        if !class[data[at] as usize] || !may(at) {
-            at += least;
-            continue;
-        }
-        let mut start = at;
-        while start > from && class[data[start - 1] as usize] {
-            start -= 1;
-        }
-        let mut end = at + 1;
-        while end < data.len() && class[data[end] as usize] {
-            end += 1;
-        }
-        if end - start >= least {
-            each(start, end);
-        }
+/// Every run of at least `NUMBER_RUN` bytes that numbers are written with. What is no such run is passed over in blocks.
+fn runs(data: &[u8], mut each: impl FnMut(usize, usize)) {
+    let mut from = 0;
+    while let Some(at) = run(data, from) {
+        let end = at + data[at..].iter().take_while(|byte| NUMBER[**byte as usize]).count();
+        each(at, end);
         from = end;
-        at = end + least;
+    }
+}
+
+/// Where the next such run begins; the byte before `from` is in none.
+fn run(data: &[u8], from: usize) -> Option<usize> {
+    const BLOCK: usize = 32;
+    let mut at = from;
+    while let Some(block) = data.get(at..at + BLOCK + NUMBER_RUN - 1) {
+        let mut within = [false; BLOCK + NUMBER_RUN - 1];
+        for (found, byte) in within.iter_mut().zip(block) {
+            *found = ((byte.wrapping_sub(b'(') <= b'9' - b'(') & (*byte != b'*') & (*byte != b',')) | (*byte == b' ');
+        }
+        for step in [1, 2, 3] {
+            for place in 0..within.len() - step {
+                within[place] &= within[place + step]; // of 2 bytes, of 4, and of 7
+            }
+        }
+        if let Some(found) = within[..BLOCK].iter().position(|found| *found) {
+            return Some(at + found);
+        }
+        at += BLOCK;
+    }
+    (at..data.len()).find(|at| data.get(*at..at + NUMBER_RUN).is_some_and(|bytes| bytes.iter().all(|byte| NUMBER[*byte as usize])))
+}
+
+/// Where account numbers may begin: two capital letters and two digits, and what an account number needs behind them.
+fn accounts(data: &[u8], mut each: impl FnMut(usize)) {
+    const BLOCK: usize = 32;
+    let begins = |head: &[u8]| {
+        let letters = head[0].is_ascii_uppercase() & head[1].is_ascii_uppercase();
+        letters & head[2].is_ascii_digit() & head[3].is_ascii_digit()
+    };
+    let mut at = 0;
+    while at + 4 <= data.len() {
+        let last = (data.len() - 3).min(at + BLOCK);
+        if let Some(block) = data.get(at..at + BLOCK + 3) {
+            if !(0..BLOCK).fold(false, |found, place| found | begins(&block[place..place + 4])) {
+                at += BLOCK;
+                continue;
+            }
+        }
+        (at..last).filter(|place| begins(&data[*place..*place + 4]) && account(&data[*place..])).for_each(&mut each);
+        at = last;
     }
 }
 
@@ -346,7 +361,7 @@ fn number_of(run: &[u8], at: usize, shape: &[u8]) -> bool {
 }
 
 fn shape(run: &[u8], at: usize, before: &[u8], from: &[u8]) -> bool {
-    at >= before.len() && number_of(run, at - before.len(), before) && number_of(run, at, from)
+    at >= before.len() && number_of(run, at, from) && number_of(run, at - before.len(), before)
 }
 
 /// Six digits, or three and three, or four and three, as behind an area code.
@@ -354,23 +369,18 @@ fn area_code(run: &[u8], at: usize) -> bool {
     number_of(run, at, b"000000") || number_of(run, at, b"000 000") || number_of(run, at, b"0000 000")
 }
 
-/// Two capital letters, two digits, eleven more of either, with single spaces between.
-fn account(run: &[u8]) -> bool {
-    run.windows(4).enumerate().any(|(at, head)| {
-        let begins = head[0].is_ascii_uppercase() && head[1].is_ascii_uppercase();
-        begins && head[2].is_ascii_digit() && head[3].is_ascii_digit() && {
-            let (mut place, mut count) = (at + 4, 0);
-            while count < 11 && place < run.len() {
-                if run[place] == b' ' {
-                    place += 1;
-                    if run.get(place).is_none_or(|byte| *byte == b' ') {
-                        break;
-                    }
-                }
-                count += 1;
-                place += 1;
-            }
-            count == 11
+/// Behind two capital letters and two digits, eleven more letters or digits, with single spaces between.
+fn account(data: &[u8]) -> bool {
+    let (mut place, mut count) = (4, 0);
+    while count < 11 {
+        if data.get(place) == Some(&b' ') {
+            place += 1;
         }
-    })
+        match data.get(place) {
+            Some(byte) if *byte != b' ' && ACCOUNT[*byte as usize] => count += 1,
+            _ => return false,
+        }
+        place += 1;
+    }
+    true
 }
