@@ -90,7 +90,7 @@ def pieces(data: bytes, places: list[int]) -> list[bytes]:
     return [data[a:b] for a, b in pairwise(marks)]
 
 
-def play(client: bytes, server: list[bytes], cuts: list[int], verdicts: list[bool]) -> list[object]:
+def play(client: bytes, server: list[bytes], cuts: list[int], verdicts: list[bool]) -> tuple[list[object], object]:
     """All that happens when both sides' bytes come in these pieces; the server answers what it was sent, in its order."""
     stage, turn = prepared(), 0
     for piece in pieces(client, cuts):
@@ -100,7 +100,16 @@ def play(client: bytes, server: list[bytes], cuts: list[int], verdicts: list[boo
             stage.allow() if allowed else stage.refuse()
     for piece in pieces(b"".join(server), cuts):
         stage.server(piece)
-    return told(stage.effects)
+    return told(stage.effects), state(stage)
+
+
+def state(stage: Stage) -> object:
+    """What is known of the session when all is done; nothing counts in one that is over."""
+    if any(isinstance(effect, HangUp) for effect in stage.effects):
+        return None
+    known = stage.relay._answers
+    flags = known.status, known.block, known.own_block, known.skipping, known.unsynced, known._touched
+    return flags, str(known.batch), sorted(known.portals), sorted(known.prepared), known.catalog.version, len(known._queue)
 
 
 ANSWER = BOUND + TOTAL + row(b"5") + complete("SELECT 1") + ready()

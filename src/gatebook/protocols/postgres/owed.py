@@ -81,7 +81,11 @@ class Owed(ABC):
     @property
     def waits(self) -> bool:
         """Whether nothing of the client can follow before the server has answered: it may be about to read data, or to undo."""
-        return bool(self._queue) and (self.copy_is_due or self.undecided)
+        last = self._queue[-1] if self._queue else None
+        if isinstance(last, Simple | Executed):
+            running = last.running
+            return not running.copying.taking if running.copying.waits else running.guard is not None
+        return last is not None and self.undecided
 
     @property
     def undecided(self) -> bool:

@@ -98,7 +98,8 @@ class Inquiry:
         if self._answers.covering is None:
             raise AssertionError("an action before the session was opened")
         self._seq += 1
-        deeds = self._completed(reading, step, resolved)
+        meaning = self._answers.meaning(reading, step)
+        deeds = self._completed(reading, step, resolved) if resolved.places else meaning.deeds
         action = Action(
             session=self._session,
             seq=self._seq,
@@ -110,8 +111,7 @@ class Inquiry:
             search_path=self._answers.catalog.search_path,
             settings=self._answers.catalog.settings,
         )
-        touches = self._answers.meaning(reading).touches
-        return action, shown(text, parameters, touches, self._answers.covering.detectors)
+        return action, shown(text, parameters, meaning.touches, self._answers.covering.detectors)
 
     def _completed(self, reading: Reading, step: str, resolved: Resolved) -> tuple[Deed, ...]:
         """The deeds, by every mask set that may hold in this session. What parameters hold is not known while preparing."""

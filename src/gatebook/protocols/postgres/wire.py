@@ -49,6 +49,8 @@ def cstring(data: bytes, start: int) -> tuple[str, int]:
 
 
 def _name(data: bytes, start: int) -> tuple[str, int]:
+    if data[start : start + 1] == b"\0":  # as most are
+        return "", start + 1
     name, end = cstring(data, start)
     if end - start - 1 > NAME_BYTES:
         raise WireError(
