@@ -153,12 +153,10 @@ class Answers(Straight):
                 break
             self._take(*found)
         server.settle()
-        self._flush()
         if self._stale and self._quiet:
             self._stale = False
             self.catalog.forget()
-        out, self._out = self._out, []
-        return out
+        return self.told()
 
     def abandon(self, why: str) -> list[Effect]:
         """The session ends: everything unanswered gets its place in the book."""
@@ -167,8 +165,7 @@ class Answers(Straight):
                 expected.running.status = expected.running.status or why
                 self._answered(expected.running)
         self._queue.clear()
-        out, self._out = self._out, []
-        return out
+        return self.told()
 
     # Reading --------------------------------------------------------------------------------------------------------
 

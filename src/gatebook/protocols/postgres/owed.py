@@ -151,6 +151,12 @@ class Owed(ABC):
     @abstractmethod
     def _report(self, body: bytes) -> bytes: ...
 
+    def told(self) -> list[Effect]:
+        """What the server's messages came to so far, in their order."""
+        self._flush()
+        out, self._out = self._out, []
+        return out
+
     def _flush(self) -> None:
         if self._said:
             self._out.append(ToClient(b"".join(self._said)))

@@ -215,6 +215,7 @@ class PostgresRelay:
             self._say_last(wire.error_response("FATAL", "57P01", why), why)
 
     def _broken(self, why: str) -> None:
+        self._out += self._answers.told()  # rows before the fault are no part of it, and come before what is said of it
         self._say_last(wire.error_response("FATAL", "08P01", why), why)
 
     def _say_last(self, said: bytes, why: str) -> None:
