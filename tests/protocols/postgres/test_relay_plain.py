@@ -179,6 +179,20 @@ def test_what_most_drivers_send_goes_on_with_one_answer_to_one_question():
     assert answers(stage.effects) == [("SELECT 1", 1)]
 
 
+def test_what_is_not_answered_yet_has_an_end_on_the_short_way_too():
+    stage = prepared()
+    sends = []
+    for _ in range(6):
+        stage.client(batch(value=b"7" * 1_000_000))
+        sends.append(kinds(sent(stage.allow())) if isinstance(stage.effects[-1], Ask) else "waits")
+    assert sends == ["BDES"] * 4 + ["BDH", "waits"]
+    stage.server(ANSWER * 4)
+    assert not stage.relay._asking.free
+    stage.server(BOUND + TOTAL)  # the columns that the gateway asked for: now nothing is owed
+    assert isinstance(stage.effects[-1], Ask)
+    assert stage.asked.action.seq == 9, "three were prepared, five bound before"
+
+
 def test_what_stands_behind_a_refused_bind_is_skipped_up_to_its_sync():
     stage = prepared()
     stage.client(batch())

@@ -52,12 +52,10 @@ from gatebook.protocols.postgres.expected import (
     Simple,
     Synced,
 )
-from gatebook.protocols.postgres.relay_plain import Plain
+from gatebook.protocols.postgres.relay_plain import AHEAD_BYTES, Plain
 from gatebook.protocols.postgres.resolving import AS_PARAMETER, PLAIN
 from gatebook.protocols.postgres.statement import read
 from gatebook.protocols.relay import Answered, Ask, Effect, Held, Own, Refused, ToClient, ToServer, Withdraw
-
-AHEAD_BYTES = 4_194_304  # of unanswered Parse and Bind messages; past it the server is asked to answer before more is taken
 
 
 class Asking(Plain):
@@ -66,7 +64,7 @@ class Asking(Plain):
     def __init__(self, answers: Answers, secret: str, out: list[Effect], client: wire.Frames) -> None:
         super().__init__(answers, secret, out, client)
         self._secret = secret
-        self._ahead, self._draining = 0, False
+        self._draining = False
         self._undescribed: tuple[str, Portal] | None = None
         self._later: tuple[Permit, str] | None = None
         self._withdrawn: Action | None = None

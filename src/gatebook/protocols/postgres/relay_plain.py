@@ -21,6 +21,7 @@ from gatebook.protocols.postgres.reading import Reading
 from gatebook.protocols.postgres.relay_inquiry import Inquiry
 from gatebook.protocols.relay import Ask, Effect, Own, ToServer
 
+AHEAD_BYTES = 4_194_304  # of unanswered Parse and Bind messages; past it the server is asked to answer before more is taken
 _DESCRIBE = wire.describe("P", "")
 _EXECUTE = wire.message(b"E", bytes(5))[:-4]  # of the unnamed portal; four bytes behind it are a limit on rows
 _OWN_DESCRIBE, _OWN_SYNC = Own("describe", _DESCRIBE), Own("sync", wire.SYNC)
@@ -31,7 +32,7 @@ class Plain(Inquiry):
 
     def __init__(self, answers: Answers, secret: str, out: list[Effect], client: wire.Frames) -> None:
         super().__init__(answers, secret, out)
-        self._client = client
+        self._client, self._ahead = client, 0
         self._asked: Asked | None = None
 
     def _meant(self, reading: Reading) -> Meaning | None:
@@ -90,8 +91,9 @@ class Plain(Inquiry):
         if not data.startswith(_DESCRIBE, at) or not data.startswith(_EXECUTE, end):
             return False
         behind = end + len(_EXECUTE) + 4
-        if not data.startswith(wire.SYNC, behind):
+        if not data.startswith(wire.SYNC, behind) or self._ahead + len(asked.body) > AHEAD_BYTES:
             return False
+        self._ahead += len(asked.body)
         answers, reading = self._answers, asked.prepared.reading
         portal = Portal(asked.action, permit, asked.prepared, meaning.touches, fresh=False, decision=decision)
         answers.read_only(meaning.touches)
