@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from tests import make
 
 from gatebook.db import engine, migrate, writing
+from gatebook.db.store import request_kill
 from gatebook.gateway import store
 from gatebook.model import Resource, Ruling
 
@@ -111,15 +112,15 @@ def test_a_session_is_found_by_the_beginning_of_its_id(connection: Connection, p
 
 def test_the_first_to_ask_for_a_kill_stands_in_the_book(connection: Connection) -> None:
     opened(connection)
-    assert store.request_kill(connection, session=make.SESSION_ID, at=1, by="operator:ann", reason="leaking")
-    assert store.request_kill(connection, session=make.SESSION_ID, at=2, by="operator:bob", reason="me too")
+    assert request_kill(connection, session=make.SESSION_ID, at=1, by="operator:ann", reason="leaking")
+    assert request_kill(connection, session=make.SESSION_ID, at=2, by="operator:bob", reason="me too")
     assert store.kills_requested(connection) == [(make.SESSION_ID, "operator:ann", "leaking")]
 
 
 def test_a_closed_session_cannot_be_killed(connection: Connection) -> None:
     opened(connection)
     store.close_session(connection, session=make.SESSION_ID, at=9, reason="", counts=(0, 0), sizes=(0, 0))
-    assert not store.request_kill(connection, session=make.SESSION_ID, at=1, by="operator:ann", reason="late")
+    assert not request_kill(connection, session=make.SESSION_ID, at=1, by="operator:ann", reason="late")
     assert store.kills_requested(connection) == []
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from tests.ledger.books import action, open_log, opening
 
+from gatebook.errors import LedgerError
 from gatebook.ledger.log import Log
+from gatebook.ledger.reader import bundle_entries
 from gatebook.ledger.tree import WIDTH
 from gatebook.ledger.vouching import Vouched, Vouching
 from gatebook.model import Entry
@@ -92,3 +94,10 @@ def test_a_text_that_looks_like_a_segment_is_none(tmp_path: Path) -> None:
 
 def test_where_there_is_no_log_nothing_is_known(tmp_path: Path) -> None:
     assert Vouching(tmp_path / "nowhere").segments(ONE, 0) == {}
+
+
+@pytest.mark.parametrize("data", [b"\0\3ab", b"\0\1a\0", b"\0\1a\0\2b"])
+def test_a_bundle_that_ends_within_an_entry_is_none(data: bytes) -> None:
+    assert bundle_entries(b"\0\1a\0\2bc") == [b"a", b"bc"]
+    with pytest.raises(LedgerError, match="ends within an entry"):
+        bundle_entries(data)

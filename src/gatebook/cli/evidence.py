@@ -22,6 +22,7 @@ from gatebook.evidence import verification
 from gatebook.evidence.package import PROGRAM
 from gatebook.gateway.book import operator
 from gatebook.ledger import aside
+from gatebook.ledger.keys import key_path
 from gatebook.model import Entry
 
 app = typer.Typer(help="Evidence for an auditor, who can check it without Gatebook.", no_args_is_help=True)
@@ -57,7 +58,7 @@ def export(
     with _progress(as_json) as progress:
         progress("reading", 0, 0)
         logs = making.copy_book(loaded.ledger.folder)
-        key = making.signing_key(loaded.home / "keys" / "ledger.key", logs)
+        key = making.signing_key(key_path(loaded.home), logs)
         period = making.whole_period(logs, first, last)
         files = making.build(logs, key, period, _rules(loaded))
         making.write(output, files, logs[0].key.text, progress, lambda digest: _keep(loaded, digest))

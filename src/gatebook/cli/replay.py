@@ -6,7 +6,6 @@ ledger verify`` says. That somebody reads is written down before anything is sho
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -17,11 +16,12 @@ import typer
 
 from gatebook.cli.common import complain
 from gatebook.config import Config
-from gatebook.errors import GatebookError, RecordingError
+from gatebook.errors import GatebookError, LedgerError, RecordingError
 from gatebook.gateway.book import operator
-from gatebook.ledger import aside, folders
+from gatebook.ledger import aside
 from gatebook.ledger.entries import clip
-from gatebook.ledger.reader import Reader
+from gatebook.ledger.keys import key_path
+from gatebook.ledger.vouching import Vouching
 from gatebook.masking.detectors import cover_text
 from gatebook.model import Entry
 from gatebook.recording.reading import Known, Recording, Tail, load_identity, unlock
@@ -69,12 +69,14 @@ class Screen:
             print(line, flush=self._speed is not None)
 
 
-def replay(config: Config, session: str, *, live: bool, identity: Path, as_json: bool, speed: float | None, why: str) -> None:
+def replay(
+    config: Config, session: str, opened_at: int, *, live: bool, identity: Path, as_json: bool, speed: float | None, why: str
+) -> None:
     """Print a recording and check it; raises RecordingError with every fault, after all that counts was printed."""
     place = _place(config, session)
     key = unlock(place, load_identity(identity))
     _write_down(config, session, why)
-    recording = Recording(place, key, known_to_ledger(config.ledger.folder, session), live=live)
+    recording = Recording(place, key, _known(config.ledger.folder, session, opened_at), live=live)
     screen = Screen(as_json=as_json, speed=speed)
     for event in recording.events():
         screen.show(event)
@@ -110,25 +112,18 @@ def tail(
         time.sleep(POLL_SECONDS)
 
 
-def known_to_ledger(folder: Path, session: str) -> dict[int, Known]:
+def _known(folder: Path, session: str, opened_at: int) -> dict[int, Known]:
     """What the ledger has of a session's recording, by number of segment. Raises LedgerError."""
-    known: dict[int, Known] = {}
-    wanted = session.encode()
-
-    for place in folders.logs(folder).values():
-        for entry in Reader(place).everything():
-            if b'"type":"rec.' not in entry or wanted not in entry:
-                continue
-            fields = json.loads(entry)
-            whose = {"rec.segment": "sid", "rec.recovered": "target_sid"}.get(fields["type"])
-            if whose and fields[whose] == session:
-                known.setdefault(fields["n"], Known(fields["sha256"], fields["last"]))
-    return known
+    try:
+        found = Vouching(folder).segments(session, opened_at)
+    except OSError as error:
+        raise LedgerError(f"the ledger cannot be read: {error.strerror}") from error
+    return {number: Known(one.sha256, one.last) for number, one in found.items()}
 
 
 def _write_down(config: Config, session: str, why: str) -> None:
     """Who reads, and why, before anything is shown. Raises LedgerError; a copy of the files has no key, and it is said."""
-    if not (config.home / "keys" / "ledger.key").exists():
+    if not key_path(config.home).exists():
         complain(GatebookError("note: this reading is not in the book: the ledger's key is not here"))
         return
     fields = {"target_sid": session, "by": operator(), "why": clip(cover_text(why), WHY_BYTES)}

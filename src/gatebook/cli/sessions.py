@@ -27,6 +27,7 @@ from gatebook.cli.common import (
 )
 from gatebook.config import Config
 from gatebook.db import engine, migrate, writing
+from gatebook.db.store import request_kill
 from gatebook.errors import GatebookError
 from gatebook.gateway import store
 from gatebook.gateway.store import ActionRow, SessionRow
@@ -101,7 +102,7 @@ def kill(
     database = _opened(load_config(config))
     with writing(database) as connection:
         found = _only(store.find_session(connection, session), session)
-        asked = store.request_kill(connection, session=found.id, at=_now(), by=operator(), reason=reason)
+        asked = request_kill(connection, session=found.id, at=_now(), by=operator(), reason=reason)
     if not asked:
         raise GatebookError(f"session {found.id} is closed already: {found.close_reason}")
     ended = _await_close(database, found.id)
@@ -129,7 +130,7 @@ def replay_session(
     loaded = load_config(config)
     found = _found(loaded, session)
     live = found.closed_at is None
-    replay.replay(loaded, found.id, live=live, identity=identity, as_json=as_json, speed=speed, why=why)
+    replay.replay(loaded, found.id, found.opened_at, live=live, identity=identity, as_json=as_json, speed=speed, why=why)
 
 
 @app.command("tail")

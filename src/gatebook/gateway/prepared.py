@@ -24,7 +24,7 @@ from gatebook.gateway import store
 from gatebook.gateway.clock import Clock
 from gatebook.gateway.judge import Judge, make_judge
 from gatebook.gateway.tally import Tally
-from gatebook.ledger.keys import load_or_create
+from gatebook.ledger.keys import key_path, load_or_create
 
 KEY_BYTES = 32
 WEB = "web"
@@ -76,7 +76,7 @@ def prepare(config: Config) -> Prepared:
     prepared = Prepared(
         config=config,
         judge=judge,
-        key=load_or_create(keys / "ledger.key"),
+        key=load_or_create(key_path(config.home)),
         mask_key=secret_key(keys / "mask.key"),
         cancel_key=secret_key(keys / "cancel.key"),
         tally=Tally(config.worker_count + 1),

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from gatebook.db.store import COUNTED
 from gatebook.model import Action, Resource, Session, Verdict
 
 
@@ -60,14 +61,9 @@ class ActionRow:
     rows: int | None
 
 
-_COUNTED = """CASE WHEN closed_at IS NULL THEN (SELECT count(*) FROM actions WHERE actions.session = sessions.id)
-       ELSE sessions.actions END AS actions,
-  CASE WHEN closed_at IS NULL
-       THEN (SELECT count(*) FROM actions WHERE actions.session = sessions.id AND ruling NOT IN ('allow', 'mask'))
-       ELSE refused END AS refused"""
 _SESSION = f"""SELECT id, issuer, subject, kind, target, coalesce(role, '') AS role,
   coalesce(client_address, '') AS client_address, coalesce(purpose, '') AS purpose, opened_at, closed_at, close_reason,
-  {_COUNTED}, bytes_in, bytes_out, kill_requested_at, kill_by, kill_reason
+  {COUNTED}, bytes_in, bytes_out, kill_requested_at, kill_by, kill_reason
 FROM sessions"""  # noqa: S608 (constants)
 
 
@@ -262,18 +258,6 @@ def actions_of(connection: Connection, session: str) -> list[ActionRow]:
         {"session": session},
     )
     return [_action_row({**row}) for row in found.mappings()]
-
-
-def request_kill(connection: Connection, *, session: str, at: int, by: str, reason: str) -> bool:
-    """Ask for a live session's end. The first to ask is the one who stands in the book; false when it is closed."""
-    asked = connection.execute(
-        text(
-            "UPDATE sessions SET kill_by = coalesce(kill_by, :by), kill_reason = coalesce(kill_reason, :reason),"
-            " kill_requested_at = coalesce(kill_requested_at, :at) WHERE id = :session AND closed_at IS NULL"
-        ),
-        {"session": session, "at": at, "by": by, "reason": reason},
-    )
-    return asked.rowcount == 1
 
 
 def kills_requested(connection: Connection) -> Sequence[tuple[str, str, str]]:

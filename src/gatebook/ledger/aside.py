@@ -10,7 +10,7 @@ from gatebook.config import Config
 from gatebook.errors import LedgerError
 from gatebook.ledger import folders
 from gatebook.ledger.heads import SEGMENT
-from gatebook.ledger.keys import load_or_create
+from gatebook.ledger.keys import key_path, load_or_create
 from gatebook.ledger.log import Log
 from gatebook.ledger.scribe import Written
 from gatebook.model import Entry
@@ -20,7 +20,7 @@ AT_ONCE = 16  # commands that write at the same time
 
 def write(config: Config, entry: Entry) -> Written:
     """Write one entry, durable when this returns. Raises LedgerError: then what the entry tells must not happen. Blocks."""
-    path = config.home / "keys" / "ledger.key"
+    path = key_path(config.home)
     if not path.exists():
         raise LedgerError(f"{path}: not there: this command writes into the book, so it runs where the gateway runs")
     key = load_or_create(path)

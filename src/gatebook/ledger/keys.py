@@ -21,6 +21,11 @@ from gatebook.errors import LedgerError
 ED25519 = b"\x01"  # signature type of a log's own signature in a signed note
 
 
+def key_path(home: Path) -> Path:
+    """Where the key lies that signs a gateway's logs."""
+    return home / "keys" / "ledger.key"
+
+
 def raw_public(key: Ed25519PrivateKey) -> bytes:
     """The 32 bytes of the public key."""
     return key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)

@@ -146,10 +146,12 @@ def bundle_start(data: bytes, width: int) -> bytes:
 
 
 def bundle_entries(data: bytes) -> list[bytes]:
-    """The entries of a bundle."""
+    """The entries of a bundle. Raises LedgerError where it is not whole."""
     found, at = [], 0
     while at + 2 <= len(data):
         length = int.from_bytes(data[at : at + 2])
         found.append(data[at + 2 : at + 2 + length])
         at += 2 + length
+    if at != len(data):
+        raise LedgerError(f"a bundle of {len(data)} bytes ends within an entry")
     return found

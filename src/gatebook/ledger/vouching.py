@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import Any
-from zlib import crc32
 
+from gatebook.errors import LedgerError
 from gatebook.ledger import folders
+from gatebook.ledger.reader import bundle_entries
 from gatebook.ledger.tree import WIDTH, tile_name
-from gatebook.ledger.wal import HEADER, LONGEST, NAME
+from gatebook.ledger.wal import HEADER, NAME, frames
 
 REMEMBERED = 64  # sessions
 _WHOSE = {"rec.segment": "sid", "rec.recovered": "target_sid"}
@@ -95,12 +96,11 @@ def _bundle(entries: Path, number: int) -> list[bytes] | None:
         data = (entries / tile_name(number)).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    found, pos = [], 0
-    while pos + 2 <= len(data):
-        size = int.from_bytes(data[pos : pos + 2], "big")
-        found.append(data[pos + 2 : pos + 2 + size])
-        pos += 2 + size
-    return found if len(found) == WIDTH and pos == len(data) else None
+    try:
+        found = bundle_entries(data)
+    except LedgerError:
+        return None
+    return found if len(found) == WIDTH else None
 
 
 def _tail(search: _Search, log: str, wal: Path, index: int, session: str) -> int:
@@ -133,17 +133,9 @@ def _frames(path: Path, offset: int) -> Iterator[tuple[bytes, int]]:
         if path.stat().st_size == 0:
             return
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            while (body := _frame(data, offset)) is not None:
+            for body in frames(data, offset):
                 offset += HEADER.size + len(body)
                 yield body, offset
-
-
-def _frame(data: bytes | mmap.mmap, offset: int) -> bytes | None:
-    if offset + HEADER.size > len(data):
-        return None
-    length, crc = HEADER.unpack_from(data, offset)
-    body = data[offset + HEADER.size : offset + HEADER.size + length]
-    return body if 0 < length <= LONGEST and len(body) == length and crc32(body) == crc else None
 
 
 def _take(body: bytes, session: str, found: dict[int, Vouched]) -> None:

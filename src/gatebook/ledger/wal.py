@@ -15,6 +15,7 @@ hold none). A cut write was never acknowledged and is dropped; anything else is 
 
 from __future__ import annotations
 
+import mmap
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -92,15 +93,14 @@ def _scan_segment(path: Path, index: int, take: Callable[[bytes], None]) -> Tail
     return Tail(path, offset, index, max(0, used - offset))
 
 
-def frames(data: bytes) -> Iterator[bytes]:
-    """The entries of a segment, up to the first place that holds none."""
-    offset = 0
+def frames(data: bytes | mmap.mmap, offset: int = 0) -> Iterator[bytes]:
+    """The entries of a segment from an offset on, up to the first place that holds none."""
     while (body := _frame(data, offset)) is not None:
         yield body
         offset += HEADER.size + len(body)
 
 
-def _frame(data: bytes, offset: int) -> bytes | None:
+def _frame(data: bytes | mmap.mmap, offset: int) -> bytes | None:
     """The entry in the frame at ``offset``; None if there is no whole frame."""
     if offset + HEADER.size > len(data):
         return None

@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gatebook.db import writing
+from gatebook.db.store import request_kill
 from gatebook.errors import AccessError
 from gatebook.model import Identity, Verdict
 from gatebook.policy.acts import KILL, VIEW_SESSIONS, permits
@@ -93,7 +94,7 @@ class Sessions:
         self._acts.demand(asker, KILL, concern(found, asker.identity), found.id, reason, seen=True)
         by = f"{asker.identity.kind}:{asker.identity.subject}"
         with writing(self._engine) as connection:
-            if not store.request_kill(connection, session=found.id, at=now, by=by, reason=reason):
+            if not request_kill(connection, session=found.id, at=now, by=by, reason=reason):
                 raise AccessError("the session is closed already", "closed")
 
     def _list(self, connection: Any, asker: Asker, seen: _Seen, *, live: bool, limit: int) -> list[SessionRow]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
+from gatebook.db.store import COUNTED
+
 # What changed -------------------------------------------------------------------------------------------------------------
 
 
@@ -98,15 +100,10 @@ class ActionRow:
     rows: int | None
 
 
-_COUNTED = """CASE WHEN closed_at IS NULL THEN (SELECT count(*) FROM actions WHERE actions.session = sessions.id)
-       ELSE sessions.actions END AS actions,
-  CASE WHEN closed_at IS NULL
-       THEN (SELECT count(*) FROM actions WHERE actions.session = sessions.id AND ruling NOT IN ('allow', 'mask'))
-       ELSE refused END AS refused"""
 _SESSION = f"""SELECT id, issuer, subject, kind, coalesce(on_behalf_of, '') AS on_behalf_of,
   target, coalesce(role, '') AS role,
   coalesce(client_address, '') AS client_address, coalesce(purpose, '') AS purpose, opened_at, closed_at,
-  coalesce(close_reason, '') AS close_reason, {_COUNTED}, bytes_in, bytes_out, kill_requested_at,
+  coalesce(close_reason, '') AS close_reason, {COUNTED}, bytes_in, bytes_out, kill_requested_at,
   coalesce(kill_by, '') AS kill_by
 FROM sessions"""  # noqa: S608 (constants)
 
@@ -152,18 +149,6 @@ def count_rulings(connection: Connection, session: str) -> dict[str, int]:
         {"session": session},
     )
     return {row.ruling: row.many for row in found}
-
-
-def request_kill(connection: Connection, *, session: str, at: int, by: str, reason: str) -> bool:
-    """Ask for a live session's end; the first to ask is the one who stands in the book. False when it is closed."""
-    asked = connection.execute(
-        text(
-            "UPDATE sessions SET kill_by = coalesce(kill_by, :by), kill_reason = coalesce(kill_reason, :reason),"
-            " kill_requested_at = coalesce(kill_requested_at, :at) WHERE id = :session AND closed_at IS NULL"
-        ),
-        {"session": session, "at": at, "by": by, "reason": reason},
-    )
-    return asked.rowcount == 1
 
 
 # Readers of recordings ----------------------------------------------------------------------------------------------------
