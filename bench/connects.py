@@ -82,13 +82,14 @@ def main() -> None:
     wants.add_argument("--seconds", type=int, default=5)
     wants.add_argument("--rounds", type=int, default=3)
     wants.add_argument("--clients", type=int, default=8)
+    wants.add_argument("--statement", default="SELECT name FROM customers WHERE id = 1", help="of each connection")
     wants.add_argument("--workers", type=int, default=2, help="of Gatebook")
     asked = wants.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gatebook-bench-")))
         folder.chmod(0o755)
         asked.script = folder / "one.sql"
-        asked.script.write_text("SELECT 1;\n")
+        asked.script.write_text(f"{asked.statement};\n")
         authority, issuer = Authority(folder / "authority", "bench"), LiveIssuer()
         stack.callback(issuer.close)
         (folder / "plain").mkdir()
