@@ -10,6 +10,7 @@ the absolute rates. pgbouncer is left out where it is not installed. Nothing but
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import shutil
@@ -116,7 +117,8 @@ def measure(folder: Path, asked: argparse.Namespace) -> None:
     prepare(programs, dsn, asked.megabytes)
     base = {"PATH": os.environ["PATH"], "PGDATABASE": "shop", "PGUSER": "shop_app", "PGHOST": "127.0.0.1"}
     direct = base | {"PGPORT": str(urlsplit(dsn).port), "PGPASSWORD": password}
-    gateway = next(p for p in psutil.process_iter(["cmdline"]) if "serve" in (p.info["cmdline"] or []) and name_in(p, folder))
+    running = json.loads((folder / "demo" / "run.json").read_text())["running"]
+    gateway = psutil.Process(next(one["pid"] for one in running if one["name"] == "gateway"))  # its workers are its children
     ways = [
         Way("direct", direct, lambda: 0.0),
         Way("gatebook", base | {"PGPORT": said["PGPORT"], "PGPASSWORD": said["PGPASSWORD"]}, lambda: cpu(gateway)),
@@ -130,11 +132,6 @@ def measure(folder: Path, asked: argparse.Namespace) -> None:
     finally:
         if bouncer is not None:
             bouncer[0].terminate()
-
-
-def name_in(process: psutil.Process, folder: Path) -> bool:
-    """Whether a process was started on this folder."""
-    return any(str(folder) in word for word in process.info["cmdline"])
 
 
 def prepare(programs: Path, dsn: str, megabytes: int) -> None:
