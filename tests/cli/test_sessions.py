@@ -16,6 +16,9 @@ from gatebook.cli.main import make_app
 from gatebook.db import engine, migrate, writing
 from gatebook.errors import GatebookError
 from gatebook.gateway import store
+from gatebook.ledger.folders import logs
+from gatebook.ledger.keys import key_path, load_or_create
+from gatebook.ledger.reader import Reader
 from gatebook.model import Ruling
 
 LASTED = 125_000_000
@@ -26,6 +29,7 @@ OTHER = "01999999-1111-7000-8000-000000000002"
 def database(tmp_path: Path) -> Iterator[Engine]:
     """A gateway's database with a live session of two actions and a closed one."""
     written(tmp_path)
+    load_or_create(key_path(tmp_path))
     made = engine(f"sqlite:///{tmp_path / 'gatebook.db'}")
     migrate(made)
     with writing(made) as connection:
@@ -155,6 +159,37 @@ def test_a_kill_names_who_asked_and_waits_until_the_session_is_over(database: En
     ((session, by, reason),) = seen
     assert (session, reason) == (make.SESSION_ID, "leaks")
     assert by.startswith("operator:")
+
+
+def acts(folder: Path) -> list[dict[str, object]]:
+    entries = [json.loads(one) for place in logs(folder / "ledger").values() for one in Reader(place).everything()]
+    return [one for one in entries if one["type"] == "gatebook.act"]
+
+
+def test_a_kill_stands_in_the_book_with_who_and_why_and_that_no_rule_was_asked(database: Engine, tmp_path: Path) -> None:
+    with gateway(database):
+        sessions(tmp_path, "kill", make.SESSION_ID[:13], "--reason", "leaks 4111111111111111")
+    (act,) = acts(tmp_path)
+    told = act["verb"], act["about"], act["ruling"], act["rule"]
+    assert told == ("gatebook.sessions.kill", make.SESSION_ID, "allow", "on-this-machine")
+    assert str(act["actor"]["by"]).startswith("operator:")  # type: ignore[index]
+    assert "leaks" in str(act["why"])
+    assert "4111111111111111" not in str(act)
+
+
+def test_without_a_book_nothing_is_killed(database: Engine, tmp_path: Path) -> None:
+    key_path(tmp_path).unlink()
+    told = sessions(tmp_path, "kill", make.SESSION_ID, "--reason", "leaks")
+    assert "it runs where the gateway runs" in str(told.exception)
+    with database.connect() as connection:
+        assert list(store.kills_requested(connection)) == []
+
+
+def test_what_cannot_be_killed_leaves_no_entry(database: Engine, tmp_path: Path) -> None:
+    assert sessions(tmp_path, "kill", OTHER, "--reason", "late").exit_code != 0
+    assert sessions(tmp_path, "kill", "no-such", "--reason", "late").exit_code != 0
+    assert acts(tmp_path) == []
+    database.dispose()
 
 
 def test_a_kill_in_json_says_that_it_is_done(database: Engine, tmp_path: Path) -> None:
