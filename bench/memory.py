@@ -1,6 +1,6 @@
 """Memory of the gateway: per process, per idle session, and with clients that ask for 100 MB and never read it.
 
-    python bench/memory.py [--sessions 500] [--clients 1000] [--workers 2]
+    python bench/memory.py [--sessions 500] [--clients 1000] [--workers 2] [--twins 2]
 
 Starts `gatebook demo --keep` in a folder of its own and a gateway beside it, with ledger and recording. RSS counts pages that
 processes share for each of them, PSS divides them. The target is asked for 100 MB by COPY, so that it keeps nothing itself.
@@ -105,6 +105,7 @@ def main() -> None:
     wants.add_argument("--sessions", type=int, default=500)
     wants.add_argument("--clients", type=int, default=1000)
     wants.add_argument("--workers", type=int, default=2)
+    wants.add_argument("--twins", type=int, choices=(1, 2), default=2, help="1: the compiled one alone")
     asked = wants.parse_args()
     files = 4 * max(asked.sessions, asked.clients) + 1000
     resource.setrlimit(resource.RLIMIT_NOFILE, (files, max(files, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
@@ -128,7 +129,7 @@ def measure(demo: Path, asked: argparse.Namespace) -> None:
 
 def each_way(demo: Path, said: dict[str, str], asked: argparse.Namespace, most: int) -> None:
     """Idle sessions and those that never read, over either twin."""
-    for native in (True, False):
+    for native in (True, False)[: asked.twins]:
         for what, count, request in (("idle", asked.sessions, b""), ("never read", asked.clients, ANSWER)):
             one = serve(demo, f"memory-{int(native)}-{len(request)}", native, "all", workers=asked.workers, sessions=most)
             try:

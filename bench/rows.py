@@ -58,6 +58,13 @@ LOADS = (  # what it shows, its table, and whether detectors look
     ("detectors, every row hit", "every", True),
 )
 
+KINDS = (
+    ("SELECT", "SELECT * FROM {}"),
+    ("COPY", "COPY {} TO STDOUT"),
+    ("COPY csv", "COPY {} TO STDOUT (FORMAT csv)"),
+    ("COPY bin", "COPY {} TO STDOUT (FORMAT binary)"),
+)
+
 
 @dataclass(frozen=True)
 class Served:
@@ -166,8 +173,8 @@ def measure(folder: Path, asked: argparse.Namespace) -> None:
 
 
 def table(programs: Path, ways: list[Way], title: str, name: str, rounds: int) -> None:
-    """Print rate and CPU of the hop for one load, as a SELECT and as a COPY."""
-    for kind, statement in (("SELECT", "SELECT * FROM {}"), ("COPY", "COPY {} TO STDOUT")):
+    """Print rate and CPU of the hop for one load, as a SELECT and as each form of COPY."""
+    for kind, statement in KINDS:
         found: dict[str, list[tuple[float, float]]] = {way.name: [] for way in ways}
         for turn in range(rounds):
             for way in ways if turn % 2 == 0 else reversed(ways):
@@ -175,7 +182,7 @@ def table(programs: Path, ways: list[Way], title: str, name: str, rounds: int) -
                 found[way.name].append(bulk(programs, way, statement.format(read)))
         for way in ways:
             rate, used = (statistics.median(column) for column in zip(*found[way.name], strict=True))
-            print(f"{title:30}{kind:8}{way.name:11}{rate:8.1f} MB/s{used:9.2f} CPU s/GB", flush=True)
+            print(f"{title:30}{kind:10}{way.name:11}{rate:8.1f} MB/s{used:9.2f} CPU s/GB", flush=True)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from gatebook.gateway.doorway import ALPN
 from gatebook.gateway.granted import Granted
 from gatebook.gateway.holding import Holding
 from gatebook.gateway.proving import Proving
-from gatebook.gateway.reads import Reads
+from gatebook.gateway.reads import reads
 from gatebook.gateway.rows import Rows
 from gatebook.gateway.tape import Tapes
 from gatebook.identity.prove import Prover
@@ -79,7 +79,7 @@ class Gateway:
         self.holding, self.granted, self.tapes = holding, granted, tapes
         self.proving = Proving(prover, granted, book)
         self.bearer, self.stretched, self.trust = bearer_of(config), Stretched(), Trust()
-        self.facts, self.reads = Facts(), Reads()
+        self.facts, self.reads = Facts(), reads()
         self.login_seconds = float(config.limits.login_seconds)
         self._tokens, self._rows, self._cancels, self._tasks = tokens, rows, cancels, tasks
         self._connections: set[Connection] = set()

@@ -7,7 +7,10 @@ nothing costs little more than its sockets.
 
 from __future__ import annotations
 
+from gatebook.protocols.postgres import native
+
 LARGE_BYTES = 262_144
+TURN_BYTES = 65_536  # where Python covers rows: others wait while it does
 SMALL_BYTES = 8_192  # as PostgreSQL sends it
 LEFT_BYTES = 2_097_152  # of all sessions of this process, before reads are small
 
@@ -15,8 +18,8 @@ LEFT_BYTES = 2_097_152  # of all sessions of this process, before reads are smal
 class Reads:
     """Used from one event loop, which reads one socket at a time: so all share one buffer."""
 
-    def __init__(self) -> None:
-        self._buffer = memoryview(bytearray(LARGE_BYTES))
+    def __init__(self, size: int = LARGE_BYTES) -> None:
+        self._buffer = memoryview(bytearray(size))
         self._left: dict[object, int] = {}
         self._all = 0
 
@@ -29,3 +32,8 @@ class Reads:
         self._all += size - self._left.pop(client, 0)
         if size:
             self._left[client] = size
+
+
+def reads() -> Reads:
+    """For this process, by which twin covers rows."""
+    return Reads(LARGE_BYTES if native.crate is not None else TURN_BYTES)
