@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, event
+from tests import make
 
-from gatebook.db import engine, migrate
+from gatebook.db import engine, migrate, writing
 from gatebook.gateway import store
 from gatebook.gateway.cancels import KEPT, KEPT_SECONDS, LONG, SHORT, WAITING, Cancels, Keyring
 from gatebook.gateway.guesses import ALL, EACH, MINUTE, Guesses
@@ -106,6 +107,13 @@ def here(database: Engine) -> Iterator[Desk]:
     made.close()
 
 
+def serves(database: Engine, desk: Desk, number: int) -> None:
+    """A process of this replica has a session."""
+    process = f"{desk.cancels[number].keys.replica}/{number}"
+    with writing(database) as connection:
+        store.open_session(connection, session=make.session(), role="shop_app", process=process)
+
+
 def rows(database: Engine) -> int:
     with database.connect() as connection:
         return store.count_cancels(connection)
@@ -184,6 +192,10 @@ async def test_a_key_of_another_replica_goes_there_by_a_row_that_does_not_hold_i
     key = there.cancels[2].keys.make()
     here.ask(1, key)
     await here.exchange(1)
+    assert rows(database) == 0, "nobody has a session there"
+    serves(database, there, 2)
+    here.ask(1, key)
+    await here.exchange(1)
     assert rows(database) == 1
     with database.connect() as connection:
         held = connection.exec_driver_sql("SELECT digest FROM cancels").scalar_one()
@@ -203,7 +215,7 @@ async def test_rows_for_other_replicas_have_an_end_in_number_and_in_time(here: D
         await here.exchange(1)
     assert rows(database) == KEPT
     here.now += (KEPT_SECONDS + 1) * SECOND
-    here.ask(1, there.make())
+    here.ask(1, there.make(LONG))
     await here.exchange(1)
     assert rows(database) == 1
 

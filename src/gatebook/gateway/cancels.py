@@ -18,11 +18,11 @@ import hmac
 import secrets
 import socket
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import structlog
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from gatebook.db import writing
@@ -160,6 +160,11 @@ class Cancels:
         except SQLAlchemyError as error:
             log.error("cancel requests cannot be exchanged with other replicas", why=str(error))
 
+    def _homes(self, connection: Connection) -> Iterator[int]:
+        """The bytes of replicas that have live sessions: a short key of any other was made up."""
+        for process in store.live_processes(connection):
+            yield replace(self.keys, replica=process.partition("/")[0]).home
+
     def _asked(self) -> frozenset[bytes]:
         with self._engine.connect() as connection:
             return frozenset(store.cancels_for(connection, self.keys.home, self.keys.process))
@@ -169,7 +174,8 @@ class Cancels:
         with writing(self._engine) as connection:
             store.forget_cancels(connection, before=now - KEPT_SECONDS * 1_000_000)
             room = KEPT - store.count_cancels(connection)
-            for key in sent[: max(0, room)]:
+            homes = frozenset(self._homes(connection)) if sent else frozenset()
+            for key in [key for key in sent if len(key) > SHORT or key[0] in homes][: max(0, room)]:
                 store.add_cancel(connection, digest=self.keys.digest(key), home=key[0], process=key[1], at=now)
             for digest in done:
                 store.remove_cancel(connection, digest)

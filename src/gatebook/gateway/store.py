@@ -271,6 +271,12 @@ def kills_requested(connection: Connection) -> Sequence[tuple[str, str, str]]:
     return [(row.id, row.kill_by or "", row.kill_reason or "") for row in found]
 
 
+def live_processes(connection: Connection) -> list[str]:
+    """The processes (``replica/process``) that have live sessions."""
+    found = connection.execute(text("SELECT DISTINCT process FROM sessions WHERE closed_at IS NULL"))
+    return [row.process for row in found]
+
+
 def add_cancel(connection: Connection, *, digest: bytes, home: int, process: int, at: int) -> None:
     """A cancel request for a process of another replica."""
     connection.execute(
