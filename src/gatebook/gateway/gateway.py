@@ -186,7 +186,7 @@ class Gateway:
             self._end_killed,
             self._end_revoked,
             self.holding.poll,
-            self.granted.look,
+            self._look_at_grants,
             partial(self._cancels.exchange, self._cancel_by_digest),
         )
         self._seen_at = asyncio.get_running_loop().time()
@@ -211,8 +211,8 @@ class Gateway:
             self._end_expired()
             if loop.time() - self._seen_at > self.blind_seconds:
                 self._end_on_tokens({connection.token for connection in self._connections if connection.token}, UNTOLD)
+            self._check_grants()
             for connection in list(self._connections):
-                connection.check_grants()
                 connection.tick()
             if loop.time() >= stale_at:
                 stale_at = loop.time() + STALE_SECONDS
@@ -220,6 +220,14 @@ class Gateway:
                 for connection in list(self._connections):
                     connection.signal(Stale())
             await self._tell_guesses()
+
+    async def _look_at_grants(self) -> None:
+        await self.granted.look()
+        self._check_grants()  # before another statement hears that no rule permits it
+
+    def _check_grants(self) -> None:
+        for connection in list(self._connections):
+            connection.check_grants()
 
     async def _tell_guesses(self) -> None:
         guessed = self._cancels.guesses.told()
