@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from gatebook.errors import WireError
 from gatebook.masking.rules import STRICTNESS, MaskSet, Style, style_of
 from gatebook.protocols.postgres import catalog_facts
+from gatebook.protocols.postgres.catalog_question import QUESTION
 from gatebook.protocols.postgres.reading import Relation
 
 _STRICTEST_FIRST = tuple(reversed(STRICTNESS))
@@ -134,6 +135,7 @@ class Catalog:
     search_path: str = ""  # "" while a setting is on its way, or nothing was asked yet; then ``settings`` are not known either
     settings: str = ""  # those of MEANINGFUL, ASKED_FOR and the current role, as the server said last
     absent: set[Relation] = field(default_factory=set)  # names that the target said stand for nothing
+    namesakes: frozenset[str] | None = None  # names of the server's functions and operators that somebody's own have too
     version: int = 0
     _reported: dict[str, str] = field(default_factory=dict)
     _answered: str = ""
@@ -174,12 +176,13 @@ class Catalog:
         if self._shared is None or not server:  # it was refused: some do not say when they were started
             self._shared = None
             return False
-        self._server, self.search_path, self._answered = f"{self._scope}\0{server}", search_path, settings
-        self._say_settings()
+        self._server, self.search_path = f"{self._scope}\0{server}", search_path
+        self._told(settings)
+        self.namesakes = self._shared.find_namesakes(self._server, self._place)
         self.version += 1
         for number, relation in enumerate(asked):
             oid = oids.get(number, 0)
-            known = self._shared.find(self._server, oid) if oid else None
+            known = self._shared.find(self._server, oid) if oid and self.namesakes is not None else None
             if known is not None:
                 self.by_name[relation] = self.by_oid[oid] = known
             elif oid:
@@ -196,11 +199,10 @@ class Catalog:
         """
         rows = list(rows)
         found, self.search_path, said = answers(rows)
-        lines = said.split("\n")
-        for name in _FIRST if len(lines) > len(_FIRST) else ():  # in the middle of a batch they are reported late
-            self._reported[name] = lines.pop(0).removeprefix(f"{name}=")
-        self._answered = "\n".join(lines)
-        self._say_settings()
+        self.namesakes = (
+            frozenset((row[5] or b"").decode("utf-8", "replace") for row in rows if row[0] == b"p") if rows else None
+        )
+        self._told(said)
         self.version += 1
         for number, relation in enumerate(asked):
             known = found.get(number)
@@ -211,6 +213,7 @@ class Catalog:
                 self.by_oid[known.oid] = known
         if self._shared is not None and self._server and generation is not None:
             self._shared.keep(self._server, found.values(), generation)
+            self._shared.keep_namesakes(self._server, self._place, self.namesakes, generation)
 
     def resolved(self, relations: Iterable[Relation]) -> tuple[Known, ...] | None:
         """What is known of all of these; None when one of them is not known."""
@@ -221,7 +224,7 @@ class Catalog:
     def forget(self) -> None:
         """Count nothing as known any more."""
         self.version += 1
-        self._shared = None
+        self._shared = self.namesakes = None
         self.by_name.clear()
         self.by_oid.clear()
         self.absent.clear()
@@ -237,9 +240,23 @@ class Catalog:
     def forget_names(self) -> None:
         """A search_path or definition may have changed: names must be asked again, numbers stay what they are."""
         self.version += 1
+        self.namesakes = None
         self.by_name.clear()
         self.absent.clear()
         self.search_path = self._answered = ""
+
+    @property
+    def _place(self) -> str:
+        """Where functions are looked for: the same for all sessions of a role with this search_path."""
+        return f"{self._answered}\0{self.search_path}"
+
+    def _told(self, settings: str) -> None:
+        """The settings as a question answers them."""
+        lines = settings.split("\n")
+        for name in _FIRST if len(lines) > len(_FIRST) else ():  # in the middle of a batch they are reported late
+            self._reported[name] = lines.pop(0).removeprefix(f"{name}=")
+        self._answered = "\n".join(lines)
+        self._say_settings()
 
     def _say_settings(self) -> None:
         said = [f"{name}={self._reported[name]}" for name in sorted(self._reported)]
@@ -248,7 +265,7 @@ class Catalog:
 
 def question(relations: Sequence[Relation]) -> str:
     """One SELECT that resolves these names. Each row: kind, number, oid, attnum, schema, table names, column."""
-    return _QUESTION.replace("%VALUES%", _values(relations)).replace("%SETTINGS%", _SETTINGS)
+    return QUESTION.replace("%VALUES%", _values(relations)).replace("%SETTINGS%", _SETTINGS)
 
 
 def short_question(relations: Sequence[Relation]) -> str:
@@ -269,152 +286,6 @@ _SETTINGS = ", ".join(
     + ["pg_catalog.concat('current_user=', current_user)"]
     + [_setting(name) for name in ASKED_FOR]
 )
-
-
-_QUESTION = """
-WITH RECURSIVE asked(n, given) AS (VALUES %VALUES%),
-named AS (SELECT n, pg_catalog.to_regclass(given::pg_catalog.text)::pg_catalog.oid AS oid FROM asked),
-reads(n, rel, att) AS (
-  SELECT n, oid, 0::pg_catalog.int4 FROM named WHERE oid IS NOT NULL
-  UNION
-  SELECT r.n, d.refobjid, d.refobjsubid
-  FROM reads r
-  JOIN pg_catalog.pg_class v ON v.oid OPERATOR(pg_catalog.=) r.rel
-   AND (v.relkind OPERATOR(pg_catalog.=) 'v'::pg_catalog."char" OR v.relkind OPERATOR(pg_catalog.=) 'm'::pg_catalog."char")
-  JOIN pg_catalog.pg_rewrite w ON w.ev_class OPERATOR(pg_catalog.=) v.oid
-  JOIN pg_catalog.pg_depend d ON d.objid OPERATOR(pg_catalog.=) w.oid
-   AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass::pg_catalog.oid
-   AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid
-   AND d.refobjid OPERATOR(pg_catalog.<>) v.oid
-),
-calls AS (
-  SELECT DISTINCT r.n FROM reads r
-  JOIN pg_catalog.pg_rewrite w ON w.ev_class OPERATOR(pg_catalog.=) r.rel
-  JOIN pg_catalog.pg_depend d ON d.objid OPERATOR(pg_catalog.=) w.oid
-   AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass::pg_catalog.oid
-   AND d.refobjid::pg_catalog.int8 OPERATOR(pg_catalog.>=) 16384::pg_catalog.int8
-  LEFT JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) d.refobjid
-   AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_type'::pg_catalog.regclass::pg_catalog.oid
-  LEFT JOIN pg_catalog.pg_type e ON e.oid OPERATOR(pg_catalog.=) t.typelem
-  WHERE d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid
-   OR d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_operator'::pg_catalog.regclass::pg_catalog.oid
-   OR d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_cast'::pg_catalog.regclass::pg_catalog.oid
-   OR (COALESCE(e.typtype, t.typtype) OPERATOR(pg_catalog.<>) 'e'::pg_catalog."char"
-       AND COALESCE(e.typtype, t.typtype) OPERATOR(pg_catalog.<>) 'c'::pg_catalog."char")
-),
-made(rel, att, base) AS (
-  SELECT a.attrelid, a.attnum, d.refobjsubid
-  FROM (SELECT DISTINCT rel FROM reads) r
-  JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) r.rel
-   AND a.attgenerated OPERATOR(pg_catalog.<>) ''::pg_catalog."char" AND NOT a.attisdropped
-  LEFT JOIN pg_catalog.pg_attrdef f ON f.adrelid OPERATOR(pg_catalog.=) a.attrelid AND f.adnum OPERATOR(pg_catalog.=) a.attnum
-  JOIN pg_catalog.pg_depend d ON d.refobjid OPERATOR(pg_catalog.=) a.attrelid
-   AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid
-   AND d.refobjsubid OPERATOR(pg_catalog.<>) 0::pg_catalog.int4
-   AND d.refobjsubid OPERATOR(pg_catalog.<>) a.attnum::pg_catalog.int4
-   AND ((d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid
-         AND d.objid OPERATOR(pg_catalog.=) a.attrelid AND d.objsubid OPERATOR(pg_catalog.=) a.attnum::pg_catalog.int4)
-     OR (d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_attrdef'::pg_catalog.regclass::pg_catalog.oid
-         AND d.objid OPERATOR(pg_catalog.=) f.oid))
-),
-flows(n, rel, att) AS (
-  SELECT n, rel, att FROM reads
-  UNION
-  SELECT r.n, m.rel, m.base FROM reads r
-  JOIN made m ON m.rel OPERATOR(pg_catalog.=) r.rel AND m.att::pg_catalog.int4 OPERATOR(pg_catalog.=) r.att
-),
-parents(oid, top) AS (
-  SELECT rel, rel FROM reads
-  UNION
-  SELECT p.oid, i.inhparent FROM parents p
-  JOIN pg_catalog.pg_inherits i ON i.inhrelid OPERATOR(pg_catalog.=) p.top
-),
-family AS (
-  SELECT p.oid, pg_catalog.array_agg(c.relname::pg_catalog.text
-    ORDER BY (p.oid OPERATOR(pg_catalog.<>) p.top) USING OPERATOR(pg_catalog.<), c.relname::pg_catalog.text
-    USING OPERATOR(pg_catalog.~<~)) AS names
-  FROM parents p JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) p.top GROUP BY p.oid
-),
-children(oid, bottom) AS (
-  SELECT rel, rel FROM reads
-  UNION
-  SELECT b.oid, i.inhrelid FROM children b
-  JOIN pg_catalog.pg_inherits i ON i.inhparent OPERATOR(pg_catalog.=) b.bottom
-),
-holds AS (
-  SELECT r.n, c.bottom AS rel, pg_catalog.bool_or(r.rel OPERATOR(pg_catalog.=) m.oid) AS own
-  FROM reads r JOIN children c ON c.oid OPERATOR(pg_catalog.=) r.rel JOIN named m ON m.n OPERATOR(pg_catalog.=) r.n
-  GROUP BY r.n, c.bottom
-),
-kin AS (
-  SELECT k.oid, s.nspname, pg_catalog.array_agg(c.relname::pg_catalog.text) AS names
-  FROM (SELECT oid, bottom AS other FROM children UNION SELECT oid, top FROM parents) k
-  JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) k.other AND k.other OPERATOR(pg_catalog.<>) k.oid
-  JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) c.relnamespace
-  GROUP BY k.oid, s.nspname
-)
-SELECT 'c' AS kind, m.n, m.oid::pg_catalog.int8, a.attnum, s.nspname,
-  pg_catalog.array_to_string(f.names, pg_catalog.chr(1)), a.attname::pg_catalog.text
-FROM named m JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) m.oid
-JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) c.relnamespace
-JOIN family f ON f.oid OPERATOR(pg_catalog.=) m.oid
-LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) m.oid
- AND a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2 AND NOT a.attisdropped
-UNION ALL
-SELECT 'u', r.n, r.rel::pg_catalog.int8, a.attnum, s.nspname, pg_catalog.array_to_string(f.names, pg_catalog.chr(1)), a.attname
-FROM flows r JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) r.rel
- AND c.relkind OPERATOR(pg_catalog.<>) 'v'::pg_catalog."char" AND c.relkind OPERATOR(pg_catalog.<>) 'm'::pg_catalog."char"
-JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) c.relnamespace
-JOIN family f ON f.oid OPERATOR(pg_catalog.=) r.rel
-JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) r.rel AND a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2
- AND (r.att OPERATOR(pg_catalog.=) 0::pg_catalog.int4 OR a.attnum OPERATOR(pg_catalog.=) r.att)
-WHERE NOT EXISTS (SELECT FROM named m WHERE m.n OPERATOR(pg_catalog.=) r.n AND m.oid OPERATOR(pg_catalog.=) r.rel)
-UNION ALL
-SELECT 'u', r.n, r.rel::pg_catalog.int8, a.attnum, k.nspname, pg_catalog.array_to_string(k.names, pg_catalog.chr(1)), a.attname
-FROM flows r JOIN kin k ON k.oid OPERATOR(pg_catalog.=) r.rel
-JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) r.rel AND a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2
- AND (r.att OPERATOR(pg_catalog.=) 0::pg_catalog.int4 OR a.attnum OPERATOR(pg_catalog.=) r.att)
-WHERE NOT EXISTS (SELECT FROM named m WHERE m.n OPERATOR(pg_catalog.=) r.n AND m.oid OPERATOR(pg_catalog.=) r.rel)
-UNION ALL
-SELECT 'k', m.n, m.oid::pg_catalog.int8, 0, k.nspname, pg_catalog.array_to_string(k.names, pg_catalog.chr(1)), ''
-FROM named m JOIN kin k ON k.oid OPERATOR(pg_catalog.=) m.oid
-UNION ALL
-SELECT 'g', m.n, m.oid::pg_catalog.int8, g.att, '', '', a.attname
-FROM named m JOIN made g ON g.rel OPERATOR(pg_catalog.=) m.oid
-JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) m.oid
- AND a.attnum::pg_catalog.int4 OPERATOR(pg_catalog.=) g.base
-UNION ALL
-SELECT 't', m.n, CASE WHEN t.typtype OPERATOR(pg_catalog.=) 'd'::pg_catalog."char" THEN t.typbasetype ELSE t.oid END
-  ::pg_catalog.int8, a.attnum, '', '', ''
-FROM named m JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) m.oid
- AND a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2 AND NOT a.attisdropped
- AND a.attgenerated OPERATOR(pg_catalog.=) ''::pg_catalog."char"
-JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) a.atttypid
-UNION ALL
-SELECT 'x', h.n, i.indexrelid::pg_catalog.int8, CASE WHEN h.own THEN a.attnum ELSE 0::pg_catalog.int2 END, '', '', a.attname
-FROM holds h JOIN pg_catalog.pg_index i ON i.indrelid OPERATOR(pg_catalog.=) h.rel AND (i.indisunique OR i.indisexclusion)
-JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) h.rel AND a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2
- AND (a.attnum OPERATOR(pg_catalog.=) ANY (i.indkey::pg_catalog.int2[]) OR EXISTS (
-  SELECT FROM pg_catalog.pg_depend d WHERE d.objid OPERATOR(pg_catalog.=) i.indexrelid
-   AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid
-   AND d.refobjid OPERATOR(pg_catalog.=) h.rel AND d.refobjsubid OPERATOR(pg_catalog.=) a.attnum::pg_catalog.int4))
-UNION ALL
-SELECT 'f', h.n, k.oid::pg_catalog.int8, CASE WHEN h.own THEN a.attnum ELSE 0::pg_catalog.int2 END, s.nspname,
-  t.relname OPERATOR(pg_catalog.||) pg_catalog.chr(1) OPERATOR(pg_catalog.||) b.attname, a.attname
-FROM holds h JOIN pg_catalog.pg_constraint k ON k.conrelid OPERATOR(pg_catalog.=) h.rel
- AND k.contype OPERATOR(pg_catalog.=) 'f'::pg_catalog."char"
-JOIN LATERAL pg_catalog.generate_subscripts(k.conkey, 1) AS p(at) ON true
-JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) k.conrelid
- AND a.attnum OPERATOR(pg_catalog.=) k.conkey[p.at]
-JOIN pg_catalog.pg_attribute b ON b.attrelid OPERATOR(pg_catalog.=) k.confrelid
- AND b.attnum OPERATOR(pg_catalog.=) k.confkey[p.at]
-JOIN pg_catalog.pg_class t ON t.oid OPERATOR(pg_catalog.=) k.confrelid
-JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) t.relnamespace
-UNION ALL
-SELECT 'o', n, 0, 0, '', '', '' FROM calls
-UNION ALL
-SELECT 's', 0, 0, 0, '', pg_catalog.current_setting('search_path'), pg_catalog.concat_ws(pg_catalog.chr(10), %SETTINGS%)
-"""
 
 
 def answers(rows: Iterable[Sequence[bytes | None]]) -> tuple[dict[int, Known], str, str]:
@@ -460,7 +331,7 @@ def answers(rows: Iterable[Sequence[bytes | None]]) -> tuple[dict[int, Known], s
                 below.setdefault(number, set()).add(column)
         elif kind == "o":
             opaque.add(number)
-        else:
+        elif kind == "s":
             search_path, settings = names, column
     known = {
         number: Known(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gatebook.protocols.postgres.catalog import Known
 
 KEPT_COLUMNS = 200_000  # of relations, in all
+KEPT_PLACES = 200  # roles with their search_paths
 
 
 class Facts:
@@ -37,6 +38,7 @@ class Facts:
         self.generation = 0
         self._most = most
         self._known: dict[tuple[str, int], Known] = {}
+        self._namesakes: dict[tuple[str, str], frozenset[str]] = {}
         self._columns = 0
 
     def __len__(self) -> int:
@@ -54,10 +56,20 @@ class Facts:
                 self._known[server, one.oid] = one
                 self._columns += size
 
+    def find_namesakes(self, server: str, place: str) -> frozenset[str] | None:
+        """The names that somebody's own functions and operators share with the server's, by this role and search_path."""
+        return self._namesakes.get((server, place))
+
+    def keep_namesakes(self, server: str, place: str, names: frozenset[str] | None, generation: int) -> None:
+        """Take them in, as ``keep`` does."""
+        if names is not None and generation == self.generation and len(self._namesakes) < KEPT_PLACES:
+            self._namesakes[server, place] = names
+
     def clear(self) -> None:
         """Count nothing as known any more."""
         self.generation += 1
         self._known.clear()
+        self._namesakes.clear()
         self._columns = 0
 
 

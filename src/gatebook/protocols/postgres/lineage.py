@@ -71,7 +71,7 @@ def _by_rule(known: Known, number: int, sets: Collection[MaskSet]) -> Cover:
 
 
 def _of_expression(number: int, count: int, statement: Statement | None, catalog: Catalog, sets: Collection[MaskSet]) -> Cover:
-    if statement is None or _unreadable(statement):
+    if statement is None or _unreadable(statement) or namesakes(statement, catalog):
         return WHOLE
     known = catalog.resolved(statement.relations)
     if known is None:
@@ -120,6 +120,8 @@ def _masked(known: Collection[Known], sets: Collection[MaskSet]) -> frozenset[st
 NOWHERE = Relation(None, "")  # resolves to nothing: a statement that names it is one whose names are not known
 
 
+UNPLACED = ""  # among the names that are trusted: nobody can tell where they are looked for
+_PLACES = frozenset({"search_path", "role", "session_authorization", "all"})
 _DEFINES = frozenset({"sql.create", "sql.alter", "sql.drop", "sql.maintain"})
 _OPENS = frozenset({"BEGIN", "START", "SAVEPOINT"})
 
@@ -144,7 +146,16 @@ def redefines(reading: Reading) -> bool:
 def nowhere(reading: Reading) -> Reading:
     """The same text with every name in it unknown."""
     statements = (replace(one, relations=one.relations | {NOWHERE}) if one.relations else one for one in reading.statements)
-    return replace(reading, statements=tuple(statements))
+    return _unplaced(replace(reading, statements=tuple(statements)))
+
+
+def _unplaced(reading: Reading) -> Reading:
+    """With functions unknown, too, behind what may change where they are looked for."""
+    found, moved = [], False
+    for one in reading.statements:
+        found.append(replace(one, trusts=one.trusts | {UNPLACED}) if moved and one.trusts else one)
+        moved = moved or any(deed.facts.get("setting") in _PLACES or deed.reach is Reach.UNKNOWN for deed in one.deeds)
+    return replace(reading, statements=tuple(found))
 
 
 def unsure_of_names(reading: Reading) -> Reading:
@@ -180,7 +191,7 @@ def touches_masked(reading: Reading, catalog: Catalog, sets: Collection[MaskSet]
 
 def _touches(statement: Statement, catalog: Catalog, sets: Collection[MaskSet]) -> bool:
     known = catalog.resolved(statement.relations)
-    if known is None or _unreadable(statement):
+    if known is None or _unreadable(statement) or namesakes(statement, catalog):
         return True
     masked = _masked(known, sets)
     mentioned = frozenset(name for deed in statement.deeds for name in _names(deed, "columns"))
@@ -205,15 +216,15 @@ def completed(
         full, moves = _full_names(statement, catalog), _moves_masked(statement, catalog, sets)
         asks = probing.probed(statement, catalog, sets, resolved)
         deeds = list(statement.deeds)
-        if calls := calls_in_disguise(_asked(statement, catalog), catalog):
-            deeds.append(_may_call(statement, calls))
+        if why := _may_call(statement, catalog):
+            deeds.append(_unknown(statement, why))
         found += [_completed(replace(deed, facts=asks.on(deed)), full, moves) for deed in deeds]
     return tuple(found)
 
 
 def counted(reading: Reading, catalog: Catalog) -> tuple[int, ...]:
     """How many of the deeds that ``completed`` gives are each statement's."""
-    return tuple(len(one.deeds) + bool(calls_in_disguise(_asked(one, catalog), catalog)) for one in reading.statements)
+    return tuple(len(one.deeds) + bool(_may_call(one, catalog)) for one in reading.statements)
 
 
 def _asked(statement: Statement, catalog: Catalog) -> Statement:
@@ -222,8 +233,23 @@ def _asked(statement: Statement, catalog: Catalog) -> Statement:
     return replace(statement, qualified=frozenset(there))
 
 
-def _may_call(statement: Statement, calls: frozenset[str]) -> Deed:
-    why = f"may call {', '.join(sorted(calls))}, which is no column"
+def _may_call(statement: Statement, catalog: Catalog) -> str:
+    """Why it may call something that its text does not show; empty where it shows all."""
+    if calls := calls_in_disguise(_asked(statement, catalog), catalog):
+        return f"may call {', '.join(sorted(calls))}, which is no column"
+    if meant := namesakes(statement, catalog):
+        return f"may use {', '.join(sorted(meant))} of somebody's own: write it with pg_catalog, or with its schema"
+    return ""
+
+
+def namesakes(statement: Statement, catalog: Catalog) -> frozenset[str]:
+    """The names of functions and operators in it that stand for the server's own, or for somebody's."""
+    if catalog.namesakes is None or UNPLACED in statement.trusts:
+        return statement.trusts - {UNPLACED}
+    return statement.trusts & catalog.namesakes if catalog.namesakes else frozenset()
+
+
+def _unknown(statement: Statement, why: str) -> Deed:
     facts = {**statement.deeds[0].facts, "why_unknown": why} if statement.deeds else {"why_unknown": why}
     return Deed(verb="sql.unknown", reach=Reach.UNKNOWN, resource=Resource(kind="target", name=""), facts=facts)
 
@@ -234,6 +260,8 @@ def _full_names(statement: Statement, catalog: Catalog) -> dict[str, str]:
 
 
 def _moves_masked(statement: Statement, catalog: Catalog, sets: Collection[MaskSet]) -> bool:
+    if namesakes(statement, catalog) and sets:
+        return True
     if not statement.moves or not sets:
         return False
     known = catalog.resolved(statement.relations)

@@ -76,6 +76,8 @@ class Meanings:
 
     def _known(self, statement: Statement) -> bool:
         names_all = statement.outputs is not None or statement.relations or statement.executes
+        if statement.trusts and self._catalog.namesakes is None:
+            return False
         return bool(names_all) and not self._catalog.missing(statement.relations)
 
 

@@ -267,6 +267,7 @@ class Queries(Walk):
         self._from_item(body["larg"], inside)
         self._from_item(body["rarg"], inside)
         inside.merged = inside.merged or "usingClause" in body or bool(body.get("isNatural"))
+        self.trusts |= {"="} if inside.merged else set()
         self.columns.update(field_names(body.get("usingClause", [])))
         self.met.update([ANY] if body.get("isNatural") else field_names(body.get("usingClause", [])))
         for name in field_names(body.get("usingClause", [])):

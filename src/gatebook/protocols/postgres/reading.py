@@ -170,7 +170,8 @@ class Statement:
     are the columns whose values decide something else than what stands in their own place of an answer: which rows come, how
     many, in what order, whether there is an error; without those of the comparisons in ``places``. ``parameters`` are those
     that stand in other places too. ``written`` are the columns that INSERT, UPDATE and their like give values, "*" for all of
-    a relation. ``snapshots`` says that running it takes the snapshot of its transaction, where that has none yet.
+    a relation. ``snapshots`` says that running it takes the snapshot of its transaction, where that has none yet. ``trusts``
+    are names of functions and operators that are the server's own unless somebody wrote one of the same name.
     """
 
     deeds: tuple[Deed, ...]
@@ -189,6 +190,7 @@ class Statement:
     tally: Tally = Tally.UNCOUNTED
     transaction: str = ""
     snapshots: bool = False
+    trusts: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

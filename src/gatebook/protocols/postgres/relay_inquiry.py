@@ -68,6 +68,9 @@ class Inquiry:
         if not placed and (needed or self._whole):
             relations.add(catalog.ANYWHERE)  # an approval is bound to where names are looked up, new ones too, and to settings
         missing = self._answers.catalog.missing(relations)
+        unsure = self._answers.catalog.namesakes is None and any(statement.trusts for statement in reading.statements)
+        if unsure and not missing:  # whether somebody wrote a function of a name in it is told with any question
+            missing = self._answers.catalog.missing([catalog.ANYWHERE])
         return missing if len(missing) <= catalog.QUESTION_RELATIONS else []
 
     def _learn(self, reading: Reading, *, ahead: bool = False) -> bool:

@@ -156,6 +156,7 @@ def read_node(node: Node, count: int, prepared: Mapping[str, Reading]) -> Statem
         tally=_tally(kind, body, walk),
         transaction=body["kind"].removeprefix("TRANS_STMT_") if kind == "TransactionStmt" else "",
         snapshots=kind not in _NO_SNAPSHOT,
+        trusts=frozenset(walk.trusts),
     )
 
 

@@ -46,6 +46,12 @@ _DECIDING = frozenset("BoolExpr JsonFuncExpr JsonObjectAgg JsonObjectConstructor
 _DECIDING_PARTS = frozenset("agg_filter agg_order over".split())
 
 
+# Of comparisons that are written as words the operators that are looked up for them.
+_BEHIND = {
+    "BETWEEN": {">=", "<="}, "NOT BETWEEN": {"<", ">"}, "BETWEEN SYMMETRIC": {">=", "<="}, "NOT BETWEEN SYMMETRIC": {"<", ">"},
+}  # fmt: skip
+
+
 class Walk:
     """What is found in one statement. Owned by the reader of that statement, used once."""
 
@@ -57,6 +63,7 @@ class Walk:
         self.tables: set[str] = set()
         self.columns: set[str] = set()
         self.functions: set[str] = set()
+        self.trusts: set[str] = set()  # functions and operators that are the server's own unless somebody wrote their like
         self.moves: set[str] = set()
         self.met: set[str] = set()  # columns whose values play a part anywhere, conditions included
         self.tests: set[Origin] = set()  # columns whose values decide something: which rows come, in what order, or an error
@@ -254,6 +261,8 @@ class Walk:
         *qualifier, name = field_names(body["funcname"])
         schema = qualifier[-1] if qualifier else None
         verb = functions.verb_of(schema, name)
+        if schema is None and verb != "sql.unknown":
+            self.trusts.add(name)
         if verb == "":
             self._part(name not in functions.NEVER_FAIL, body, scope, flow, stack)
             return
@@ -322,13 +331,16 @@ class Walk:
 
     def check_operator(self, name: Any) -> None:
         """An operator of a schema other than pg_catalog is somebody's function."""
-        if len(name) > 1 and name[0]["String"]["sval"] != "pg_catalog":
+        if len(name) == 1:
+            self.trusts |= _BEHIND.get(name[0]["String"].get("sval", ""), {name[0]["String"].get("sval", "")})
+        elif name and name[0]["String"]["sval"] != "pg_catalog":
             operator = ".".join(field_names(name))
             self.functions.add(operator)
             self.unknown(f"uses operator {operator}, which is not known")
 
     def _sublink(self, body: Node, scope: Scope, flow: Flow, stack: list[Any]) -> None:
         self.check_operator(body.get("operName", ()))
+        self.trusts.add("=")  # of IN
         compares = "testexpr" in body
         if compares:
             self._part(True, body["testexpr"], scope, flow, stack)
@@ -352,6 +364,7 @@ class Walk:
     def _case(self, body: Node, scope: Scope, flow: Flow, stack: list[Any]) -> None:
         """Conditions decide; results are values like any other."""
         tests = [when["CaseWhen"]["expr"] for when in body["args"]] + ([body["arg"]] if "arg" in body else [])
+        self.trusts |= {"="} if "arg" in body else set()
         self._part(True, tests, scope, flow, stack)
         stack.extend(when["CaseWhen"]["result"] for when in body["args"])
         stack.extend([body["defresult"]] if "defresult" in body else [])

@@ -1,0 +1,171 @@
+"""The text of the question that ``catalog.py`` asks and reads the answers to.
+
+Everything in it is qualified with pg_catalog, so that a search_path cannot put other functions or operators in its place.
+"""
+
+from __future__ import annotations
+
+QUESTION = """
+WITH RECURSIVE asked(n, given) AS (VALUES %VALUES%),
+named AS (SELECT n, pg_catalog.to_regclass(given::pg_catalog.text)::pg_catalog.oid AS oid FROM asked),
+reads(n, rel, att) AS (
+  SELECT n, oid, 0::pg_catalog.int4 FROM named WHERE oid IS NOT NULL
+  UNION
+  SELECT r.n, d.refobjid, d.refobjsubid
+  FROM reads r
+  JOIN pg_catalog.pg_class v ON v.oid OPERATOR(pg_catalog.=) r.rel
+   AND (v.relkind OPERATOR(pg_catalog.=) 'v'::pg_catalog."char" OR v.relkind OPERATOR(pg_catalog.=) 'm'::pg_catalog."char")
+  JOIN pg_catalog.pg_rewrite w ON w.ev_class OPERATOR(pg_catalog.=) v.oid
+  JOIN pg_catalog.pg_depend d ON d.objid OPERATOR(pg_catalog.=) w.oid
+   AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass::pg_catalog.oid
+   AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid
+   AND d.refobjid OPERATOR(pg_catalog.<>) v.oid
+),
+calls AS (
+  SELECT DISTINCT r.n FROM reads r
+  JOIN pg_catalog.pg_rewrite w ON w.ev_class OPERATOR(pg_catalog.=) r.rel
+  JOIN pg_catalog.pg_depend d ON d.objid OPERATOR(pg_catalog.=) w.oid
+   AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass::pg_catalog.oid
+   AND d.refobjid::pg_catalog.int8 OPERATOR(pg_catalog.>=) 16384::pg_catalog.int8
+  LEFT JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) d.refobjid
+   AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_type'::pg_catalog.regclass::pg_catalog.oid
+  LEFT JOIN pg_catalog.pg_type e ON e.oid OPERATOR(pg_catalog.=) t.typelem
+  WHERE d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid
+   OR d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_operator'::pg_catalog.regclass::pg_catalog.oid
+   OR d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_cast'::pg_catalog.regclass::pg_catalog.oid
+   OR (COALESCE(e.typtype, t.typtype) OPERATOR(pg_catalog.<>) 'e'::pg_catalog."char"
+       AND COALESCE(e.typtype, t.typtype) OPERATOR(pg_catalog.<>) 'c'::pg_catalog."char")
+),
+made(rel, att, base) AS (
+  SELECT a.attrelid, a.attnum, d.refobjsubid
+  FROM (SELECT DISTINCT rel FROM reads) r
+  JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) r.rel
+   AND a.attgenerated OPERATOR(pg_catalog.<>) ''::pg_catalog."char" AND NOT a.attisdropped
+  LEFT JOIN pg_catalog.pg_attrdef f ON f.adrelid OPERATOR(pg_catalog.=) a.attrelid AND f.adnum OPERATOR(pg_catalog.=) a.attnum
+  JOIN pg_catalog.pg_depend d ON d.refobjid OPERATOR(pg_catalog.=) a.attrelid
+   AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid
+   AND d.refobjsubid OPERATOR(pg_catalog.<>) 0::pg_catalog.int4
+   AND d.refobjsubid OPERATOR(pg_catalog.<>) a.attnum::pg_catalog.int4
+   AND ((d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid
+         AND d.objid OPERATOR(pg_catalog.=) a.attrelid AND d.objsubid OPERATOR(pg_catalog.=) a.attnum::pg_catalog.int4)
+     OR (d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_attrdef'::pg_catalog.regclass::pg_catalog.oid
+         AND d.objid OPERATOR(pg_catalog.=) f.oid))
+),
+flows(n, rel, att) AS (
+  SELECT n, rel, att FROM reads
+  UNION
+  SELECT r.n, m.rel, m.base FROM reads r
+  JOIN made m ON m.rel OPERATOR(pg_catalog.=) r.rel AND m.att::pg_catalog.int4 OPERATOR(pg_catalog.=) r.att
+),
+parents(oid, top) AS (
+  SELECT rel, rel FROM reads
+  UNION
+  SELECT p.oid, i.inhparent FROM parents p
+  JOIN pg_catalog.pg_inherits i ON i.inhrelid OPERATOR(pg_catalog.=) p.top
+),
+family AS (
+  SELECT p.oid, pg_catalog.array_agg(c.relname::pg_catalog.text
+    ORDER BY (p.oid OPERATOR(pg_catalog.<>) p.top) USING OPERATOR(pg_catalog.<), c.relname::pg_catalog.text
+    USING OPERATOR(pg_catalog.~<~)) AS names
+  FROM parents p JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) p.top GROUP BY p.oid
+),
+children(oid, bottom) AS (
+  SELECT rel, rel FROM reads
+  UNION
+  SELECT b.oid, i.inhrelid FROM children b
+  JOIN pg_catalog.pg_inherits i ON i.inhparent OPERATOR(pg_catalog.=) b.bottom
+),
+holds AS (
+  SELECT r.n, c.bottom AS rel, pg_catalog.bool_or(r.rel OPERATOR(pg_catalog.=) m.oid) AS own
+  FROM reads r JOIN children c ON c.oid OPERATOR(pg_catalog.=) r.rel JOIN named m ON m.n OPERATOR(pg_catalog.=) r.n
+  GROUP BY r.n, c.bottom
+),
+kin AS (
+  SELECT k.oid, s.nspname, pg_catalog.array_agg(c.relname::pg_catalog.text) AS names
+  FROM (SELECT oid, bottom AS other FROM children UNION SELECT oid, top FROM parents) k
+  JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) k.other AND k.other OPERATOR(pg_catalog.<>) k.oid
+  JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) c.relnamespace
+  GROUP BY k.oid, s.nspname
+)
+SELECT 'c' AS kind, m.n, m.oid::pg_catalog.int8, a.attnum, s.nspname,
+  pg_catalog.array_to_string(f.names, pg_catalog.chr(1)), a.attname::pg_catalog.text
+FROM named m JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) m.oid
+JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) c.relnamespace
+JOIN family f ON f.oid OPERATOR(pg_catalog.=) m.oid
+LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) m.oid
+ AND a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2 AND NOT a.attisdropped
+UNION ALL
+SELECT 'u', r.n, r.rel::pg_catalog.int8, a.attnum, s.nspname, pg_catalog.array_to_string(f.names, pg_catalog.chr(1)), a.attname
+FROM flows r JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) r.rel
+ AND c.relkind OPERATOR(pg_catalog.<>) 'v'::pg_catalog."char" AND c.relkind OPERATOR(pg_catalog.<>) 'm'::pg_catalog."char"
+JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) c.relnamespace
+JOIN family f ON f.oid OPERATOR(pg_catalog.=) r.rel
+JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) r.rel AND a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2
+ AND (r.att OPERATOR(pg_catalog.=) 0::pg_catalog.int4 OR a.attnum OPERATOR(pg_catalog.=) r.att)
+WHERE NOT EXISTS (SELECT FROM named m WHERE m.n OPERATOR(pg_catalog.=) r.n AND m.oid OPERATOR(pg_catalog.=) r.rel)
+UNION ALL
+SELECT 'u', r.n, r.rel::pg_catalog.int8, a.attnum, k.nspname, pg_catalog.array_to_string(k.names, pg_catalog.chr(1)), a.attname
+FROM flows r JOIN kin k ON k.oid OPERATOR(pg_catalog.=) r.rel
+JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) r.rel AND a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2
+ AND (r.att OPERATOR(pg_catalog.=) 0::pg_catalog.int4 OR a.attnum OPERATOR(pg_catalog.=) r.att)
+WHERE NOT EXISTS (SELECT FROM named m WHERE m.n OPERATOR(pg_catalog.=) r.n AND m.oid OPERATOR(pg_catalog.=) r.rel)
+UNION ALL
+SELECT 'k', m.n, m.oid::pg_catalog.int8, 0, k.nspname, pg_catalog.array_to_string(k.names, pg_catalog.chr(1)), ''
+FROM named m JOIN kin k ON k.oid OPERATOR(pg_catalog.=) m.oid
+UNION ALL
+SELECT 'g', m.n, m.oid::pg_catalog.int8, g.att, '', '', a.attname
+FROM named m JOIN made g ON g.rel OPERATOR(pg_catalog.=) m.oid
+JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) m.oid
+ AND a.attnum::pg_catalog.int4 OPERATOR(pg_catalog.=) g.base
+UNION ALL
+SELECT 't', m.n, CASE WHEN t.typtype OPERATOR(pg_catalog.=) 'd'::pg_catalog."char" THEN t.typbasetype ELSE t.oid END
+  ::pg_catalog.int8, a.attnum, '', '', ''
+FROM named m JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) m.oid
+ AND a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2 AND NOT a.attisdropped
+ AND a.attgenerated OPERATOR(pg_catalog.=) ''::pg_catalog."char"
+JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) a.atttypid
+UNION ALL
+SELECT 'x', h.n, i.indexrelid::pg_catalog.int8, CASE WHEN h.own THEN a.attnum ELSE 0::pg_catalog.int2 END, '', '', a.attname
+FROM holds h JOIN pg_catalog.pg_index i ON i.indrelid OPERATOR(pg_catalog.=) h.rel AND (i.indisunique OR i.indisexclusion)
+JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) h.rel AND a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2
+ AND (a.attnum OPERATOR(pg_catalog.=) ANY (i.indkey::pg_catalog.int2[]) OR EXISTS (
+  SELECT FROM pg_catalog.pg_depend d WHERE d.objid OPERATOR(pg_catalog.=) i.indexrelid
+   AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid
+   AND d.refobjid OPERATOR(pg_catalog.=) h.rel AND d.refobjsubid OPERATOR(pg_catalog.=) a.attnum::pg_catalog.int4))
+UNION ALL
+SELECT 'f', h.n, k.oid::pg_catalog.int8, CASE WHEN h.own THEN a.attnum ELSE 0::pg_catalog.int2 END, s.nspname,
+  t.relname OPERATOR(pg_catalog.||) pg_catalog.chr(1) OPERATOR(pg_catalog.||) b.attname, a.attname
+FROM holds h JOIN pg_catalog.pg_constraint k ON k.conrelid OPERATOR(pg_catalog.=) h.rel
+ AND k.contype OPERATOR(pg_catalog.=) 'f'::pg_catalog."char"
+JOIN LATERAL pg_catalog.generate_subscripts(k.conkey, 1) AS p(at) ON true
+JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) k.conrelid
+ AND a.attnum OPERATOR(pg_catalog.=) k.conkey[p.at]
+JOIN pg_catalog.pg_attribute b ON b.attrelid OPERATOR(pg_catalog.=) k.confrelid
+ AND b.attnum OPERATOR(pg_catalog.=) k.confkey[p.at]
+JOIN pg_catalog.pg_class t ON t.oid OPERATOR(pg_catalog.=) k.confrelid
+JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) t.relnamespace
+UNION ALL
+SELECT 'o', n, 0, 0, '', '', '' FROM calls
+UNION ALL
+SELECT DISTINCT 'p', 0, 0::pg_catalog.int8, 0, '', p.proname::pg_catalog.text, ''
+FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) p.pronamespace
+WHERE p.oid::pg_catalog.int8 OPERATOR(pg_catalog.>=) 16384::pg_catalog.int8
+ AND s.nspname OPERATOR(pg_catalog.=) ANY (pg_catalog.current_schemas(true))
+ AND EXISTS (SELECT FROM pg_catalog.pg_proc b WHERE b.proname OPERATOR(pg_catalog.=) p.proname
+  AND b.oid::pg_catalog.int8 OPERATOR(pg_catalog.<) 16384::pg_catalog.int8)
+ AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.objid OPERATOR(pg_catalog.=) p.oid
+  AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid
+  AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char")
+UNION ALL
+SELECT DISTINCT 'p', 0, 0::pg_catalog.int8, 0, '', p.oprname::pg_catalog.text, ''
+FROM pg_catalog.pg_operator p JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) p.oprnamespace
+WHERE p.oid::pg_catalog.int8 OPERATOR(pg_catalog.>=) 16384::pg_catalog.int8
+ AND p.oprleft::pg_catalog.int8 OPERATOR(pg_catalog.<) 16384::pg_catalog.int8
+ AND p.oprright::pg_catalog.int8 OPERATOR(pg_catalog.<) 16384::pg_catalog.int8
+ AND s.nspname OPERATOR(pg_catalog.=) ANY (pg_catalog.current_schemas(true))
+ AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.objid OPERATOR(pg_catalog.=) p.oid
+  AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_operator'::pg_catalog.regclass::pg_catalog.oid
+  AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char")
+UNION ALL
+SELECT 's', 0, 0, 0, '', pg_catalog.current_setting('search_path'), pg_catalog.concat_ws(pg_catalog.chr(10), %SETTINGS%)
+"""
