@@ -23,8 +23,9 @@ from tests.protocols.postgres.stage import (
 )
 
 from gatebook.protocols.postgres import wire
-from gatebook.protocols.postgres.catalog import Known
+from gatebook.protocols.postgres.catalog import Catalog, Known
 from gatebook.protocols.postgres.catalog_facts import Facts
+from gatebook.protocols.postgres.reading import Relation
 from gatebook.protocols.postgres.relay import PostgresRelay
 from gatebook.protocols.relay import Effect, FromServer, Stale
 
@@ -240,3 +241,32 @@ def test_nothing_of_a_statement_reaches_the_server_by_a_short_question(facts: Fa
     stage = opened(facts)
     stage.client(wire.query("SELECT id FROM customers WHERE ssn = '078-05-1120'"))
     assert b"078-05-1120" not in b"".join(effect.data for effect in stage.effects if hasattr(effect, "data"))
+
+
+SETTINGS = b"DateStyle=ISO, MDY\nIntervalStyle=postgres\nTimeZone=UTC\ncurrent_user=shop_app\nxmloption=content"
+
+
+def short(path: bytes) -> list[list[bytes]]:
+    server = [b"z", b"0", b"0", b"0", b"started", b"shop", b""]
+    return [[b"n", b"0", b"200", b"0", b"", b"", b""], server, [b"s", b"0", b"0", b"0", b"", path, SETTINGS]]
+
+
+def test_what_others_learnt_counts_only_with_the_names_that_somebodys_functions_have_on_this_search_path() -> None:
+    facts, orders = Facts(), Relation(None, "orders")
+    first, same, other = Catalog(), Catalog(), Catalog()
+    for one in (first, same, other):
+        one.share(facts, "shop")
+    assert not first.place([orders], short(b"public"))
+    told = first.settings
+    column = [b"c", b"0", b"200", b"1", b"public", b"orders", b"id"]
+    age = [b"p", b"0", b"0", b"0", b"", b"age", b""]
+    first.learn([orders], [column, age, [b"s", b"0", b"0", b"0", b"", b"public", SETTINGS]], first.generation)
+    assert first.namesakes == {"age"}
+    assert first.settings == told, "the same settings by either question"
+    assert same.place([orders], short(b"public"))
+    assert same.namesakes == {"age"}
+    assert not other.place([orders], short(b"somebody, public"))
+    assert other.namesakes is None
+    assert other.missing([orders]) == [orders]
+    facts.clear()
+    assert facts.find_namesakes("shop\0started\0shop", "") is None
