@@ -28,6 +28,7 @@ from gatebook.protocols.relay import (
     Prove,
     Refused,
     Signal,
+    Stale,
     ToClient,
     ToServer,
 )
@@ -127,6 +128,7 @@ class Stage:
     status: bytes = b"I"  # what a question between batches is answered with
     settings: str = ""
     session: Session = SESSION
+    late: int = 0  # questions that time passes over before they are answered
     reports: bytes = b""  # settings that the server tells at the login
 
     def feed(self, signal: Signal) -> list[Effect]:
@@ -139,6 +141,9 @@ class Stage:
 
     def _look_up(self, data: bytes) -> list[Effect]:
         text = question(data)
+        if self.late:
+            self.late -= 1
+            self.feed(Stale())
         if self.catalog_errors:
             inside = data.endswith(wire.message(b"H"))
             return self.feed(FromServer(error("42501", "permission denied") + (b"" if inside else ready())))

@@ -110,6 +110,14 @@ def test_after_a_long_wait_the_names_are_asked_again_before_it_goes():
     assert b"odd-secret" not in shown(effects)
 
 
+def test_time_that_passes_while_the_names_are_asked_again_changes_nothing() -> None:
+    stage = held()
+    stage.feed(Stale())
+    stage.late = 2
+    assert sent(stage.allow()) == ALTER
+    assert stage.late == 0
+
+
 def test_a_statement_whose_names_mean_something_else_by_now_is_refused():
     stage = held(wire.query("SELECT id FROM orders"))
     stage.feed(Stale())

@@ -108,6 +108,9 @@ class Asking(Plain):
             self._run(portal, body)
         elif self._later is not None and self._asked is not None:
             permit, decision = self._later
+            reading = reading_of(self._asked)
+            if reading is not None and self._learn(reading):
+                return  # time passed while it was asked for, or half of it was answered
             if self._still_meant(self._asked):
                 self._go(permit, decision)
             else:
