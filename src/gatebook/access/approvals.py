@@ -91,11 +91,15 @@ class Approvals:
                     return _known(connection, same).request
                 store.forget_votes(connection, request.opened_at - KEPT_MICROSECONDS)
                 store.forget_approvals(connection, request.opened_at - KEPT_MICROSECONDS)
-                if store.count_open(connection, one.issuer, one.subject, request.opened_at) >= PENDING_MAX:
-                    raise AccessError(f"{PENDING_MAX} requests of yours wait already: wait until some are decided", "limit")
+                _check_room(connection, one, request.opened_at)
                 self._book.requested(request, name)
                 store.insert_approval(connection, request, standing.chain(one))
                 return request
+
+    def check_room(self, requester: Identity, now: int) -> None:
+        """Raises AccessError when so much of one requester waits that nothing more may be asked."""
+        with database(), self._engine.connect() as connection:
+            _check_room(connection, requester, max(now, store.latest(connection)))
 
     def approved(self, digest: str, requester: Identity, now: int) -> str | None:
         """An approval that can still be used for exactly this digest by this requester: for what is sent again."""
@@ -255,6 +259,11 @@ def _check_request(request: Request) -> None:
         raise AssertionError(f"a request that nobody could approve: {sorted(request.approvers)}, quorum {request.quorum}")
     if request.expires_at <= request.opened_at:
         raise AssertionError("a request that is over before it begins")
+
+
+def _check_room(connection: Connection, one: Identity, now: int) -> None:
+    if store.count_open(connection, one.issuer, one.subject, now) >= PENDING_MAX:
+        raise AccessError(f"{PENDING_MAX} requests of yours wait already: wait until some are decided", "limit")
 
 
 def _not_before(request: Request, latest: int) -> Request:

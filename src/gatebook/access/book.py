@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from gatebook.access.previews import digest
 from gatebook.access.requests import Given, Request
 from gatebook.model import Entry, Identity
 
@@ -56,6 +57,8 @@ class Book:
             "purpose": shortened(request.purpose),
             "pol": {"digest": request.policy_digest},
         }
+        if request.preview is not None:
+            fields |= {"preview": digest(request.preview), "tried": not request.preview.why}
         if request.script is not None:
             fields |= {"statements": len(request.script.parts), "bytes": request.script.size}
         if request.kind == "grant":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gatebook.access.previews import Preview
 from gatebook.model import Identity, Reach, Ruling, Vote
 
 
@@ -52,7 +53,8 @@ class Request:
 
     ``text`` is fit to show: covered. ``approvers`` are ``group:NAME`` or ``subject:NAME``, the latter of the requester's own
     issuer; any one of them may vote, and ``quorum`` different people must. A grant's ``resources`` are its targets, and it
-    lives for ``seconds`` from the yes on. ``masks`` are the mask sets that will cover the answer. Times in µs.
+    lives for ``seconds`` from the yes on. ``masks`` are the mask sets that will cover the answer, ``preview`` is what a write
+    was found to change. Times in µs.
     """
 
     id: str
@@ -77,6 +79,7 @@ class Request:
     seconds: int = 0
     masks: frozenset[str] = frozenset()
     script: Script | None = None
+    preview: Preview | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

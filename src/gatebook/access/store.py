@@ -9,11 +9,12 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, text
 
+from gatebook.access import previews
 from gatebook.access.requests import Asked, Given, Live, Part, Request, Script, State
 from gatebook.model import Attribute, Identity, Kind, Reach, Ruling, Vote
 
 _APPROVAL = """SELECT id, digest, session, requester, target, role, verb, reach, resources, text, rule, reason, approvers,
-  quorum, purpose, policy_digest, opened_at, expires_at, kind, seconds, masks, script, state, why, changed_at,
+  quorum, purpose, policy_digest, opened_at, expires_at, kind, seconds, masks, script, preview, state, why, changed_at,
   coalesce((SELECT grants.id FROM grants WHERE grants.approval = approvals.id), '') AS given
 FROM approvals"""
 _GRANT = """SELECT id, approval, issuer, subject, kind, targets, reach, not_before, expires_at, given_by, why, approvers, chain,
@@ -44,10 +45,10 @@ def insert_approval(connection: Connection, request: Request, chain: Collection[
         text(
             "INSERT INTO approvals (id, digest, session, issuer, subject, requester, chain, target, role, verb, reach,"
             " resources, text, rule, reason, approvers, quorum, purpose, policy_digest, opened_at, expires_at, kind, seconds,"
-            " masks, script, state, why, changed_at)"
+            " masks, script, preview, state, why, changed_at)"
             " VALUES (:id, :digest, :session, :issuer, :subject, :requester, :chain, :target, :role, :verb, :reach,"
             " :resources, :text, :rule, :reason, :approvers, :quorum, :purpose, :policy_digest, :opened_at, :expires_at, :kind,"
-            " :seconds, :masks, :script, 'open', '', :opened_at)"
+            " :seconds, :masks, :script, :preview, 'open', '', :opened_at)"
         ),
         _columns(request, chain),
     )
@@ -401,6 +402,7 @@ def _columns(request: Request, chain: Collection[str]) -> dict[str, Any]:
         "seconds": request.seconds,
         "masks": json.dumps(sorted(request.masks)),
         "script": json.dumps(asdict(request.script)) if request.script else "",
+        "preview": previews.kept(request.preview) if request.preview else "",
     }
 
 
@@ -420,6 +422,7 @@ def _asked(row: Mapping[Any, Any], votes: Mapping[str, tuple[Vote, ...]]) -> Ask
         approvers=frozenset(json.loads(row["approvers"])),
         masks=frozenset(json.loads(row["masks"])),
         script=_script(json.loads(row["script"])) if row["script"] else None,
+        preview=previews.read(row["preview"]),
     )
     mine = votes.get(row["id"], ())
     why, given = row["why"], row["given"]

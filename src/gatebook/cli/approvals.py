@@ -12,6 +12,7 @@ import typer
 
 from gatebook.cli.asking import ReasonOption, Somebody, signed_in
 from gatebook.cli.common import JsonOption, count, duration, escaped, local_time, print_json, print_table, size
+from gatebook.cli.preview import print_preview
 
 app = typer.Typer(help="List, read, approve and deny what waits for a person.", no_args_is_help=True)
 
@@ -125,6 +126,9 @@ def _print(found: Mapping[str, Any]) -> None:
         print(escaped(found["text"], keep="\n"))
         if found["size"] > len(found["text"]):
             print(f"\nThe first {len(found['text']):,} of {found['size']:,} characters: there is more than you see here.")
+
+    if found["preview"]:
+        print_preview(found["preview"])
 
 
 def _facts(found: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -216,6 +216,7 @@ class TargetConfig(Part):
     default_role: Text = Field(description="the role of clients that ask for none")
     labels: Table[Text] = Field(default_factory=dict, description="free labels that policies can ask for")
     masks: Items[Annotated[Text, AfterValidator(_known_mask)]] = Field(default=(), description="the names of mask sets")
+    preview: bool = Field(default=False, description="true to try held writes and undo them, so that approvers see the rows")
 
     @field_validator("databases", mode="after")
     @classmethod

@@ -11,6 +11,7 @@ import pwd
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from gatebook.access.previews import Preview
 from gatebook.errors import LedgerError
 from gatebook.gateway import store
 from gatebook.gateway.guesses import Guessed
@@ -19,7 +20,7 @@ from gatebook.ledger.commitments import Commitments
 from gatebook.ledger.entries import check, clip, uuid7
 from gatebook.ledger.log import Log
 from gatebook.masking.detectors import cover_text
-from gatebook.model import Action, Entry, Identity, Reach, Receipt, Ruling, Session, Target, Verdict
+from gatebook.model import NOTHING, Action, Entry, Identity, Reach, Receipt, Ruling, Session, Target, Verdict
 from gatebook.protocols.relay import Answered
 
 REASON_BYTES = 512
@@ -84,12 +85,15 @@ class Book:
         *,
         shadow: tuple[str, ...] = (),
         approval: str = "",
+        held_to: Mapping[str, str] = NOTHING,
     ) -> Receipt:
         """The action and its verdict, before anything of it moves. Raises LedgerError: then nothing may move."""
         said = self.said(session, action, verdict, shadow)
         fields = self._action(said, session, action, shown, decision)
         if approval:
             fields["approval"] = approval
+        if held_to:
+            fields["held_to"] = _held_to(held_to)
         written = await self._log.append(Entry(kind="action", fields=fields), durable=self.must_sync(action, verdict))
         self._rows.decided(action, verdict.ruling, said.row, clip(shown), decision, now)
         return Receipt(log=written.log, index=written.index)
@@ -141,6 +145,32 @@ class Book:
             "size": _size(action),
             "text": clip(shown),
         }
+
+    async def previewing(self, session: Session, action: Action, verdict: Verdict, decision: str) -> Receipt:
+        """A held write is about to be tried and undone, or may not be. Raises LedgerError: then it must not."""
+        said = self.said(session, action, verdict, ())
+        fields = {name: value for name, value in said.fields.items() if name not in ("masks", "purpose")} | {
+            "action": action.seq,
+            "decision": decision,
+            "stmt_h": self._commitments.commit(_key(session.identity), _digested(action)),
+        }
+        written = await self._log.append(Entry(kind="preview", fields=fields), durable=True)
+        return Receipt(log=written.log, index=written.index)
+
+    async def previewed(self, session: Session, action: Action, made: Preview, milliseconds: int) -> None:
+        """What came of it. Raises LedgerError."""
+        fields = {
+            "sid": session.id,
+            "action": action.seq,
+            "status": "text alone" if made.why else "tried",
+            "reason": clip(made.why, REASON_BYTES),
+            "rows": made.rows,
+            "shown": len(made.sample),
+            "ms": milliseconds,
+            "masked": dict(made.masked),
+            "held_to": _held_to(made.held_to),
+        }
+        await self._log.append(Entry(kind="preview.result", fields=fields), durable=self._all_durable)
 
     def must_sync(self, action: Action, verdict: Verdict) -> bool:
         """What changes anything, or answers with covered data, waits for the disk; plain reads do so only where all must."""
@@ -250,6 +280,11 @@ def _answer(session: Session, answer: Answered, milliseconds: int) -> Entry:
 
 def _key(identity: Identity) -> str:
     return f"{identity.issuer}|{identity.subject}"
+
+
+def _held_to(held_to: Mapping[str, str]) -> dict[str, object]:
+    """What an execution is held to, as far as it tells anything."""
+    return {name: held_to[name] for name in ("rows", "digest") if held_to.get(name)}
 
 
 def _resource(target: Target) -> dict[str, object]:

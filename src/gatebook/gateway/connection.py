@@ -31,6 +31,7 @@ from gatebook.gateway.desk import Needs, Welcome
 from gatebook.gateway.dial import binding, dial, is_private, say_once
 from gatebook.gateway.doorway import TLS_HANDSHAKE, TlsError, secure
 from gatebook.gateway.holding import Place
+from gatebook.gateway.preview import Trial
 from gatebook.gateway.recent import Recent
 from gatebook.gateway.released import SYNC_POLL_SECONDS, Released
 from gatebook.gateway.store import Decided, decided
@@ -401,7 +402,10 @@ class Connection(asyncio.Protocol):
     async def _decide(self, ask: Ask, session: Session) -> None:
         answer = await self._gateway.desk.decide(session, ask)
         if isinstance(answer, Needs):
-            answer = await self._people.asked(session, ask, answer, self._place, self.signal)
+            if self._relay is None or self._target is None:
+                return  # the client is gone
+            trial = Trial(self._target, self._relay.tryable())
+            answer = await self._people.asked(session, ask, answer, self._place, trial, self.signal)
         verdict = answer.verdict if isinstance(answer, Refused) else answer.ruled
         self._decided(ask, answer, decided(ask.action, verdict))
         self.signal(answer)

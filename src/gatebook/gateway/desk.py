@@ -6,7 +6,7 @@ targets exist; the book has the true reason.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import structlog
@@ -20,10 +20,10 @@ from gatebook.gateway.recent import Recent, Ruled
 from gatebook.gateway.store import Decided
 from gatebook.gateway.tokens import token_keys
 from gatebook.masking.detectors import cover_text
-from gatebook.model import Action, Deed, Identity, Reach, RefusalClass, Resource, Ruling, Session, Verdict
+from gatebook.model import NOTHING, Action, Deed, Identity, Permit, Reach, RefusalClass, Resource, Ruling, Session, Verdict
 from gatebook.policy.decide import Circumstances, Decision
 from gatebook.policy.permit import permit
-from gatebook.protocols.postgres.reading import FACTS
+from gatebook.protocols.postgres.reading import FACTS, PREVIEW, PREVIEW_REACH
 from gatebook.protocols.relay import Allowed, Ask, Covering, Credential, Prove, Refused
 
 NOT_OPEN = "not-open-to-you"
@@ -164,15 +164,35 @@ class Desk:
             decision = replace(decision, verdict=spoilt)
         return await self._settle(session, ask, decision, "")
 
-    async def decide_approved(self, session: Session, ask: Ask, approval: str) -> Allowed | Refused | Needs:
-        """The same once people said yes to exactly this; the policy may have changed since and still says no."""
-        return await self._settle(session, ask, self._decide(session, ask, approved=True), approval)
+    async def decide_approved(
+        self, session: Session, ask: Ask, approval: str, held_to: Mapping[str, str]
+    ) -> Allowed | Refused | Needs:
+        """The same once people said yes to exactly this; the policy may have changed since and still says no.
+
+        ``held_to`` is what the execution must keep to, by what they saw.
+        """
+        return await self._settle(session, ask, self._decide(session, ask, approved=True), approval, held_to)
+
+    async def decide_preview(self, session: Session, ask: Ask) -> Permit | str:
+        """Decide whether what is held may be tried and undone, and write that down; or why not. Raises LedgerError."""
+        deeds = tuple(
+            replace(deed, verb=PREVIEW, reach=PREVIEW_REACH) for deed in ask.action.deeds if deed.reach is Reach.WRITE
+        )
+        action, now = replace(ask.action, deeds=deeds), self._clock()
+        around = self._circumstances(session, approved=False)
+        verdict = self._judge.decide(session.identity, session.target, action, around, frozenset()).verdict
+        receipt = await self._book.previewing(session, action, verdict, new_id(now))
+        if verdict.ruling in (Ruling.ALLOW, Ruling.MASK):
+            return permit(action, verdict, receipt)
+        return f"{verdict.rule}: {verdict.reason}"
 
     def _decide(self, session: Session, ask: Ask, *, approved: bool) -> Decision:
         around = self._circumstances(session, approved=approved)
         return self._judge.decide(session.identity, session.target, ask.action, around, ask.columns, ask.uncounted)
 
-    async def _settle(self, session: Session, ask: Ask, decision: Decision, approval: str) -> Allowed | Refused | Needs:
+    async def _settle(
+        self, session: Session, ask: Ask, decision: Decision, approval: str, held_to: Mapping[str, str] = NOTHING
+    ) -> Allowed | Refused | Needs:
         now, action, verdict = self._clock(), ask.action, decision.verdict
         number, position = new_id(now), 0
         if ask.parts and verdict.ruling is Ruling.BLOCK:
@@ -181,9 +201,11 @@ class Desk:
         shadow = tuple(rule for rule, _ in decision.shadow)
         if decision.faults:
             log.error("policy failed on an action", session=session.id, decision=number, faults=decision.faults)
-        receipt = await self._book.decided(session, action, verdict, ask.shown, number, now, shadow=shadow, approval=approval)
+        receipt = await self._book.decided(
+            session, action, verdict, ask.shown, number, now, shadow=shadow, approval=approval, held_to=held_to
+        )
         if verdict.ruling in (Ruling.ALLOW, Ruling.MASK):
-            return Allowed(permit(action, verdict, receipt), verdict, number)
+            return Allowed(permit(action, verdict, receipt, held_to), verdict, number)
         if verdict.ruling is Ruling.APPROVE:
             return Needs(verdict, number, decision.by_deed)
         return Refused(action, verdict, refusal_class(verdict), number, position)

@@ -32,6 +32,7 @@ from gatebook.gateway.dial import Trust
 from gatebook.gateway.doorway import ALPN
 from gatebook.gateway.granted import Granted
 from gatebook.gateway.holding import Holding
+from gatebook.gateway.preview import Previews
 from gatebook.gateway.proving import Proving
 from gatebook.gateway.reads import reads
 from gatebook.gateway.rows import Rows
@@ -80,6 +81,7 @@ class Gateway:
         self.proving = Proving(prover, granted, book)
         self.bearer, self.stretched, self.trust = bearer_of(config), Stretched(), Trust()
         self.facts, self.reads = Facts(), reads()
+        self.previews = Previews(desk, book, self.trust, self.stretched, clock)
         self.login_seconds = float(config.limits.login_seconds)
         self._tokens, self._rows, self._cancels, self._tasks = tokens, rows, cancels, tasks
         self._connections: set[Connection] = set()

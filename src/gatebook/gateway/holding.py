@@ -8,13 +8,14 @@ by one atomic act before anything moves; a requester who is gone, or who cancels
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import structlog
 
 from gatebook.access.approvals import Approvals
 from gatebook.access.digests import digest
+from gatebook.access.previews import Preview
 from gatebook.access.requests import ACTION, ENDED, SCRIPT, Request, State
 from gatebook.config import Config
 from gatebook.errors import AccessError, GatebookError
@@ -64,12 +65,18 @@ class Holding:
         bound = _digest(session, ask, verdict, place)
         return await asyncio.to_thread(self._approvals.approved, bound, session.identity, self._clock())
 
-    async def open(self, session: Session, ask: Ask, needs: Needs, place: Place, hold: Hold) -> Request:
+    async def check_room(self, session: Session) -> None:
+        """Raises AccessError where too much of this requester's waits already."""
+        await asyncio.to_thread(self._approvals.check_room, session.identity, self._clock())
+
+    async def open(
+        self, session: Session, ask: Ask, needs: Needs, place: Place, hold: Hold, preview: Preview | None
+    ) -> Request:
         """Ask people, or give back what they are asked already. Raises AccessError when this may not be asked."""
         if hold is Hold.RESUME:
             raise AccessError("no approval fits: it was used or is over, or what it is bound to has changed", "closed")
         request = await asyncio.to_thread(self._request, session, ask, needs, place, hold)
-        return await asyncio.to_thread(self._approvals.open, request)
+        return await asyncio.to_thread(self._approvals.open, replace(request, preview=preview))
 
     def _request(self, session: Session, ask: Ask, needs: Needs, place: Place, hold: Hold) -> Request:
         now, action, verdict = self._clock(), ask.action, needs.verdict
@@ -138,6 +145,11 @@ class Holding:
         """Use up a yes: true once at most, and only for exactly this action."""
         bound = _digest(session, ask, verdict, place)
         return await asyncio.to_thread(self._approvals.use, request, bound, self._clock())
+
+    async def held_to(self, request: str) -> Mapping[str, str]:
+        """What the execution of a request is held to, by the rows that people saw. Raises AccessError."""
+        found = await asyncio.to_thread(self._approvals.find, request)
+        return found.request.preview.held_to if found.request.preview is not None else {}
 
     async def void(self, request: str, why: str) -> None:
         """Nobody need decide any more."""

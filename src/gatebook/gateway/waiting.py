@@ -9,6 +9,7 @@ from gatebook.access.requests import Request, State
 from gatebook.errors import AccessError
 from gatebook.gateway.desk import Needs, refused_by_people, refused_for_now
 from gatebook.gateway.holding import Place, holds
+from gatebook.gateway.preview import Trial
 from gatebook.model import Hold, Session
 from gatebook.protocols.relay import Allowed, Ask, Refused, Signal
 
@@ -25,18 +26,18 @@ class Waiting:
         self._pending, self._gone = "", False
 
     async def asked(
-        self, session: Session, ask: Ask, needs: Needs, place: Place, signal: Callable[[Signal], None]
+        self, session: Session, ask: Ask, needs: Needs, place: Place, trial: Trial, signal: Callable[[Signal], None]
     ) -> Allowed | Refused:
         """Find people's yes to exactly this, or wait for it, or say that it is waited for; then use it up.
 
-        ``signal`` hears that it is held.
+        ``trial`` is what of it may be tried, so that people see what it does. ``signal`` hears that it is held.
         """
         holding, verdict = self._gateway.holding, needs.verdict
         try:
             hold = holds(self.hold, verdict)
             found = await holding.find(session, ask, verdict, place)
             if found is None:
-                request = await holding.open(session, ask, needs, place, hold)
+                request = await self._open(session, ask, needs, place, hold, trial)
                 if hold is not Hold.WAIT:
                     return refused_for_now(ask, needs, request.id, holding.link(request))
                 self._pending = request.id
@@ -47,12 +48,24 @@ class Waiting:
                     return refused_by_people(ask, verdict, needs.decision, why)
             if self._gone or not await holding.use(found, session, ask, verdict, place):
                 return refused_by_people(ask, verdict, needs.decision, "the approval was used or is over")
+            held_to = await holding.held_to(found)
         except AccessError as error:
             return refused_by_people(ask, verdict, needs.decision, str(error))
-        answer = await self._gateway.desk.decide_approved(session, ask, found)
+        answer = await self._gateway.desk.decide_approved(session, ask, found, held_to)
         if isinstance(answer, Needs):
             raise AssertionError("an approved action needs an approval")
         return answer
+
+    async def _open(self, session: Session, ask: Ask, needs: Needs, place: Place, hold: Hold, trial: Trial) -> Request:
+        """Ask people, with what a preview shows. Raises AccessError when this may not be asked."""
+        holding = self._gateway.holding
+        if hold is Hold.RESUME or (hold is Hold.PROPOSE and ask.parts):
+            return await holding.open(session, ask, needs, place, hold, None)
+        await holding.check_room(session)
+        preview = await self._gateway.previews.of(session, ask, place, trial)
+        if self._gone:
+            raise AccessError("the requester is gone", "closed")
+        return await holding.open(session, ask, needs, place, hold, preview)
 
     def withdraw(self, why: str) -> None:
         """Nobody need decide any more what is held, if anything is."""

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from gatebook.model import Action, Permit, Receipt, Ruling, Verdict
+from collections.abc import Mapping
+
+from gatebook.model import NOTHING, Action, Permit, Receipt, Ruling, Verdict
 
 
-def permit(action: Action, verdict: Verdict, receipt: Receipt) -> Permit:
-    """The key to the target for this one action. Raises AssertionError for a verdict that does not let it go."""
+def permit(action: Action, verdict: Verdict, receipt: Receipt, held_to: Mapping[str, str] = NOTHING) -> Permit:
+    """The key to the target for this one action. Raises AssertionError for a verdict that does not let it go.
+
+    ``held_to`` is what its execution must keep to.
+    """
     if verdict.ruling not in (Ruling.ALLOW, Ruling.MASK):
         raise AssertionError(f"no permit for ruling {verdict.ruling}")
-    return Permit(action=action, masks=verdict.masks, receipt=receipt, until=verdict.until, ceiling=verdict.ceiling)
+    return Permit(
+        action=action,
+        masks=verdict.masks,
+        receipt=receipt,
+        until=verdict.until,
+        conditions=held_to,
+        ceiling=verdict.ceiling,
+    )

@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gatebook.access.approvals import Approvals, Asked, State
+from gatebook.access.previews import Preview
 from gatebook.access.requests import Script
 from gatebook.errors import AccessError
 from gatebook.model import Identity, Verdict
@@ -137,6 +138,7 @@ def shown(found: Asked, viewer: Identity, approvals: Approvals, characters: int 
         "purpose": request.purpose,
         "seconds": request.seconds,
         "masks": sorted(request.masks),
+        "preview": _preview(request.preview, rows=characters > LISTED_CHARACTERS) if request.preview else None,
         "script": _script(request.script, parts=characters > LISTED_CHARACTERS) if request.script else None,
         "approvers": sorted(request.approvers),
         "quorum": request.quorum,
@@ -156,6 +158,15 @@ def _script(script: Script, *, parts: bool) -> dict[str, Any]:
     """What a proposed script is made of; its ``parts`` where a request stands by itself."""
     found = {"sha256": script.sha256, "size": script.size, "statements": len(script.parts)}
     return found | ({"parts": [asdict(part) for part in script.parts]} if parts else {})
+
+
+def _preview(preview: Preview, *, rows: bool) -> dict[str, Any]:
+    """What a write was found to change; its ``sample`` where a request stands by itself."""
+    found = {"why": preview.why, "rows": preview.rows, "by_rows": preview.by_rows, "at": preview.at}
+    if not rows:
+        return found
+    more = {"columns": preview.columns, "more_columns": preview.more_columns, "keys": preview.keys, "follows": preview.follows}
+    return found | more | {"masked": dict(preview.masked), "sample": [asdict(row) for row in preview.sample]}
 
 
 def approval_routes(asking: Asking, who: Who) -> list[Route]:

@@ -22,6 +22,9 @@ from gatebook.protocols.postgres.catalog import Catalog
 from gatebook.protocols.postgres.copying import SERVER_KINDS, CopyCover
 from gatebook.protocols.postgres.expected import (
     CANCELLED,
+    ENDS,
+    KEEPS_DEFINITIONS,
+    KEEPS_NAMES,
     Bound,
     Closed,
     Described,
@@ -30,6 +33,7 @@ from gatebook.protocols.postgres.expected import (
     Failing,
     Looking,
     OwnExecute,
+    OwnParsed,
     OwnQuery,
     Parsed,
     Portal,
@@ -49,13 +53,6 @@ from gatebook.protocols.postgres.plans import Plans
 from gatebook.protocols.postgres.reading import Reading, Relation, Statement
 from gatebook.protocols.postgres.straight import Straight
 from gatebook.protocols.relay import Answered, Covering, Effect
-
-_KEEPS_NAMES = tuple(  # tags of commands after which every name still means what it meant
-    "SELECT INSERT UPDATE DELETE MERGE FETCH MOVE BEGIN START SHOW EXPLAIN DECLARE CLOSE PREPARE DEALLOCATE LISTEN UNLISTEN "
-    "NOTIFY SAVEPOINT RELEASE LOCK COPY COMMIT ROLLBACK".split()
-)
-_KEEPS_DEFINITIONS = (*_KEEPS_NAMES, "SET", "RESET", "DISCARD")
-_ENDS = frozenset({"COMMIT", "ROLLBACK", "PREPARE TRANSACTION"})
 
 
 class Answers(Straight):
@@ -247,7 +244,7 @@ class Answers(Straight):
                 self._synced(kind, body)
             case OwnQuery():
                 self._own_query(head, kind, body)
-            case OwnExecute():
+            case OwnExecute() | OwnParsed():
                 self._own_execute(head, kind, body)
             case Failing():
                 raise WireError(f"the target answered {kind!r} to an Execute that had to fail")
@@ -278,8 +275,10 @@ class Answers(Straight):
                 self._answered(running)
                 self._say(kind, body)
         elif kind == b"T":
-            running.cover = self._plan(body, running)
-            self._tell(running, kind, body)
+            kind, body = self._undescribed(running.hashes, kind, body)
+            if kind == b"T":
+                running.cover = self._plan(body, running)
+                self._tell(running, kind, body)
         elif kind == b"E":
             running.status = f"ERROR {wire.report_fields(body).get('C', '')}"
             running.copying.failed()
@@ -306,6 +305,8 @@ class Answers(Straight):
 
     def _result(self, running: Running, kind: bytes, body: bytes) -> None:
         if kind == b"D":
+            if not (body := self._unhashed(running, body)):
+                return
             if running.cover is None:
                 raise WireError("the target sent a row before its description")
             covered = running.cover.cover(body)
@@ -366,10 +367,10 @@ class Answers(Straight):
     def _names(self, running: Running, statement: Statement | None, tag: str) -> None:
         setting = statement is None or sets(statement) or running.action.reach is Reach.UNKNOWN
         self._settings_changed = self._settings_changed or setting
-        ended = tag in _ENDS and self._settings_changed
-        if setting or ended or not tag.startswith(_KEEPS_NAMES):
+        ended = tag in ENDS and self._settings_changed
+        if setting or ended or not tag.startswith(KEEPS_NAMES):
             self.catalog.forget_names()
-        if statement is None or running.action.reach is Reach.UNKNOWN or not tag.startswith(_KEEPS_DEFINITIONS):
+        if statement is None or running.action.reach is Reach.UNKNOWN or not tag.startswith(KEEPS_DEFINITIONS):
             self.catalog.alone()
 
     def _deallocate(self, name: str) -> None:
@@ -393,6 +394,7 @@ class Answers(Straight):
             self.catalog.learn(looking.relations, looking.found, looking.generation)
 
     def _described(self, described: Described, kind: bytes, body: bytes) -> None:
+        kind, body = self._undescribed(described.portal.hashes if described.portal else None, kind, body)
         if kind in (b"T", b"n") and described.portal is not None:
             self._describe_portal(described.portal, self._plans.columns(body) if kind == b"T" else (), first=described.first)
         elif kind not in (b"T", b"n", b"t"):

@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 
 from gatebook.model import Action, Ceiling, Permit
 from gatebook.protocols.postgres import refusal, wire
+from gatebook.protocols.postgres.bonds import Bond
+from gatebook.protocols.postgres.hashes import Hashes
 from gatebook.protocols.postgres.reading import Reading, Statement, Tally
 
 HELD_ANSWER_BYTES = 16_777_216  # of the rows that RETURNING gives, until it is known whether they may be shown
@@ -47,29 +49,37 @@ def uncounted(reading: Reading) -> str:
 
 
 def holds(permit: Permit, reading: Reading) -> bool:
-    """Whether this runs under a ceiling."""
-    return permit.ceiling is not None and any(changes(statement) for statement in reading.statements)
+    """Whether this runs under a ceiling, or is held to what people saw."""
+    return (permit.ceiling is not None or bool(permit.conditions)) and any(
+        changes(statement) for statement in reading.statements
+    )
 
 
 @dataclass(slots=True)
 class Guard:
-    """One statement under a ceiling: what is held back of its answer. ``own`` says that the transaction is the gateway's."""
+    """One statement under a ceiling, or held to the rows that people saw: what is held back of its answer.
+
+    ``own`` says that the transaction is the gateway's.
+    """
 
     action: Action
-    ceiling: Ceiling
+    ceiling: Ceiling | None
     decision: str
     own: bool
+    bond: Bond | None = None
+    hashes: Hashes | None = None
     held: list[bytes] = field(default_factory=list)
     size: int = 0
     rows: int = 0
     over: str = ""
     failed: bool = False
+    changed: bool = False
 
     def hold(self, kind: bytes, body: bytes) -> None:
         """Keep a message back, as long as it may yet be shown."""
         self.rows += kind == b"D"
         self.size += len(body)
-        if self.rows > self.ceiling.rows:
+        if self.ceiling is not None and self.rows > self.ceiling.rows:
             self._no(f"it changes more than {self.ceiling.rows} rows")
         elif self.size > HELD_ANSWER_BYTES:
             self._no(f"what it returns is longer than {HELD_ANSWER_BYTES} bytes, and is held back under a ceiling")
@@ -81,8 +91,15 @@ class Guard:
         word, _, count = tag.partition(" ")
         if word not in _COUNTS or not count[-1:].isdigit():
             self._no(f"what it did ended as {tag!r}, which counts no changed rows")
-        elif wire.rows_of(tag) > self.ceiling.rows:
+        elif self.ceiling is not None and wire.rows_of(tag) > self.ceiling.rows:
             self._no(f"it changes more than {self.ceiling.rows} rows")
+        elif self.bond is not None and not self._seen(self.bond, wire.rows_of(tag)):
+            self.changed = True
+            self._no("the rows that people saw are not those that it changes now")
+
+    def _seen(self, bond: Bond, rows: int) -> bool:
+        """Whether it changed what people saw."""
+        return rows == bond.rows and (not bond.digest or (self.hashes is not None and self.hashes.same()))
 
     def suspended(self) -> None:
         """The server keeps rows back, since the client wants them in parts: then it does not say how many there are."""
@@ -95,7 +112,9 @@ class Guard:
 
     def said(self) -> bytes:
         """What the client hears in the end."""
-        if self.over:
+        if self.over and (self.changed or self.ceiling is None):
+            return refusal.changed_since(self.action, self.decision, self.over)
+        if self.over and self.ceiling is not None:
             return refusal.over_ceiling(self.action, self.ceiling, self.decision, self.over)
         return b"".join(self.held)
 
@@ -104,11 +123,14 @@ class Guard:
         self.held.clear()
 
 
-def guard(permit: Permit, reading: Reading, decision: str, *, own: bool) -> Guard:
-    """For what runs under a permit with a ceiling."""
-    if permit.ceiling is None or uncounted(reading):
+def guard(permit: Permit, reading: Reading, decision: str, hashes: Hashes | None, *, own: bool) -> Guard:
+    """For what runs under a permit with a ceiling, or is held to what people saw."""
+    if uncounted(reading):
         raise AssertionError("nobody could tell how many rows it changes")
-    return Guard(permit.action, permit.ceiling, decision, own)
+    bond = Bond.of(permit.conditions)
+    if bond is not None and bond.digest and hashes is None:
+        raise AssertionError("it is held to its rows, and would not tell which they are")
+    return Guard(permit.action, permit.ceiling, decision, own, bond, hashes)
 
 
 class Statements:

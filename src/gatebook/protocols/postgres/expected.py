@@ -10,6 +10,7 @@ from gatebook.model import Action, Permit
 from gatebook.protocols.postgres import rows, wire
 from gatebook.protocols.postgres.ceilings import Guard
 from gatebook.protocols.postgres.copying import Copying, copies_in, counted
+from gatebook.protocols.postgres.hashes import Hashes
 from gatebook.protocols.postgres.reading import Reading, Relation, Statement
 from gatebook.protocols.postgres.resolving import PLAIN, Resolved
 from gatebook.protocols.postgres.rows import Column
@@ -17,6 +18,12 @@ from gatebook.protocols.postgres.rows import Column
 CANCELLED = "57014"
 CATALOG_ROWS = 200_000  # columns in the answer to one catalog question
 _OF_QUESTIONS = (b"1", b"2", b"C", b"Z")  # beside rows and Closes, in the answer to one of the gateway's own
+KEEPS_NAMES = tuple(  # tags of commands after which every name still means what it meant
+    "SELECT INSERT UPDATE DELETE MERGE FETCH MOVE BEGIN START SHOW EXPLAIN DECLARE CLOSE PREPARE DEALLOCATE LISTEN UNLISTEN "
+    "NOTIFY SAVEPOINT RELEASE LOCK COPY COMMIT ROLLBACK".split()
+)
+KEEPS_DEFINITIONS = (*KEEPS_NAMES, "SET", "RESET", "DISCARD")
+ENDS = frozenset({"COMMIT", "ROLLBACK", "PREPARE TRANSACTION"})
 
 
 @dataclass(slots=True)
@@ -48,6 +55,7 @@ class Portal:
     masks: frozenset[str] = frozenset()
     taken: bool = False
     resolved: Resolved = PLAIN
+    hashes: Hashes | None = None
 
 
 @dataclass(slots=True)
@@ -68,6 +76,7 @@ class Running:
     size: int = 0
     masked: dict[str, int] = field(default_factory=dict)
     guard: Guard | None = None
+    hashes: Hashes | None = None
     calls: tuple[Column, ...] = ()
     plain: bool = False
     copying: Copying = field(init=False)
@@ -104,6 +113,11 @@ class OwnExecute:
     block: bool | None = None
     running: Running | None = None
     said: bytes = b""
+
+
+@dataclass(slots=True)
+class OwnParsed:
+    """A Parse of the gateway's own, in the place of one of the client's, with its Close."""
 
 
 @dataclass(slots=True)
@@ -199,7 +213,7 @@ class Failing:
 
 
 Expected: TypeAlias = (
-    Simple | Looking | Parsed | Bound | Described | Executed | Closed | Synced | Failing | OwnQuery | OwnExecute
+    Simple | Looking | Parsed | Bound | Described | Executed | Closed | Synced | Failing | OwnQuery | OwnExecute | OwnParsed
 )
 
 

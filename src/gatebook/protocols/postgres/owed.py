@@ -13,7 +13,18 @@ from gatebook.errors import WireError
 from gatebook.protocols.postgres import ceilings, wire
 from gatebook.protocols.postgres.batch import Batch
 from gatebook.protocols.postgres.ceilings import Guard
-from gatebook.protocols.postgres.expected import Executed, Expected, Looking, OwnExecute, OwnQuery, Running, Simple, Synced
+from gatebook.protocols.postgres.expected import (
+    Executed,
+    Expected,
+    Looking,
+    OwnExecute,
+    OwnParsed,
+    OwnQuery,
+    Running,
+    Simple,
+    Synced,
+)
+from gatebook.protocols.postgres.hashes import Hashes
 from gatebook.protocols.postgres.reading import Reading, Statement
 from gatebook.protocols.relay import Effect, Own, ToClient
 
@@ -36,6 +47,7 @@ class Owed(ABC):
         self.own_block = self.skipping = self.unsynced = False
         self.answers_questions = False  # the last of the gateway's own was
         self.batch = Batch()
+        self.ran = False  # whether an Execute went out since the last Sync
         self.own = ceilings.Statements("")
         self._queue: deque[Expected] = deque()
         self._out: list[Effect] = []
@@ -109,6 +121,7 @@ class Owed(ABC):
         self._queue.append(expected)
         if not isinstance(expected, Simple) and not (isinstance(expected, Looking) and expected.inside):
             self.unsynced = not isinstance(expected, Synced | Looking | OwnQuery)
+        self.ran = isinstance(expected, Executed) or (self.ran and not isinstance(expected, Synced))
 
     def say_query(self, text: str, expected: OwnQuery) -> Own:
         """A Query of the gateway's own."""
@@ -131,7 +144,7 @@ class Owed(ABC):
     def fence(self, running: Running, decision: str) -> list[Own]:
         """What the gateway says before an Execute under a ceiling."""
         client = self.block is True and not self.own_block
-        running.guard = ceilings.guard(running.permit, running.reading, decision, own=not client)
+        running.guard = ceilings.guard(running.permit, running.reading, decision, running.hashes, own=not client)
         if client:
             return [self.say_execute(self.own.savepoint, OwnExecute())]
         return [] if self.own_block else [self.say_execute(ceilings.BEGIN, OwnExecute(block=True))]
@@ -139,7 +152,7 @@ class Owed(ABC):
     def fence_query(self, running: Running, decision: str) -> Own:
         """The same before a Query, which is sent once the server has answered."""
         own = self.block is False
-        running.guard = ceilings.guard(running.permit, running.reading, decision, own=own)
+        running.guard = ceilings.guard(running.permit, running.reading, decision, running.hashes, own=own)
         return self.say_query(ceilings.BEGIN if own else self.own.savepoint, OwnQuery(running, ends=False))
 
     @abstractmethod
@@ -164,6 +177,17 @@ class Owed(ABC):
 
     def _say(self, kind: bytes, body: bytes) -> None:
         self._said.append(wire.message(kind, body))
+
+    def _unhashed(self, running: Running, body: bytes) -> bytes:
+        """A row as its client may have it; empty where it has none."""
+        return running.hashes.take(body) if running.hashes is not None else body
+
+    def _undescribed(self, hashes: Hashes | None, kind: bytes, body: bytes) -> tuple[bytes, bytes]:
+        """The description of rows as its client may have it: that there are none, where there are only hashes."""
+        if hashes is None or kind != b"T":
+            return kind, body
+        left = hashes.described(body)
+        return (b"T", left) if left else (b"n", b"")
 
     def _tell(self, running: Running, kind: bytes, body: bytes) -> None:
         """Say it, or hold it back as long as the statement may be undone."""
@@ -233,8 +257,10 @@ class Owed(ABC):
             self._out.append(self.say_execute(self.own.release, OwnExecute(None, running, guard.said())))
         self._out.append(Own("flush", wire.message(b"H")))
 
-    def _own_execute(self, own: OwnExecute, kind: bytes, body: bytes) -> None:
-        if kind == b"C":
+    def _own_execute(self, own: OwnExecute | OwnParsed, kind: bytes, body: bytes) -> None:
+        if isinstance(own, OwnParsed) and kind == b"1":
+            self._queue.popleft()
+        elif isinstance(own, OwnExecute) and kind == b"C":
             self._queue.popleft()
             self.own_block = self.own_block if own.block is None else own.block
             if own.running is not None:

@@ -48,6 +48,9 @@ VERBS: Mapping[str, Reach] = MappingProxyType(
     }
 )
 
+# Gatebook's own deed, which no text does: a held write is tried in a transaction that is rolled back.
+PREVIEW, PREVIEW_REACH = "sql.preview", Reach.WRITE
+
 # Every sql deed carries each of these facts; policies see them as context attributes of the same name.
 FACTS: Mapping[str, bool | int | str | frozenset[str]] = MappingProxyType(
     {

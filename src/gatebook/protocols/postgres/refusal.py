@@ -9,6 +9,7 @@ from gatebook.protocols.postgres import wire
 from gatebook.protocols.relay import Held, Refused
 
 INSUFFICIENT_PRIVILEGE = "42501"
+CHANGED = "changed-since-preview"  # the rule's name when an approved write would change other rows than people saw
 NO_IDENTITY = "no-identity"  # the rule's name when a token proved nothing
 
 NOT_LOOKED_UP = wire.error_response(
@@ -66,6 +67,25 @@ def over_ceiling(action: Action, ceiling: Ceiling, decision: str, why: str) -> b
         f"blocked by {ceiling.rule}: {why}; it was undone",
         detail=json.dumps(fields, separators=(",", ":"), ensure_ascii=False),
         hint=f"Narrow its condition so that it changes at most {ceiling.rows} rows, and send it again.",
+    )
+
+
+def changed_since(action: Action, decision: str, why: str) -> bytes:
+    """The ErrorResponse for an approved statement that would have changed other rows than people saw, and was undone."""
+    fields: dict[str, object] = {
+        "decision": decision,
+        "rule": CHANGED,
+        "class": str(RefusalClass.ASK),
+        "verb": action.verb,
+        "reach": str(action.reach),
+        "resources": [resource.name for resource in action.resources if resource.name],
+    }
+    return wire.error_response(
+        "ERROR",
+        INSUFFICIENT_PRIVILEGE,
+        f"blocked by {CHANGED}: {why}; it was undone, and its approval is used up",
+        detail=json.dumps(fields, separators=(",", ":"), ensure_ascii=False),
+        hint="Send it again: people are asked anew, and see the rows as they are now.",
     )
 
 

@@ -16,6 +16,7 @@ from gatebook.protocols.postgres import refusal, wire
 from gatebook.protocols.postgres.answers import Answers
 from gatebook.protocols.postgres.bearer import Bearer
 from gatebook.protocols.postgres.catalog_facts import Facts
+from gatebook.protocols.postgres.drafting import Tryable
 from gatebook.protocols.postgres.opening import Keys, Opening
 from gatebook.protocols.postgres.relay_asking import Asking
 from gatebook.protocols.postgres.scram import Stretched
@@ -101,6 +102,10 @@ class PostgresRelay:
         out = self._out.copy()
         self._out.clear()
         return out
+
+    def tryable(self) -> Tryable:
+        """What of the request that waits for its verdict could be tried in a preview."""
+        return self._asking.tryable() if self._phase == "open" else Tryable(why="its session is not open")
 
     def _feed(self, signal: Signal) -> None:
         match signal:

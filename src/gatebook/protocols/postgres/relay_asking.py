@@ -22,7 +22,7 @@ from typing import assert_never
 
 from gatebook.errors import WireError
 from gatebook.model import Action, Permit, RefusalClass, Ruling, Session, Verdict
-from gatebook.protocols.postgres import calls, ceilings, lineage, refusal, tagged, wire
+from gatebook.protocols.postgres import bound, calls, ceilings, lineage, refusal, tagged, wire
 from gatebook.protocols.postgres.answers import Answers
 from gatebook.protocols.postgres.asked import (
     Asked,
@@ -40,18 +40,21 @@ from gatebook.protocols.postgres.asked import (
     unknown,
     untaggable,
 )
+from gatebook.protocols.postgres.drafting import Tryable, tryable
 from gatebook.protocols.postgres.expected import (
     Closed,
     Described,
     Executed,
     Failing,
     OwnExecute,
+    OwnParsed,
     Portal,
     Prepared,
     Running,
     Simple,
     Synced,
 )
+from gatebook.protocols.postgres.hashes import Hashes
 from gatebook.protocols.postgres.relay_plain import AHEAD_BYTES, Plain
 from gatebook.protocols.postgres.resolving import AS_PARAMETER, PLAIN
 from gatebook.protocols.postgres.statement import read
@@ -63,7 +66,7 @@ class Asking(Plain):
 
     def __init__(self, answers: Answers, secret: str, out: list[Effect], client: wire.Frames) -> None:
         super().__init__(answers, secret, out, client)
-        self._secret = secret
+        self._secret, self._bound_name = secret, f"{secret}-bound"
         self._draining = False
         self._undescribed: tuple[str, Portal] | None = None
         self._later: tuple[Permit, str] | None = None
@@ -90,6 +93,10 @@ class Asking(Plain):
             action, line = self._action(read(settings), "run", settings)
             self._ask(AskedStart(action), frozenset(), line)
         return bool(settings)
+
+    def tryable(self) -> Tryable:
+        """What of the request that waits for its verdict could be tried in a preview."""
+        return tryable(self._asked, self._answers, whole=self._whole)
 
     def resume(self) -> None:
         """The server answered something: go on with what waited for its last answer."""
@@ -270,7 +277,9 @@ class Asking(Plain):
             self._refuse_here(asked, portal.permit.ceiling.rule if portal.permit.ceiling else "one-batch", why, portal.decision)
             return
         self._answers.sent(reading, portal.touches)
-        running = Running(portal.action, portal.permit, reading, portal.touches)
+        running = Running(portal.action, portal.permit, reading, portal.touches, hashes=portal.hashes)
+        if portal.hashes is not None and not portal.hashes.shows:
+            body = body[:-4] + bytes(4)  # rows that the client does not know of come whole
         if counted:
             self._out += self._answers.fence(running, portal.decision)
         self._answers.expect(Executed(running, portal))
@@ -306,6 +315,11 @@ class Asking(Plain):
     def _uncarried(self, text: str, why: str, whole: bool) -> None:
         action, line = self._action(unknown(text, why), "run", text)
         self._ask(AskedNothing(action, why, whole), frozenset({"*"}), line)
+
+    def _held_to(self, asked: AskedQuery | AskedBind, permit: Permit) -> tuple[str, Hashes] | None:
+        """What is sent in its place where it is held to the rows that people saw."""
+        key = self._answers.covering.key if self._answers.covering is not None else b""
+        return bound.rewritten(asked, permit, self._answers.catalog, key)
 
     def _send_query(self, running: Running, body: bytes) -> None:
         self._answers.sent(running.reading, running.touches)
@@ -378,6 +392,8 @@ class Asking(Plain):
             self._out.append(Answered(asked.action, "SKIPPED", 0, 0, {}))
         elif why := not_carried(asked) or untaggable(asked, self._session):
             self._refuse_here(asked, "not-carried", why, decision)
+        elif why := bound.unfit(asked, permit, self._answers.catalog):
+            self._refuse_here(asked, refusal.CHANGED, why, decision)
         else:
             self._send(asked, permit, decision)
 
@@ -386,6 +402,8 @@ class Asking(Plain):
             case AskedQuery(action, reading, body):
                 body = tagged.body(reading, self._session, body, 0)
                 running = Running(action, permit, reading, self._answers.meaning(reading).touches)
+                if made := self._held_to(asked, permit):
+                    body, running.hashes = made[0].encode() + b"\0", made[1]
                 if ceilings.holds(permit, reading):
                     self._out.append(self._answers.fence_query(running, decision))
                     self._fenced = (running, body)
@@ -401,8 +419,14 @@ class Asking(Plain):
                 touches = self._answers.meaning(prepared.reading).touches
                 portal = Portal(action, permit, prepared, touches, decision=decision, resolved=resolved)
                 self._answers.sent(prepared.reading, portal.touches)
+                sent = wire.message(b"B", body)
+                if made := self._held_to(asked, permit):
+                    portal.hashes, sent = made[1], bound.bind_of(body, self._bound_name)
+                    self._answers.expect(OwnParsed())
+                    parse = bound.statement_of(made[0], self._bound_name, prepared.types)
+                    self._out.append(ToServer(permit, parse))
                 self._answers.binding(name, portal)
-                self._out.append(ToServer(permit, wire.message(b"B", body)))
+                self._out.append(ToServer(permit, sent))
                 self._undescribed = name, portal
                 self._sent_ahead(body)
             case AskedExecute(action, portal, body):

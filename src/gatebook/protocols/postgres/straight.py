@@ -37,6 +37,8 @@ class Straight(Owed):
 
     def _bound(self, bound: Bound, server: wire.Frames) -> bool:
         described = self._queue[1] if len(self._queue) > 1 else None
+        if bound.made.hashes is not None:
+            return False  # its client may not see all of what it is
         data, at = server.rest()
         if not isinstance(described, Described) or described.portal is not bound.made or not data.startswith(_BOUND, at):
             return False

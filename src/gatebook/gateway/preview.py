@@ -1,0 +1,179 @@
+"""Previews of held writes: decided, written down, run on connections of their own, within limits.
+
+A preview is an action of Gatebook's: verb ``sql.preview`` on what the write changes, asked of the policy as the requester's,
+with an entry before it runs and one after. Only a target whose configuration says ``preview`` has any. Whatever is wrong with
+one, people are asked all the same, with the text alone and the reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import cast
+
+import structlog
+
+from gatebook.access.previews import Preview, Row
+from gatebook.config import TargetConfig
+from gatebook.errors import GatebookError, LedgerError
+from gatebook.gateway.book import Book
+from gatebook.gateway.desk import Desk
+from gatebook.gateway.dial import Trust, binding, dial, is_private
+from gatebook.gateway.holding import Place
+from gatebook.model import Permit, Session
+from gatebook.protocols.postgres import relay_preview
+from gatebook.protocols.postgres.drafting import Tryable
+from gatebook.protocols.postgres.relay_preview import Tried
+from gatebook.protocols.postgres.scram import Stretched
+from gatebook.protocols.relay import Ask, Credential, Effect, Own, ToServer
+
+SECONDS = 8.0  # for all of one: people wait for it before they are asked
+AT_ONCE = 4  # of one process; whoever comes then has people asked about the text alone
+
+OFF = "previews are not turned on for this target"
+BUSY = "too many previews are being made at this moment"
+LATE = f"it was not done within {SECONDS:.0f} s"
+
+log = structlog.get_logger("gatebook.preview")
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What of a write that is about to be held may be tried, and at which target."""
+
+    target: TargetConfig
+    tryable: Tryable
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """The same, with whose it is and as what it would run."""
+
+    session: Session
+    ask: Ask
+    tryable: Tryable
+    place: Place
+    target: TargetConfig
+
+
+class Previews:
+    """Of one process. Used from one event loop."""
+
+    def __init__(self, desk: Desk, book: Book, trust: Trust, stretched: Stretched, clock: Callable[[], int]) -> None:
+        self._desk, self._book, self._clock = desk, book, clock
+        self._trust, self._stretched = trust, stretched
+        self._running = 0
+
+    async def of(self, session: Session, ask: Ask, place: Place, trial: Trial) -> Preview:
+        """What approvers may be shown. Raises LedgerError: then nothing may move."""
+        held = _Held(session, ask, trial.tryable, place, trial.target)
+        why = OFF if not held.target.preview else held.tryable.why or (BUSY if self._running >= AT_ONCE else "")
+        if why:
+            return Preview(why=why, at=self._clock())
+        self._running += 1
+        try:
+            return await self._made(held)
+        finally:
+            self._running -= 1
+
+    async def _made(self, held: _Held) -> Preview:
+        began = self._clock()
+        permit = await self._desk.decide_preview(held.session, held.ask)
+        if not isinstance(permit, Permit):
+            return Preview(why=f"the policy does not let it be tried: {permit}", at=began)
+        try:
+            tried = await self._tried(held, permit)
+        except LedgerError:
+            raise
+        except (GatebookError, OSError) as error:
+            log.warning("no preview", session=held.session.id, why=str(error))
+            tried = Tried(why=str(error))
+        ended = self._clock()
+        made = _shown(tried, ended)
+        await self._book.previewed(held.session, held.ask.action, made, (ended - began) // 1000)
+        return made
+
+    async def _tried(self, held: _Held, permit: Permit) -> Tried:
+        if held.tryable.draft is None or held.tryable.known is None:
+            raise AssertionError("nothing to try, and no reason for that")
+        line = _Line()
+        try:
+            async with asyncio.timeout(SECONDS):
+                transport, _ = await dial(held.target, self._trust, lambda: line)
+                try:
+                    nonce, credential = secrets.token_hex(16), _credential(held, binding(transport))
+                    login = relay_preview.login(credential, held.session.id, nonce, self._stretched)
+                    covering = self._desk.covering(held.session, held.target)
+                    draft, known = held.tryable.draft, held.tryable.known
+                    return await line.run(relay_preview.Preview(permit, draft, known, login, covering))
+                finally:
+                    transport.close()
+        except TimeoutError:
+            line.abort()
+            return Tried(why=LATE)
+
+
+class _Line(asyncio.Protocol):
+    """The connection of one preview."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._preview: relay_preview.Preview | None = None
+        self._tried: asyncio.Future[Tried] = asyncio.get_running_loop().create_future()
+
+    async def run(self, made: relay_preview.Preview) -> Tried:
+        """Have it run to its end."""
+        self._preview = made
+        self._send(made.start())
+        return await self._tried
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The target is there."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the target."""
+        if self._preview is not None:
+            self._send(self._preview.feed(data))
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        """The target is gone."""
+        if self._preview is not None:
+            self._send(self._preview.end("the target closed the connection"))
+
+    def abort(self) -> None:
+        """Nobody waits for it any more; the target ends the transaction with the connection, or by its timeouts."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _send(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, ToServer | Own) and self._transport is not None and not self._transport.is_closing():
+                self._transport.write(effect.data)
+        if self._preview is not None and self._preview.tried is not None and not self._tried.done():
+            self._tried.set_result(self._preview.tried)
+
+
+def _credential(held: _Held, bound: bytes) -> Credential:
+    role, target = held.target.roles[held.place.role], held.target
+    secret = role.password.read() if role.password is not None else ""
+    made = Credential(held.place.role, secret, held.place.database, target.login, insists=target.tls.binding)
+    return replace(made, private=is_private(target), binding=bound)
+
+
+def _shown(tried: Tried, at: int) -> Preview:
+    rows = tuple(Row(before=one.before, after=one.after, changed=one.changed) for one in tried.sample)
+    return Preview(
+        why=tried.why,
+        rows=tried.bond.rows if tried.bond is not None else 0,
+        columns=tried.columns,
+        more_columns=tried.more_columns,
+        keys=tried.keys,
+        sample=rows,
+        follows=tried.follows,
+        masked=tried.masked,
+        held_to=tried.bond.conditions() if tried.bond is not None else {},
+        at=at,
+    )
