@@ -113,7 +113,7 @@ def test_where_it_cannot_be_asked_it_counts_as_somebodys() -> None:
     assert "lower" in str(stage.asked.action.deeds[-1].facts["why_unknown"])
 
 
-@pytest.mark.parametrize("setting", ["SET search_path = evil, pg_catalog", "SET ROLE other", "DISCARD ALL", "SELECT evil.f()"])
+@pytest.mark.parametrize("setting", ["SET search_path = evil, pg_catalog", "SET ROLE other", "DISCARD ALL"])
 def test_behind_what_may_move_it_in_the_same_text_it_counts_as_somebodys(setting: str) -> None:
     stage = Stage().open()
     stage.client(wire.query(f"SELECT upper('x'); {setting}; SELECT lower('x')"))

@@ -102,7 +102,8 @@ class Answers(Straight):
 
     def settled(self, reading: Reading) -> Reading:
         """The reading with names counted as unknown where an earlier statement of the same text may change what they mean."""
-        return nowhere(reading) if len(reading.statements) > 1 and unsettling(reading, self._settings_changed) else reading
+        unsettled = len(reading.statements) > 1 and unsettling(reading, self._settings_changed, unknown=False)
+        return nowhere(reading) if unsettled else reading
 
     def parsing(self, name: str, made: Prepared) -> None:
         """A Parse goes out: its name stands for this from then on."""

@@ -126,9 +126,12 @@ _DEFINES = frozenset({"sql.create", "sql.alter", "sql.drop", "sql.maintain"})
 _OPENS = frozenset({"BEGIN", "START", "SAVEPOINT"})
 
 
-def unsettling(reading: Reading, settings_changed: bool) -> bool:
-    """Whether this text may give names another meaning: by a setting, or by an end of a transaction that puts one back."""
-    if any(sets(one) for one in reading.statements):
+def unsettling(reading: Reading, settings_changed: bool, *, unknown: bool = True) -> bool:
+    """Whether this text may give names another meaning: by a setting, or by an end of a transaction that puts one back.
+
+    Without ``unknown`` what may do anything does not count: of a text that is decided whole, that deed says so itself.
+    """
+    if any(sets(one) if unknown else any(deed.facts.get("setting") for deed in one.deeds) for one in reading.statements):
         return True
     return settings_changed and any(one.transaction and one.transaction not in _OPENS for one in reading.statements)
 
@@ -154,7 +157,7 @@ def _unplaced(reading: Reading) -> Reading:
     found, moved = [], False
     for one in reading.statements:
         found.append(replace(one, trusts=one.trusts | {UNPLACED}) if moved and one.trusts else one)
-        moved = moved or any(deed.facts.get("setting") in _PLACES or deed.reach is Reach.UNKNOWN for deed in one.deeds)
+        moved = moved or any(deed.facts.get("setting") in _PLACES for deed in one.deeds)  # what is unknown says so itself
     return replace(reading, statements=tuple(found))
 
 
