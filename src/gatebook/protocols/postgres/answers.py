@@ -306,11 +306,12 @@ class Answers(Straight):
 
     def _result(self, running: Running, kind: bytes, body: bytes) -> None:
         if kind == b"D":
-            if not (body := self._unhashed(running, body)):
+            row = self._unhashed(running, body)
+            if row is None:
                 return
             if running.cover is None:
                 raise WireError("the target sent a row before its description")
-            covered = running.cover.cover(body)
+            covered = running.cover.cover(row)
             running.size += len(covered)
             self._tell(running, kind, covered)
         elif kind in SERVER_KINDS:

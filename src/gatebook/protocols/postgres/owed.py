@@ -178,9 +178,9 @@ class Owed(ABC):
     def _say(self, kind: bytes, body: bytes) -> None:
         self._said.append(wire.message(kind, body))
 
-    def _unhashed(self, running: Running, body: bytes) -> bytes:
-        """A row as its client may have it; empty where it has none."""
-        return running.hashes.take(body) if running.hashes is not None else body
+    def _unhashed(self, running: Running, body: bytes) -> bytes | None:
+        """A row as its client may have it; None where it has none."""
+        return (running.hashes.take(body) or None) if running.hashes is not None else body
 
     def _undescribed(self, hashes: Hashes | None, kind: bytes, body: bytes) -> tuple[bytes, bytes]:
         """The description of rows as its client may have it: that there are none, where there are only hashes."""
