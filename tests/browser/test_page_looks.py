@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.stage import NARROW, WIDE, Stage
 from tests.web.pages.site import add_session, asked, identity, uuid
 
+from gatebook.access.previews import Preview, Row
 from gatebook.db import writing
 from gatebook.gateway import store
 from gatebook.model import Attribute, Kind, Reach
@@ -22,6 +23,23 @@ HOSTILE = (
     "<script>document.title = 'owned'</script><img src=x onerror=\"document.title='owned'\">\n"
     "UPDATE orders SET note = 'a' WHERE id = 7 \u202e--\u2066 ;SREMOTSUC MORF ETELED\u2069\u202c\n"
     "\x1b[2J\x00\u200b\ufeff\u00a0\u3164 \U000e0041" + " " * 5_000 + "; DROP TABLE customers --" + "\n" * 400 + "end"
+)
+PREVIEW = Preview(
+    rows=41,
+    columns=("id", "customer", "status", "note", "shipped", "email", "weight", "<b>odd</b>"),
+    keys=("id",),
+    sample=(
+        Row(
+            before=("7", "3", "shipped", HOSTILE[:90], "2026-09-30", "a***@example.com", "1.25", None),
+            after=("7", "3", "returned", None, "2026-09-30", "a***@example.com", "1.25", None),
+            changed=(2, 3),
+        ),
+        Row(before=("8", "5", "shipped", "two parcels", "2026-09-28", "****", "3", "x"), after=None),
+        Row(before=None, after=("9", "5", "returned", "a new one", "2026-10-02", "****", None, "y" * 200)),
+    ),
+    follows=("public.parcels",),
+    held_to={"rows": "41", "digest": "hmac-sha256:0"},
+    at=1,
 )
 LONG = "SELECT " + ", ".join(f"column_{number}" for number in range(4_000)) + " FROM " + "x" * 20_000
 
@@ -53,7 +71,13 @@ def fill(stage: Stage) -> dict[str, str]:
     people = identity("erin", Kind.PERSON, groups=frozenset({"dba"}))
     stage.approvals.vote(done.id, people, False, "not during the day", stage.now())
     stage.approvals.vote(uuid(1), people, True, "reviewed with the shop team", stage.now())
-    paths = {"approvals": "/approvals", "approval": f"/approvals/{uuid(1)}", "grant": f"/approvals/{uuid(2)}"}
+    stage.hold(5, text="UPDATE orders SET status = 'returned' WHERE shipped < '2026-10-01'", verb="sql.update", preview=PREVIEW)
+    paths = {
+        "approvals": "/approvals",
+        "preview": f"/approvals/{uuid(5)}",
+        "approval": f"/approvals/{uuid(1)}",
+        "grant": f"/approvals/{uuid(2)}",
+    }
     paths["past"] = f"/sessions/{past}"
     return paths | {"denied": f"/approvals/{done.id}", "sessions": "/sessions", "session": f"/sessions/{session}"}
 
