@@ -1,5 +1,8 @@
 """The catalog question at a running PostgreSQL: what is masked by way of generated columns, kin and views."""
 
+import csv
+import io
+
 import pytest
 
 from gatebook.cli.demo.parts import PostgresServer
@@ -23,7 +26,7 @@ FUNCTION = "create function pg_temp.f(text, text) returns bool language sql as '
 def asked(server: PostgresServer, made: str, relation: Relation) -> Known:
     quiet = question([relation]).strip().rstrip(";")
     text = server.sql(f"begin; {made} copy ({quiet}) to stdout with (format csv, delimiter '~', quote '`')")
-    rows = [[cell.encode() for cell in line.split("~")] for line in text.splitlines()]
+    rows = [[cell.encode() for cell in row] for row in csv.reader(io.StringIO(text), delimiter="~", quotechar="`")]
     return answers(rows)[0][0]
 
 
