@@ -15,6 +15,8 @@ from gatebook.errors import WireError
 from gatebook.masking.rules import STRICTNESS, MaskSet, Style, style_of
 from gatebook.protocols.postgres import catalog_facts
 from gatebook.protocols.postgres.catalog_question import QUESTION
+from gatebook.protocols.postgres.quoting import literal
+from gatebook.protocols.postgres.quoting import relation as quoted
 from gatebook.protocols.postgres.reading import Relation
 
 _STRICTEST_FIRST = tuple(reversed(STRICTNESS))
@@ -274,7 +276,7 @@ def short_question(relations: Sequence[Relation]) -> str:
 
 
 def _values(relations: Sequence[Relation]) -> str:
-    return ", ".join(f"({number}, {_literal(_quoted(relation))})" for number, relation in enumerate(relations))
+    return ", ".join(f"({number}, {literal(quoted(relation))})" for number, relation in enumerate(relations))
 
 
 def _setting(name: str) -> str:
@@ -359,13 +361,3 @@ def _row(row: Sequence[bytes | None]) -> tuple[str, int, int, int, str, str, str
         return kind, int(number), int(oid), int(attnum or 0), schema, names, column
     except ValueError:
         raise WireError(f"the target answered a catalog question with a row of {len(row)} cells that do not fit") from None
-
-
-def _quoted(relation: Relation) -> str:
-    parts = (relation.schema, relation.name) if relation.schema else (relation.name,)
-    return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
-
-
-def _literal(text: str) -> str:
-    """A string literal that means the same whatever the session's settings: E'' with both escapes doubled."""
-    return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"

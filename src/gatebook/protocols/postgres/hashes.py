@@ -22,13 +22,13 @@ class Hashes:
     shows: bool
     found: list[str] = field(default_factory=list)
 
-    def take(self, body: bytes) -> bytes:
-        """A DataRow without its hash; empty where that is all that it holds. Raises WireError."""
+    def take(self, body: bytes) -> bytes | None:
+        """A DataRow without its hash; None where that is all that it holds. Raises WireError."""
         count, cell = int.from_bytes(body[:2]), body[-_HASH_BYTES:]
         if count < 1 or len(cell) != _HASH_BYTES or int.from_bytes(cell[:4]) != HASH_CHARACTERS or len(self.found) > HELD_ROWS:
             raise WireError("the target sent a row without its hash")
         self.found.append(cell[4:].decode("ascii", "replace"))
-        return _U16.pack(count - 1) + body[2:-_HASH_BYTES] if self.shows else b""
+        return _U16.pack(count - 1) + body[2:-_HASH_BYTES] if self.shows else None
 
     def described(self, body: bytes) -> bytes:
         """A RowDescription without the hash; empty where that is its only column. Raises WireError."""

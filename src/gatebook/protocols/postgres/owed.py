@@ -85,26 +85,15 @@ class Owed(ABC):
         return last.running if isinstance(last, Simple | Executed) and last.running.copying.waits else None
 
     @property
-    def copy_is_due(self) -> bool:
-        """Whether the target may be about to take the client's next bytes for the data of a COPY: first it must say so."""
-        copying = self.copying
-        return copying is not None and not copying.copying.taking
-
-    @property
     def waits(self) -> bool:
-        """Whether nothing of the client can follow before the server has answered: it may be about to read data, or to undo."""
-        last = self._queue[-1] if self._queue else None
-        if isinstance(last, Simple | Executed):
-            running = last.running
-            return not running.copying.taking if running.copying.waits else running.guard is not None
-        return last is not None and self.undecided
+        """Whether nothing of the client can follow before the server has answered.
 
-    @property
-    def undecided(self) -> bool:
-        """Whether a statement under a ceiling may yet be undone, so that nothing can follow it."""
+        It may be about to take the client's next bytes for the data of a COPY, which it must say first, or to undo a statement
+        under a ceiling.
+        """
         match self._queue[-1] if self._queue else None:
             case Simple(running) | Executed(running):
-                return running.guard is not None and not running.copying.waits
+                return not running.copying.taking if running.copying.waits else running.guard is not None
             case OwnQuery():
                 return True
             case OwnExecute(_, undone):
@@ -180,7 +169,7 @@ class Owed(ABC):
 
     def _unhashed(self, running: Running, body: bytes) -> bytes | None:
         """A row as its client may have it; None where it has none."""
-        return (running.hashes.take(body) or None) if running.hashes is not None else body
+        return running.hashes.take(body) if running.hashes is not None else body
 
     def _undescribed(self, hashes: Hashes | None, kind: bytes, body: bytes) -> tuple[bytes, bytes]:
         """The description of rows as its client may have it: that there are none, where there are only hashes."""

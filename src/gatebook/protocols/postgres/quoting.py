@@ -14,12 +14,12 @@ def identifier(name: str) -> str:
 
 def relation(named: Relation) -> str:
     """A relation's name as far as it is qualified, each part in double quotes."""
-    return ".".join(identifier(part) for part in (named.schema, named.name) if part is not None)
+    return ".".join(identifier(part) for part in (named.schema, named.name) if part)
 
 
 def literal(text: str) -> str:
-    """A string literal."""
-    return "E'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    """A string literal, with both escapes doubled: ``\\'`` would depend on ``backslash_quote``."""
+    return "E'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 def texts(names: Collection[str]) -> str:
