@@ -31,12 +31,11 @@ from gatebook.config.shape import (
     Listeners,
     Masking,
     PolicyConfig,
+    PostgresListener,
     Provider,
     Recording,
-    Role,
-    TargetConfig,
-    TargetTls,
 )
+from gatebook.config.targets import HttpRole, HttpTarget, PostgresRole, PostgresTarget, TargetConfig, TargetTls
 from gatebook.config.values import Address, Context, SecretReference, TlsFiles
 from gatebook.errors import ConfigError
 
@@ -44,6 +43,8 @@ __all__ = [
     "Address",
     "Config",
     "GrantsConfig",
+    "HttpRole",
+    "HttpTarget",
     "Identities",
     "KindRule",
     "LedgerConfig",
@@ -52,9 +53,11 @@ __all__ = [
     "Listeners",
     "Masking",
     "PolicyConfig",
+    "PostgresListener",
+    "PostgresRole",
+    "PostgresTarget",
     "Provider",
     "Recording",
-    "Role",
     "SecretReference",
     "TargetConfig",
     "TargetTls",
@@ -72,7 +75,7 @@ def load(path: Path, *, files: bool = True) -> Config:
     try:
         config = Config.model_validate(read.value, context={"config": context})
     except ValidationError as error:
-        found += [faults.sentence(path.name, one, read.lines) for one in error.errors(include_url=False)]
+        found += faults.sentences(path.name, error.errors(include_url=False), read.lines)
     if found:
         raise ConfigError(found)
     return config.placed(path.absolute(), f"sha256:{hashlib.sha256(source).hexdigest()}")

@@ -6,25 +6,26 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
 
 import pyrage
 from pydantic import AfterValidator, BaseModel, Field, PlainValidator, PrivateAttr, ValidationInfo, field_validator
 from pydantic_core import core_schema
 
+from gatebook.config.targets import AnyTarget, TargetConfig
 from gatebook.config.values import (
     AnyPath,
     Bind,
     Context,
     File,
     Folder,
-    HostPort,
     Items,
     Name,
     Part,
-    PrivateFile,
     Secret,
     Some,
     Table,
@@ -32,13 +33,13 @@ from gatebook.config.values import (
     TlsFiles,
     Url,
     expected,
-    host_of,
-    is_loopback,
+    is_address,
+    once,
 )
 from gatebook.errors import ConfigError
 from gatebook.masking.detectors import NAMES
 from gatebook.masking.rules import ColumnPattern, MaskSet, Style
-from gatebook.model import PURPOSE, Kind, Reach, Target
+from gatebook.model import PURPOSE, Kind, Reach
 
 WORKERS_MAX = 64
 WORKERS_AUTO = 8  # more only where somebody says so: each has its own log, and keeps memory of its own
@@ -74,6 +75,15 @@ def _known_provider(name: str, info: ValidationInfo) -> str:
     return name
 
 
+_DOMAIN = re.compile(r"(?=.{1,200}\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*")
+
+
+def _domain(name: str) -> str:
+    if not _DOMAIN.fullmatch(name):
+        raise expected("a domain in lower case, as targets.example.org")
+    return name
+
+
 class PostgresListener(Listener):
     """Where PostgreSQL clients connect, and how they are asked for their tokens."""
 
@@ -86,12 +96,35 @@ class PostgresListener(Listener):
     oauth_scope: Text = Field(default="openid", description="the scope that OAUTHBEARER clients are told to ask for")
 
 
+class HttpListener(Listener):
+    """Where clients of HTTP APIs connect, and under which names."""
+
+    domain: Annotated[Text, AfterValidator(_domain)] | None = Field(
+        default=None, description="the domain under which each target has a host of its own, as targets.example.org"
+    )
+
+
 class Listeners(Part):
     """The doors."""
 
-    postgres: PostgresListener = Field(description="where PostgreSQL clients connect: bind, tls, auth")
+    postgres: PostgresListener | None = Field(default=None, description="where PostgreSQL clients connect: bind, tls, auth")
+    http: HttpListener | None = Field(default=None, description="where clients of HTTP APIs connect: bind, tls, domain")
     api: Listener = Field(description="where the HTTP API answers: bind, tls")
     public_url: Url = Field(description="the URL under which clients reach the API")
+
+    @field_validator("public_url", mode="after")
+    @classmethod
+    def _apart(cls, url: str, info: ValidationInfo) -> str:
+        """Pages of targets never are of the same site as the gateway's own: what they say would count as said by those."""
+        http, own = info.data.get("http"), urlsplit(url).hostname or ""
+        if http is not None and http.domain is not None and _site(own) == _site(http.domain):
+            raise expected(f"another registrable domain than that of listeners.http.domain, {http.domain}")
+        return url
+
+
+def _site(host: str) -> str:
+    """The last two labels: where a suffix has two itself, this takes more hosts for one site than browsers do."""
+    return host if is_address(host) else ".".join(host.split(".")[-2:])
 
 
 # Identity ----------------------------------------------------------------------------------------------------------------
@@ -114,21 +147,11 @@ class KindRule(Part):
 
 
 def _unique_provider(name: str, info: ValidationInfo) -> str:
-    return _unique(name, Context.of(info).provider_names)
+    return once(name, Context.of(info).provider_names)
 
 
 def _unique_issuer(issuer: str, info: ValidationInfo) -> str:
-    return _unique(issuer, Context.of(info).issuers)
-
-
-def _unique_target(name: str, info: ValidationInfo) -> str:
-    return _unique(name, Context.of(info).target_names)
-
-
-def _unique(value: str, all_values: tuple[str, ...]) -> str:
-    if all_values.count(value) > 1:
-        raise expected("it once in the list")
-    return value
+    return once(issuer, Context.of(info).issuers)
 
 
 class Provider(Part):
@@ -160,116 +183,6 @@ class Identities(Part):
 
     token_seconds: int = Field(default=3600, ge=60, le=86_400, description="the longest life of a gateway token, in seconds")
     providers: Annotated[Items[Provider], Some] = Field(description="a list with at least one provider")
-
-
-# Targets -----------------------------------------------------------------------------------------------------------------
-
-
-class TargetTls(Part):
-    """How the gateway makes sure that the target is the target."""
-
-    mode: Literal["disable", "require", "verify-full"] = Field(
-        default="verify-full", description="disable, require or verify-full"
-    )
-    ca: File | None = Field(default=None, description="the file of the authority that vouches for the target, PEM")
-    name: Text | None = Field(default=None, description="the name in the target's certificate, when the address has another")
-    cert: File | None = Field(default=None, description="the file of the certificate that the gateway shows, PEM")
-    key: PrivateFile | None = Field(default=None, description="the file of that certificate's key, PEM", validate_default=True)
-    binding: bool = Field(default=False, description="true to insist that logins are bound to the target's certificate")
-
-    @field_validator("key", mode="after")
-    @classmethod
-    def _with_its_cert(cls, key: Path | None, info: ValidationInfo) -> Path | None:
-        if "cert" in info.data and (key is None) != (info.data["cert"] is None):
-            raise expected("cert and key, or neither")
-        return key
-
-
-class Role(Part):
-    """A user of the target's database, and where its password lies."""
-
-    password: Secret | None = Field(default=None, description="a reference to a secret, env:NAME or file:PATH")
-
-
-def _known_mask(mask: str, info: ValidationInfo) -> str:
-    known = Context.of(info).mask_sets
-    if mask not in known:
-        raise expected(f"a name of masking.sets: {', '.join(sorted(known)) or 'there is none'}")
-    return mask
-
-
-class TargetConfig(Part):
-    """A server that Gatebook stands in front of."""
-
-    name: Annotated[Name, AfterValidator(_unique_target)] = Field(description="a name for the target")
-    protocol: Literal["postgres"] = Field(description="postgres")
-    address: HostPort = Field(description="host:port of the target")
-    database: Text = Field(description="the database of clients that name only the target")
-    databases: Items[Text] = Field(default=(), description="the databases that clients may name", validate_default=True)
-    tls: TargetTls = Field(default_factory=TargetTls, description="mode, ca and name", validate_default=True)
-    login: Literal["scram", "md5", "password", "certificate", "none"] = Field(
-        default="scram",
-        description="scram, md5, password, certificate or none: the least that it may ask for",
-        validate_default=True,
-    )
-    roles: Annotated[Table[Role], Some] = Field(description="the users of the target's database, each with its password")
-    default_role: Text = Field(description="the role of clients that ask for none")
-    labels: Table[Text] = Field(default_factory=dict, description="free labels that policies can ask for")
-    masks: Items[Annotated[Text, AfterValidator(_known_mask)]] = Field(default=(), description="the names of mask sets")
-    preview: bool = Field(default=False, description="true to try held writes and undo them, so that approvers see the rows")
-
-    @field_validator("databases", mode="after")
-    @classmethod
-    def _with_its_own(cls, databases: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        own = info.data.get("database")
-        if own is None or own in databases:
-            return databases
-        if databases:
-            raise expected(f"{own} among them, the target's database")
-        return (own,)
-
-    @field_validator("tls", mode="after")
-    @classmethod
-    def _secured(cls, tls: TargetTls, info: ValidationInfo) -> TargetTls:
-        address = info.data.get("address")
-        if tls.mode == "disable" and address is not None and not is_loopback(host_of(address)):
-            raise expected(f"mode require or verify-full, since {address} is not on loopback")
-        return tls
-
-    @field_validator("login", mode="after")
-    @classmethod
-    def _fit_for_its_way(cls, login: str, info: ValidationInfo) -> str:
-        tls, address = info.data.get("tls"), info.data.get("address")
-        if tls is None or address is None:
-            return login
-        if login == "certificate" and (tls.cert is None or tls.mode != "verify-full"):
-            raise expected("tls.cert, tls.key and mode verify-full, by which both sides know each other")
-        if login in ("password", "none") and tls.mode != "verify-full" and not is_loopback(host_of(address)):
-            raise expected(f"tls.mode verify-full, since {address} is not on loopback, or a stronger login")
-        if tls.binding and (tls.mode == "disable" or login != "scram"):
-            raise expected("scram inside TLS, since tls.binding is true")
-        return login
-
-    @field_validator("roles", mode="after")
-    @classmethod
-    def _with_passwords(cls, roles: Mapping[str, Role], info: ValidationInfo) -> Mapping[str, Role]:
-        bare = [name for name, role in roles.items() if role.password is None]
-        if bare and info.data.get("login", "none") not in ("certificate", "none"):
-            raise expected(f"a password for {', '.join(sorted(bare))}, by which the gateway logs in")
-        return roles
-
-    @field_validator("default_role", mode="after")
-    @classmethod
-    def _known_role(cls, role: str, info: ValidationInfo) -> str:
-        roles = info.data.get("roles")
-        if roles is not None and role not in roles:
-            raise expected(f"one of the target's roles: {', '.join(sorted(roles))}")
-        return role
-
-    @property
-    def target(self) -> Target:
-        """The target as the rest of Gatebook knows it."""
-        return Target(name=self.name, protocol=self.protocol, address=self.address, labels=self.labels)
 
 
 # Masking -----------------------------------------------------------------------------------------------------------------
@@ -419,7 +332,7 @@ class Config(Part):
     home: AnyPath = Field(description="the folder of database and keys")
     listeners: Listeners = Field(description="postgres, api and public_url")
     identity: Identities = Field(description="providers, token_seconds")
-    targets: Annotated[Items[TargetConfig], Some] = Field(description="a list with at least one target")
+    targets: Annotated[Items[AnyTarget], Some] = Field(description="a list with at least one target")
     policy: PolicyConfig = Field(description="folder")
     masking: Masking = Field(default_factory=Masking, description="sets, detectors")
     ledger: LedgerConfig = Field(description="folder, durability")
@@ -437,6 +350,15 @@ class Config(Part):
         """The same, knowing its file and the digest of that file's bytes."""
         self._file, self._digest = file, digest
         return self
+
+    @field_validator("targets", mode="after")
+    @classmethod
+    def _reachable(cls, targets: tuple[TargetConfig, ...], info: ValidationInfo) -> tuple[TargetConfig, ...]:
+        listeners = info.data.get("listeners")
+        for one in targets:
+            if listeners is not None and getattr(listeners, one.protocol) is None:
+                raise expected(f"listeners.{one.protocol}, where clients of the target {one.name} connect")
+        return targets
 
     @property
     def file(self) -> Path:
@@ -478,17 +400,16 @@ class Config(Part):
         return found
 
 
-def parts_of(annotation: Any) -> type[Part] | None:
-    """The class that a key's type holds, inside of lists, tables and options."""
+def parts_of(annotation: Any) -> tuple[type[Part], ...]:
+    """The classes that a key's type holds, inside of lists, tables and options; several where there is a choice."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation if issubclass(annotation, Part) else None
-    return next((found for inner in get_args(annotation) if (found := parts_of(inner))), None)
+        return (annotation,) if issubclass(annotation, Part) else ()
+    return tuple(dict.fromkeys(found for inner in get_args(annotation) for found in parts_of(inner)))
 
 
 def keys(owner: type[Part] = Config, at: str = "") -> Iterator[tuple[str, str]]:
     """Every key as ``targets.tls.mode``, with what is expected there; for the docs and their test."""
     for name, field in owner.model_fields.items():
         yield f"{at}{name}", field.description or ""
-        inner = _MaskSet if (owner, name) == (Masking, "sets") else parts_of(field.annotation)
-        if inner is not None:
+        for inner in (_MaskSet,) if (owner, name) == (Masking, "sets") else parts_of(field.annotation):
             yield from keys(inner, f"{at}{name}.")

@@ -79,6 +79,13 @@ def _some(value: Any) -> Any:
     return value
 
 
+def once(value: str, all_values: tuple[str, ...]) -> str:
+    """A value that must be the only one of its list."""
+    if all_values.count(value) > 1:
+        raise expected("it once in the list")
+    return value
+
+
 T = TypeVar("T")
 Items = Annotated[tuple[T, ...], Field(strict=False)]
 Some = AfterValidator(_some)  # pydantic's min_length counts only what is valid, and would add a fault of its own
@@ -97,6 +104,15 @@ def is_loopback(host: str) -> bool:
     except ValueError:
         return host.lower() == "localhost"
     return (getattr(found, "ipv4_mapped", None) or found).is_loopback
+
+
+def is_address(host: str) -> bool:
+    """Whether it is an IP address, not a name."""
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

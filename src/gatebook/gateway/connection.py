@@ -18,17 +18,17 @@ import asyncio
 import secrets
 import ssl
 from collections.abc import Coroutine
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
 import structlog
 
-from gatebook.config import TargetConfig
+from gatebook.config import PostgresTarget
 from gatebook.config.values import is_loopback
 from gatebook.errors import GatebookError, IdentityError, LedgerError, RecordingError
+from gatebook.gateway import credentials
 from gatebook.gateway.book import new_id
 from gatebook.gateway.desk import Needs, Welcome
-from gatebook.gateway.dial import binding, dial, is_private, say_once
+from gatebook.gateway.dial import binding, dial, say_once
 from gatebook.gateway.doorway import TLS_HANDSHAKE, TlsError, secure
 from gatebook.gateway.holding import Place
 from gatebook.gateway.preview import Trial
@@ -87,7 +87,7 @@ class Connection(asyncio.Protocol):
         self._relay: PostgresRelay | None = None
         self._session: Session | None = None
         self._address = ""
-        self._target: TargetConfig | None = None
+        self._target: PostgresTarget | None = None
         self._place = Place("", "", "")
         self._people = Waiting(gateway)
         self._granted: Reach | None = None
@@ -344,7 +344,7 @@ class Connection(asyncio.Protocol):
             self._write(too_many(why))
             self._finish(why)
             return
-        self._place = Place(welcome.role, welcome.database, welcome.target.address)
+        self._place = Place(welcome.role, welcome.database, welcome.target.place)
         self._people.hold = effect.hold
         self._granted = gateway.desk.granted(identity, effect.target)
         await gateway.book.opened(welcome.session, welcome.role, welcome.verdict)
@@ -360,17 +360,18 @@ class Connection(asyncio.Protocol):
     async def _dial(self, welcome: Welcome) -> None:
         upstream = Upstream(self, self._gateway.reads)
         try:
-            credential = welcome.credential()
-            transport, _ = await dial(welcome.target, self._gateway.trust, lambda: upstream)
+            if not isinstance(target := welcome.target, PostgresTarget):
+                raise AssertionError("a PostgreSQL session on a target of another protocol")
+            transport, _ = await dial(target, self._gateway.trust, lambda: upstream)
+            credential = credentials.postgres(target, welcome.role, welcome.database, binding(transport))
         except GatebookError as error:
             self.signal(Ended(Side.SERVER, str(error)))
             return
         if self._finished:
             upstream.close()
             return
-        self._upstream, self._target = upstream, welcome.target
-        credential = replace(credential, private=is_private(welcome.target), binding=binding(transport))
-        self.signal(Opened(welcome.session, credential, self._gateway.desk.covering(welcome.session, welcome.target)))
+        self._upstream, self._target = upstream, target
+        self.signal(Opened(welcome.session, credential, self._gateway.desk.covering(welcome.session, target)))
         if self._patience is not None:
             self._patience.cancel()
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from gatebook.config import Config, TargetConfig
+from gatebook.config import Config, PostgresTarget, TargetConfig
 from gatebook.gateway.book import Book, new_id
 from gatebook.gateway.granted import Granted
 from gatebook.gateway.judge import Judge
@@ -23,8 +23,8 @@ from gatebook.masking.detectors import cover_text
 from gatebook.model import NOTHING, Action, Deed, Identity, Permit, Reach, RefusalClass, Resource, Ruling, Session, Verdict
 from gatebook.policy.decide import Circumstances, Decision
 from gatebook.policy.permit import permit
-from gatebook.protocols.postgres.reading import FACTS, PREVIEW, PREVIEW_REACH
-from gatebook.protocols.relay import Allowed, Ask, Covering, Credential, Prove, Refused
+from gatebook.protocols.postgres.reading import PREVIEW, PREVIEW_REACH
+from gatebook.protocols.relay import Allowed, Ask, Covering, Prove, Refused
 
 NOT_OPEN = "not-open-to-you"
 OTHER_PURPOSE = "other-purpose"
@@ -44,12 +44,6 @@ class Welcome:
     role: str
     database: str
     verdict: Verdict
-
-    def credential(self) -> Credential:
-        """What the gateway shows to the target; read now, kept nowhere. Raises ConfigError."""
-        role = self.target.roles[self.role]
-        secret = role.password.read() if role.password is not None else ""
-        return Credential(self.role, secret, self.database, self.target.login, insists=self.target.tls.binding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +80,15 @@ class Desk:
         if identity.purpose and wanted.purpose not in ("", identity.purpose):
             return _another_purpose(identity.purpose, wanted.purpose)
         target = self._config.target(wanted.target)
-        if target is None or target.protocol != "postgres":
+        if target is None or target.protocol != wanted.protocol:
             return _turned(wanted, "no such target")
-        database = wanted.database or target.database
-        if database not in target.databases:
-            return _turned(wanted, f"database {database!r} is not one of the target's")
-        role = wanted.role if wanted.role in target.roles else target.default_role
-        if wanted.role not in ("", *target.roles, identity.subject):
+        database = ""
+        if isinstance(target, PostgresTarget):
+            database = wanted.database or target.database
+            if database not in target.databases:
+                return _turned(wanted, f"database {database!r} is not one of the target's")
+        role = wanted.role if wanted.role in target.role_names else target.default_role
+        if wanted.role not in ("", *target.role_names, identity.subject):
             return _turned(wanted, "the user name is neither a role of the target nor the token's subject")
         session = Session(
             id=new_id(now),
@@ -110,7 +106,8 @@ class Desk:
 
     def may_open(self, identity: Identity, name: str, purpose: str) -> bool:
         """Whether this identity may open the target of that name for this purpose, by its default role."""
-        wanted = Prove("", name, "", identity.subject, purpose)
+        target = self._config.target(name)
+        wanted = Prove("", name, "", identity.subject, purpose, protocol=target.protocol if target else "")
         return isinstance(self.welcome(identity, wanted, "127.0.0.1", self._clock()), Welcome)
 
     def covering(self, session: Session, target: TargetConfig) -> Covering:
@@ -258,7 +255,7 @@ def _opening(session: str, target: str, role: str) -> Action:
         verb="session.open",
         reach=Reach.READ,
         resource=Resource(kind="target", name=target),
-        facts={**FACTS, "role": role},
+        facts={"role": role},
     )
     return Action(session=session, seq=0, deeds=(deed,), text="")
 

@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 
-from gatebook.config import TargetConfig
+from gatebook.config import PostgresTarget, TargetConfig
 from gatebook.config.values import host_of, is_loopback
 from gatebook.errors import GatebookError
 from gatebook.protocols.postgres import wire
@@ -48,7 +48,7 @@ class _Answer(asyncio.Protocol):
 
 
 async def dial(
-    target: TargetConfig, trust: Trust, protocol: Callable[[], asyncio.BaseProtocol]
+    target: PostgresTarget, trust: Trust, protocol: Callable[[], asyncio.BaseProtocol]
 ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
     """Connect and secure; raises DialError with a sentence fit for the client."""
     name = target.target.name
@@ -65,7 +65,7 @@ async def dial(
         raise DialError(f"target {name} cannot be reached: {why}") from error
 
 
-async def say_once(target: TargetConfig, trust: Trust, data: bytes) -> None:
+async def say_once(target: PostgresTarget, trust: Trust, data: bytes) -> None:
     """A connection that says one thing and closes; whether the target heard shows in what it answers."""
     try:
         transport, _ = await dial(target, trust, asyncio.Protocol)
@@ -77,7 +77,7 @@ async def say_once(target: TargetConfig, trust: Trust, data: bytes) -> None:
 
 
 async def _dial(
-    target: TargetConfig, trust: Trust, protocol: Callable[[], asyncio.BaseProtocol]
+    target: PostgresTarget, trust: Trust, protocol: Callable[[], asyncio.BaseProtocol]
 ) -> tuple[asyncio.Transport, asyncio.BaseProtocol]:
     loop = asyncio.get_running_loop()
     host, _, port = target.address.rpartition(":")
@@ -103,7 +103,7 @@ async def _dial(
     return secured, made
 
 
-def is_private(target: TargetConfig) -> bool:
+def is_private(target: PostgresTarget) -> bool:
     """Whether nobody on the way can read what is sent to the target, nor stand in for it."""
     return target.tls.mode == "verify-full" or is_loopback(host_of(target.address))
 

@@ -19,7 +19,7 @@ from typing import Any
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from gatebook.config import Config
+from gatebook.config import Config, PostgresListener
 from gatebook.config.tls import server_context
 from gatebook.errors import ConfigError, LedgerError
 from gatebook.gateway.book import Book
@@ -161,22 +161,24 @@ class Gateway:
 
     # Running --------------------------------------------------------------------------------------------------------
 
-    async def listen(self) -> asyncio.Server:
-        """Open the PostgreSQL listener, which the other processes have opened too. Raises ConfigError when it cannot."""
-        listener = self.config.listeners.postgres
+    async def listen(self) -> list[asyncio.Server]:
+        """Open the listeners, which the other processes have opened too. Raises ConfigError when one cannot be."""
+        self._cancels.listen(self._cancel_here)
+        postgres = self.config.listeners.postgres
+        return [await self._listen(postgres)] if postgres is not None else []
+
+    async def _listen(self, listener: PostgresListener) -> asyncio.Server:
         certificate = server_context(listener.tls, "listeners.postgres") if listener.tls else None
         if certificate is not None:
             certificate.set_alpn_protocols([ALPN])
         loop = asyncio.get_running_loop()
         host, port = listener.bind.host, listener.bind.port
         try:
-            server = await loop.create_server(
+            return await loop.create_server(
                 lambda: Connection(self, certificate), host, port, backlog=512, reuse_address=True, reuse_port=True
             )
         except OSError as error:
             raise ConfigError([f"listeners.postgres: bind: {host}:{port}: {error.strerror or error}"]) from error
-        self._cancels.listen(self._cancel_here)
-        return server
 
     async def sweep(self) -> None:
         """Look after the live sessions until cancelled, or until the book is lost: then nothing of it goes on.
@@ -297,7 +299,7 @@ def _without_name(by: str) -> str:
 
 def bearer_of(config: Config) -> Bearer:
     """Where clients that come with OAUTHBEARER get their tokens."""
-    listener = config.listeners.postgres
+    listener = config.listeners.postgres or PostgresListener.model_construct()
     found = {one.name: one.issuer for one in config.identity.providers}
     issuer = found[listener.oauth_provider or config.identity.providers[0].name]
     place = f"{issuer.rstrip('/')}/.well-known/openid-configuration"

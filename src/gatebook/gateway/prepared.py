@@ -11,13 +11,14 @@ import os
 import secrets
 import socket
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sqlalchemy import Engine
 
-from gatebook.config import Config
+from gatebook.config import Address, Config
 from gatebook.db import engine, migrate, writing
 from gatebook.errors import ConfigError
 from gatebook.gateway import store
@@ -143,21 +144,25 @@ def close_abandoned(database: Engine, process: str) -> None:
 
 
 def _claim(config: Config) -> tuple[socket.socket, ...]:
-    """Sockets that keep the data port ours: workers share it, so each of them alone would not notice that it is taken."""
-    bind = config.listeners.postgres.bind
-    where = f"listeners.postgres: bind: {bind}"
+    """Sockets that keep the data ports ours: workers share them, so each alone would not notice that one is taken."""
+    claimed: list[socket.socket] = []
+    for name, listener in (("postgres", config.listeners.postgres), ("http", config.listeners.http)):
+        if listener is not None:
+            claimed += _claimed(listener.bind, f"listeners.{name}: bind: {listener.bind}")
+    return tuple(claimed)
+
+
+def _claimed(bind: Address, where: str) -> Iterator[socket.socket]:
     try:
         found = socket.getaddrinfo(bind.host, bind.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
         raise ConfigError([f"{where}: {error.strerror}: expected an address of this machine"]) from error
-    claimed = []
     for family, address in {(each[0], each[4]) for each in found}:
         try:
             _bound(family, address, shared=False).close()
-            claimed.append(_bound(family, address, shared=True))
+            yield _bound(family, address, shared=True)
         except OSError as error:
             raise ConfigError([f"{where}: {error.strerror}: expected an address that is free"]) from error
-    return tuple(claimed)
 
 
 def _bound(family: int, address: tuple[object, ...], *, shared: bool) -> socket.socket:

@@ -10,24 +10,25 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import cast
 
 import structlog
 
 from gatebook.access.previews import Preview, Row
-from gatebook.config import TargetConfig
+from gatebook.config import PostgresTarget
 from gatebook.errors import GatebookError, LedgerError
+from gatebook.gateway import credentials
 from gatebook.gateway.book import Book
 from gatebook.gateway.desk import Desk
-from gatebook.gateway.dial import Trust, binding, dial, is_private
+from gatebook.gateway.dial import Trust, binding, dial
 from gatebook.gateway.holding import Place
 from gatebook.model import Permit, Session
 from gatebook.protocols.postgres import relay_preview
 from gatebook.protocols.postgres.drafting import Tryable
 from gatebook.protocols.postgres.relay_preview import Tried
 from gatebook.protocols.postgres.scram import Stretched
-from gatebook.protocols.relay import Ask, Credential, Effect, Own, ToServer
+from gatebook.protocols.relay import Ask, Effect, Own, ToServer
 
 SECONDS = 8.0  # for all of one: people wait for it before they are asked
 AT_ONCE = 4  # of one process; whoever comes then has people asked about the text alone
@@ -43,7 +44,7 @@ log = structlog.get_logger("gatebook.preview")
 class Trial:
     """What of a write that is about to be held may be tried, and at which target."""
 
-    target: TargetConfig
+    target: PostgresTarget
     tryable: Tryable
 
 
@@ -55,7 +56,7 @@ class _Held:
     ask: Ask
     tryable: Tryable
     place: Place
-    target: TargetConfig
+    target: PostgresTarget
 
 
 class Previews:
@@ -103,7 +104,8 @@ class Previews:
             async with asyncio.timeout(SECONDS):
                 transport, _ = await dial(held.target, self._trust, lambda: line)
                 try:
-                    nonce, credential = secrets.token_hex(16), _credential(held, binding(transport))
+                    nonce = secrets.token_hex(16)
+                    credential = credentials.postgres(held.target, held.place.role, held.place.database, binding(transport))
                     login = relay_preview.login(credential, held.session.id, nonce, self._stretched)
                     covering = self._desk.covering(held.session, held.target)
                     draft, known = held.tryable.draft, held.tryable.known
@@ -154,13 +156,6 @@ class _Line(asyncio.Protocol):
                 self._transport.write(effect.data)
         if self._preview is not None and self._preview.tried is not None and not self._tried.done():
             self._tried.set_result(self._preview.tried)
-
-
-def _credential(held: _Held, bound: bytes) -> Credential:
-    role, target = held.target.roles[held.place.role], held.target
-    secret = role.password.read() if role.password is not None else ""
-    made = Credential(held.place.role, secret, held.place.database, target.login, insists=target.tls.binding)
-    return replace(made, private=is_private(target), binding=bound)
 
 
 def _shown(tried: Tried, at: int) -> Preview:

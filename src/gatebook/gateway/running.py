@@ -108,14 +108,15 @@ async def serve_sessions(prepared: Prepared, number: int, ready: Callable[[], No
                 own.clock,
                 tasks,
             )
-            server = await gateway.listen()
+            servers = await gateway.listen()
             sweeping = tasks.create_task(gateway.sweep())
             sweeping.add_done_callback(lambda _: stop.set())
             writing = tasks.create_task(own.rows.run())
             prepared.tally.ready(number)
             ready()
             await stop.wait()
-            server.close()
+            for server in servers:
+                server.close()
             await gateway.stop()
             sweeping.cancel()
             writing.cancel()
@@ -251,7 +252,8 @@ async def _publish(ledger: Log, config: Config, policy: Policy) -> None:
 def _warnings(config: Config) -> list[tuple[str, str]]:
     """What this configuration does not give, said at every start and kept in the book for whoever reads the evidence."""
     found = []
-    if config.listeners.postgres.bind.loopback:
+    doors = (config.listeners.postgres, config.listeners.http)
+    if any(one.bind.loopback for one in doors if one is not None):
         why = "clients share this machine: an account that runs both client and gateway could reach the book"
         found.append(("co-located: not protected", why))
     if config.recording is None:

@@ -181,6 +181,7 @@ class Prove:
     role: str
     purpose: str = ""
     hold: Hold = Hold.WAIT  # what the client wants of a held action
+    protocol: str = "postgres"
 
     def __repr__(self) -> str:
         return f"Prove(token=…, target={self.target!r}, database={self.database!r}, role={self.role!r})"

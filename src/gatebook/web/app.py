@@ -178,7 +178,7 @@ class _Api:
     def _place(self, name: str, protocol: str, identity: Identity) -> dict[str, object] | None:
         """Where a client finds a target: the gateway's public host, the port of the listener for its protocol."""
         listeners = self._config.listeners
-        listener = listeners.postgres if protocol == "postgres" else None
+        listener = {"postgres": listeners.postgres, "http": listeners.http}[protocol]
         if listener is None:
             return None
         return {
