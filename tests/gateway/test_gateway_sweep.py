@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from sqlalchemy import QueuePool
 from sqlalchemy.exc import OperationalError
 from tests import make
 from tests.config.written import written
 
 from gatebook.access.grants import Grants, Live
 from gatebook.config import load
+from gatebook.db import engine
 from gatebook.errors import LedgerError
+from gatebook.gateway import child, lookout
 from gatebook.gateway.gateway import UNTOLD, Gateway
 from gatebook.gateway.granted import BLIND_MICROSECONDS, Granted
 from gatebook.gateway.guesses import Guessed
@@ -87,17 +91,17 @@ class Parts:
         return digests & self.revoked
 
     async def kills(self) -> list[Any]:
-        await asyncio.to_thread(self._asked, "kills")
+        await lookout.ask(self._asked, "kills")
         return []
 
     async def poll(self) -> None:
-        await asyncio.to_thread(self._asked, "approvals")
+        await lookout.ask(self._asked, "approvals")
 
     async def look(self) -> None:
-        await asyncio.to_thread(self._asked, "grants")
+        await lookout.ask(self._asked, "grants")
 
     async def exchange(self, _stop: object) -> None:
-        await asyncio.to_thread(self._asked, "cancels")
+        await lookout.ask(self._asked, "cancels")
 
     def told(self) -> Guessed | None:
         news, self.news = self.news, None
@@ -167,6 +171,24 @@ async def test_while_it_answers_nobody_is_ended(tmp_path: Path, parts: Parts) ->
             await marker.ended.wait()
         sweeping.cancel()
     assert mine.why == ""
+
+
+async def test_threads_that_others_filled_do_not_blind_it(tmp_path: Path, parts: Parts) -> None:
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    mine, others, parts.later = Somebody(TOKEN), Somebody(OTHER), {TOKEN}
+    async with asyncio.TaskGroup() as tasks:
+        filled = [tasks.create_task(asyncio.to_thread(parts.release.wait, ANSWER_SECONDS)) for _ in range(64)]
+        await asyncio.sleep(0)
+        await swept(tmp_path, parts, mine, others, until=mine)
+        assert not any(task.done() for task in filled)
+        parts.release.set()
+    assert mine.why.startswith("your gateway token was revoked")
+    assert others.why == ""
+
+
+def test_every_thread_that_asks_the_database_has_a_connection(tmp_path: Path) -> None:
+    pool = cast(QueuePool, engine(f"sqlite:///{tmp_path / 'gatebook.db'}").pool)
+    assert pool.size() + pool._max_overflow >= lookout.THREADS + child.THREADS
 
 
 async def test_a_book_that_is_lost_ends_everybody_though_the_database_hangs(tmp_path: Path, parts: Parts) -> None:

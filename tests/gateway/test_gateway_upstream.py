@@ -1,4 +1,4 @@
-"""Reading the target rests between small reads of a large answer, and never while or because the client decides otherwise."""
+"""Reading the target rests between reads of a large answer, and never while or because the client decides otherwise."""
 
 from __future__ import annotations
 
@@ -77,11 +77,18 @@ async def test_small_reads_of_a_large_answer_are_put_together() -> None:
     assert transport.reads
 
 
-async def test_large_reads_and_new_questions_do_not_rest() -> None:
+async def test_large_reads_of_a_large_answer_wait_for_their_turn() -> None:
     upstream, transport, _ = begun()
     much(upstream)
     come(upstream, bytes(SMALL_BYTES))
+    assert not transport.reads
+    await asyncio.sleep(0)
     assert transport.reads
+
+
+async def test_the_answer_to_a_new_question_does_not_rest() -> None:
+    upstream, transport, _ = begun()
+    much(upstream)
     upstream.write(b"question")
     come(upstream, b"answer")
     assert transport.reads

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from tests.recording.tapes import ORIGIN, RECIPIENT, SID, Clock, begin
 
 from gatebook.errors import LedgerError, RecordingError
 from gatebook.recording.grec import Segment
-from gatebook.recording.recorder import Recorder, recover
+from gatebook.recording.recorder import BEHIND, SEGMENT_BYTES, Recorder, behind
+from gatebook.recording.recovery import recover
 
 
 @pytest.fixture
@@ -139,3 +141,17 @@ def test_a_recording_is_begun_once(tmp_path: Path, recorder: Recorder) -> None:
     with pytest.raises(RecordingError, match="cannot be begun"):
         Recorder.open(SID, tmp_path, [RECIPIENT], ORIGIN, lambda segment: None)
     recorder.close()
+
+
+def test_recordings_are_behind_while_the_disk_is_slower_than_the_sessions(tmp_path: Path, clock: Clock) -> None:
+    goes_on = threading.Event()
+    recorder = Recorder.open(SID, tmp_path, [RECIPIENT], ORIGIN, lambda _: goes_on.wait(30) and None, clock)
+    said = []
+    for _ in range(BEHIND + 2):
+        said.append(behind())
+        recorder.response(os.urandom(SEGMENT_BYTES))
+    assert said == [False] * (BEHIND + 1) + [behind()]
+    assert behind()
+    goes_on.set()
+    recorder.close()
+    assert not behind()

@@ -19,7 +19,8 @@ from gatebook.errors import GatebookError, RecordingError
 from gatebook.gateway import store
 from gatebook.ledger.log import Log
 from gatebook.recording.reading import new_identity
-from gatebook.recording.recorder import Recorder, recover
+from gatebook.recording.recorder import Recorder
+from gatebook.recording.recovery import recover
 
 SECRET, PUBLIC = new_identity()
 PAGE_KEY = "age1n6xjhgm0fpwx8w9qu4rkga6r8jtp6r6d4wh3hqqmweuyx6l6esns2qd3p2"

@@ -16,7 +16,7 @@ from tests.recording.tapes import ORIGIN, OTHER, RECIPIENT, SID, Clock, begin, r
 from gatebook.errors import RecordingError
 from gatebook.recording import grec
 from gatebook.recording.grec import Segment
-from gatebook.recording.recorder import recover
+from gatebook.recording.recovery import recover
 
 WRITER = Path(__file__).with_name("recording_writer.py")
 

@@ -10,7 +10,8 @@ from tests.recording.tapes import AUDITOR, SID, Clock, begin, reading
 from gatebook.recording import grec
 from gatebook.recording.grec import Segment
 from gatebook.recording.reading import Tail, unlock
-from gatebook.recording.recorder import NOTED_BYTES, recover
+from gatebook.recording.recorder import NOTED_BYTES
+from gatebook.recording.recovery import recover
 
 
 def boxes(folder: Path) -> int:

@@ -17,7 +17,8 @@ from gatebook.recording import grec, packing
 from gatebook.recording.grec import Event, Segment
 from gatebook.recording.packing import LEAST_BYTES
 from gatebook.recording.reading import Tail, unlock
-from gatebook.recording.recorder import Recorder, recover
+from gatebook.recording.recorder import Recorder
+from gatebook.recording.recovery import recover
 
 SIZES = (1, LEAST_BYTES - 1, LEAST_BYTES, 3, LEAST_BYTES + 1, 0, 300_000, 300_001, 20, 20)
 SAID = [bytes([number]) * size for number, size in enumerate(SIZES)]

@@ -26,7 +26,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from gatebook.db import writing
-from gatebook.gateway import store
+from gatebook.gateway import lookout, store
 from gatebook.gateway.guesses import Guesses
 from gatebook.gateway.tally import BUCKETS
 
@@ -152,7 +152,7 @@ class Cancels:
         ``stop`` gets digests of keys and says which of them were of sessions here: two replicas may share a byte.
         """
         try:
-            found = await asyncio.to_thread(self._asked)
+            found = await lookout.ask(self._asked)
             done = stop(found) if found else found
             if self._abroad or done:
                 sent = [self._abroad.popleft() for _ in range(len(self._abroad))]

@@ -13,6 +13,7 @@ import os
 import signal
 import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import NoReturn
 
 import structlog
@@ -23,6 +24,7 @@ from gatebook.errors import ConfigError, GatebookError, LedgerError
 LAST_SECONDS = 8.0  # for the orderly end of a process whose supervisor is gone
 FAILED = 1  # exit status of a process that could not begin, or could not go on
 LINE_BYTES = 65_536  # of what a process says about itself
+THREADS = 8  # of asyncio's own, whatever the machine; with the lookout's fewer than an engine has connections
 
 Work = Callable[[Callable[[], None], asyncio.Event], Awaitable[None]]
 
@@ -55,6 +57,7 @@ def be(name: str, work: Work, report: int, lifeline: int) -> NoReturn:
 async def _run(work: Work, report: int) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="asyncio"))
     await work(lambda: _say(report, {"ready": True}), stop)
 
 

@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gatebook.config import Config, PostgresListener
 from gatebook.config.tls import server_context
 from gatebook.errors import ConfigError, LedgerError
+from gatebook.gateway import lookout
 from gatebook.gateway.book import Book
 from gatebook.gateway.cancels import LONG, SHORT, Cancels
 from gatebook.gateway.clock import Clock
@@ -45,6 +46,7 @@ from gatebook.protocols.postgres.catalog_facts import Facts
 from gatebook.protocols.postgres.opening import Keys
 from gatebook.protocols.postgres.scram import Stretched
 from gatebook.protocols.relay import Stale
+from gatebook.recording.recorder import behind
 
 SWEEP_SECONDS = 0.25  # expiry, kill and revocation reach a live session within this, and the promise is two seconds
 STALE_SECONDS = 5.0  # how long what a relay knows of a catalog holds
@@ -80,7 +82,7 @@ class Gateway:
         self.holding, self.granted, self.tapes = holding, granted, tapes
         self.proving = Proving(prover, granted, book)
         self.bearer, self.stretched, self.trust = bearer_of(config), Stretched(), Trust()
-        self.facts, self.reads = Facts(), reads()
+        self.facts, self.reads = Facts(), reads(behind)
         self.previews = Previews(desk, book, self.trust, self.stretched, clock)
         self.login_seconds = float(config.limits.login_seconds)
         self._tokens, self._rows, self._cancels, self._tasks = tokens, rows, cancels, tasks
@@ -263,7 +265,7 @@ class Gateway:
         asked = {connection.token for connection in self._connections if connection.session and connection.token}
         now = asyncio.get_running_loop().time()
         try:
-            gone = await asyncio.to_thread(self._tokens.taken_back, asked) if asked else set()
+            gone = await lookout.ask(self._tokens.taken_back, asked) if asked else set()
         except SQLAlchemyError as error:
             log.error("revoked tokens cannot be read", why=str(error))
             return

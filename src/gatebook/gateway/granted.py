@@ -13,6 +13,7 @@ import structlog
 
 from gatebook.access.grants import Grants, Live
 from gatebook.errors import GatebookError
+from gatebook.gateway import lookout
 from gatebook.model import Identity, Reach
 
 BLIND_MICROSECONDS = 5_000_000
@@ -40,7 +41,7 @@ class Granted:
         """Ask the database what everybody holds."""
         now, self._learnt = self._clock(), {}
         try:
-            found = await asyncio.to_thread(self._grants.all_held, now)
+            found = await lookout.ask(self._grants.all_held, now)
         except GatebookError as error:
             log.error("grants cannot be read, so none is live", why=str(error))
             found = {}

@@ -19,6 +19,7 @@ from gatebook.access.previews import Preview
 from gatebook.access.requests import ACTION, ENDED, SCRIPT, Request, State
 from gatebook.config import Config
 from gatebook.errors import AccessError, GatebookError
+from gatebook.gateway import lookout
 from gatebook.gateway.book import new_id
 from gatebook.gateway.desk import Needs
 from gatebook.gateway.proposing import reasons, script
@@ -164,7 +165,7 @@ class Holding:
         if not self._waiting:
             return
         try:
-            states = await asyncio.to_thread(self._approvals.states, list(self._waiting))
+            states = await lookout.ask(self._approvals.states, list(self._waiting))
         except GatebookError as error:
             log.error("approvals cannot be read; what is held stays held", why=str(error))
             return

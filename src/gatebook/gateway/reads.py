@@ -1,11 +1,20 @@
-"""How much is read from a target at once, so that neither time nor memory is wasted; one for each process.
+"""How much is read from targets at once, so that neither time nor memory is wasted; one for each process.
 
 A large read costs the fewest calls. But what of it a client does not take stays here until it does, and a client may never: so
 once what clients left amounts to ``LEFT_BYTES``, reads are small until they took some of it. Then a session whose client reads
 nothing costs little more than its sockets.
+
+Left to itself, the loop reads a socket up to 32 times before it turns to anything else, so that a few sessions with large
+answers would keep everybody, and what looks after live sessions, waiting for seconds on a busy machine. So where much comes, a
+session reads once and then queues here; ``TURN_READS`` of them have their next read in each turn of the loop, and none while
+the recordings of this process are ``behind``.
 """
 
 from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
 
 from gatebook.protocols.postgres import native
 
@@ -13,13 +22,18 @@ LARGE_BYTES = 262_144
 TURN_BYTES = 65_536  # where Python covers rows: others wait while it does
 SMALL_BYTES = 8_192  # as PostgreSQL sends it
 LEFT_BYTES = 2_097_152  # of all sessions of this process, before reads are small
+TURN_READS = 4  # of sessions with large answers, in one turn of the loop
+BEHIND_SECONDS = 0.005  # until it is looked again whether recordings are behind
 
 
 class Reads:
     """Used from one event loop, which reads one socket at a time: so all share one buffer."""
 
-    def __init__(self, size: int = LARGE_BYTES) -> None:
+    def __init__(self, size: int = LARGE_BYTES, behind: Callable[[], bool] = lambda: False) -> None:
         self._buffer = memoryview(bytearray(size))
+        self._behind = behind
+        self._queue: deque[Callable[[], None]] = deque()
+        self._turning = False
         self._left: dict[object, int] = {}
         self._all = 0
 
@@ -33,7 +47,25 @@ class Reads:
         if size:
             self._left[client] = size
 
+    def later(self, resume: Callable[[], None]) -> None:
+        """Call ``resume`` when it is this session's turn to read again."""
+        self._queue.append(resume)
+        if not self._turning:
+            self._turning = True
+            asyncio.get_running_loop().call_soon(self._turn)
 
-def reads() -> Reads:
+    def _turn(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._behind():
+            loop.call_later(BEHIND_SECONDS, self._turn)
+            return
+        for _ in range(min(TURN_READS, len(self._queue))):
+            self._queue.popleft()()
+        self._turning = bool(self._queue)
+        if self._turning:
+            loop.call_soon(self._turn)
+
+
+def reads(behind: Callable[[], bool]) -> Reads:
     """For this process, by which twin covers rows."""
-    return Reads(LARGE_BYTES if native.crate is not None else TURN_BYTES)
+    return Reads(LARGE_BYTES if native.crate is not None else TURN_BYTES, behind)

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from gatebook.db import writing
-from gatebook.gateway import store
+from gatebook.gateway import lookout, store
 from gatebook.model import Action, Ruling, Session
 from gatebook.protocols.relay import Answered
 
@@ -105,7 +105,7 @@ class Rows:
     async def kills(self) -> list[Kill]:
         """The sessions that somebody wants ended and that are open."""
         try:
-            return await asyncio.to_thread(self._kills)
+            return await lookout.ask(self._kills)
         except SQLAlchemyError as error:
             log.error("kill requests cannot be read", why=str(error))
             return []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
@@ -17,7 +18,12 @@ from gatebook.ledger.log import Log
 from gatebook.model import Session
 from gatebook.protocols.relay import Answered, Ask
 from gatebook.recording.grec import Segment
-from gatebook.recording.recorder import Recorder, recover
+from gatebook.recording.recorder import Recorder
+from gatebook.recording.recovery import recover
+
+ENDING = 4  # recordings that wait for the disk at once; those who log in meanwhile have threads of their own
+
+_ending = ThreadPoolExecutor(ENDING, thread_name_prefix="recording-end")
 
 log = structlog.get_logger("gatebook.recording")
 
@@ -79,7 +85,7 @@ class Tape:
         if recorder is None:
             return 0
         try:
-            return await asyncio.to_thread(recorder.close, why)
+            return await asyncio.get_running_loop().run_in_executor(_ending, recorder.close, why)
         except RecordingError as error:
             log.error("a recording is not whole; the next start mends it", why=str(error))
             return 0

@@ -2,6 +2,7 @@
 
 PostgreSQL sends 8 KiB at a time. Where much comes without having been asked for piece by piece, reading rests for a moment
 after a small read, so that the kernel puts the pieces together: each read has its price in calls, compression and encryption.
+After a larger one it rests until others had their turn (``reads.py``).
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Upstream(asyncio.BufferedProtocol):
         self.full = False
         self._reads = True
         self._came = 0  # since the target was last written to
-        self._rest: asyncio.TimerHandle | None = None
+        self._rests = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The target is there."""
@@ -47,9 +48,13 @@ class Upstream(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes of the target."""
         self._came += nbytes
-        if self._came > MUCH_BYTES and nbytes < SMALL_BYTES and self._reads and self._rest is None and self._transport:
+        if self._came > MUCH_BYTES and self._reads and not self._rests and self._transport:
+            self._rests = True
             self._transport.pause_reading()
-            self._rest = asyncio.get_running_loop().call_later(REST_SECONDS, self._rested)
+            if nbytes < SMALL_BYTES:
+                asyncio.get_running_loop().call_later(REST_SECONDS, self._rested)
+            else:
+                self._from.later(self._rested)
         if self._connection is not None:
             self._connection.from_target(bytes(self._buffer[:nbytes]))
 
@@ -60,7 +65,7 @@ class Upstream(asyncio.BufferedProtocol):
             self._connection.signal(Ended(Side.SERVER, "the target closed the connection"))
 
     def _rested(self) -> None:
-        self._rest = None
+        self._rests = False
         if self._reads and self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
@@ -87,7 +92,7 @@ class Upstream(asyncio.BufferedProtocol):
         if wanted is self._reads or self._transport is None or self._transport.is_closing():
             return
         self._reads = wanted
-        if self._rest is not None:
+        if self._rests:
             return
         if wanted:
             self._transport.resume_reading()

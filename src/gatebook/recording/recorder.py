@@ -8,8 +8,7 @@ one put aside into a segment: reads it back, compresses what is not yet, encrypt
 ``finished`` (which writes them into the ledger), and only then removes the spool. So ``n.spool`` means: the ledger may not know
 segment n yet.
 
-After a crash nobody here has the session's key any more. ``recover`` takes spools as they are: cut behind the last whole event,
-they become segments marked ``cut``, the newest of them the recording's last.
+After a crash nobody here has the session's key any more: spools become segments as they are (``recovery.py``).
 
 Kinds of events: ``m`` about the session, ``q`` a request with its decision, ``s`` bytes of the server (covered), ``a`` how a
 request ended, ``x`` the end. All but ``s`` are JSON.
@@ -20,10 +19,8 @@ Any failure to write raises RecordingError, from then on at every call: the sess
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
-import re
 import secrets
 import threading
 import time
@@ -39,17 +36,18 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from gatebook.errors import RecordingError
 from gatebook.recording import grec, packing
+from gatebook.recording.files import NEW, segment_of, segment_path, spool_path, sync, sync_folder, why, write, write_all
 from gatebook.recording.grec import HEAD, Segment
 
 SEGMENT_BYTES = 1024 * 1024
 CONTENT_BYTES = 4 * SEGMENT_BYTES  # of a segment's events before they are compressed: a reader holds them in memory
 SEGMENT_MICROSECONDS = 5_000_000
 WAITING = 8  # spools put aside before ``add`` waits for the thread: the disk is slower than the session
+BEHIND = 4  # of all sessions of this process, before who can should wait before it adds more
 NOTED_BYTES = 65_536  # of requests and endings that may wait for the next box
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_SPOOL = re.compile(r"(0|[1-9][0-9]{0,8})\.spool")
 
 _cutter = ThreadPoolExecutor(1, thread_name_prefix="recording")
+_aside: set[Future[None]] = set()  # spools put aside, of all sessions
 
 Finished = Callable[[Segment], None]
 
@@ -100,10 +98,10 @@ class Recorder:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             place.mkdir(mode=0o700)
-            _write(place / grec.KEY_FILE, encrypt_key(key, recipients), sync=False)
+            write(place / grec.KEY_FILE, encrypt_key(key, recipients), synced=False)
             return cls(sid, place, key, origin, finished, clock)
         except OSError as error:
-            raise RecordingError(f"the recording cannot be begun: {_why(error)}") from error
+            raise RecordingError(f"the recording cannot be begun: {why(error)}") from error
 
     # Events ---------------------------------------------------------------------------------------------------------
 
@@ -213,7 +211,7 @@ class Recorder:
         try:
             self._waiting.popleft().result()
         except Exception as error:
-            self._failed = self._failed or f"a segment of the recording cannot be kept: {_why(error)}"
+            self._failed = self._failed or f"a segment of the recording cannot be kept: {why(error)}"
 
     def _append(self, kind: bytes, data: bytes, now: int) -> None:
         """One event, behind those that were noted."""
@@ -245,9 +243,9 @@ class Recorder:
         head = HEAD.pack(len(data) + grec.TAG_BYTES, kind, now)
         sealed = self._box.encrypt(grec.spool_nonce(self._n, self._boxes), data, self._line + head)
         try:
-            _write_all(self._file, head, sealed)
+            write_all(self._file, head, sealed)
         except OSError as error:
-            self._failed = f"the recording cannot be written: {_why(error)}"
+            self._failed = f"the recording cannot be written: {why(error)}"
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file, self._size)
             self._release()
@@ -262,10 +260,10 @@ class Recorder:
         n = self._n + 1
         self._line = grec.first_line(grec.SPOOL, origin=self._origin, sid=self._sid, n=n)
         fresh = self._folder / f"{n}.tmp"
-        file = os.open(fresh, _NEW, 0o600)
+        file = os.open(fresh, NEW, 0o600)
         try:
-            _write_all(file, self._line, b"")
-            os.rename(fresh, _spool(self._folder, n))
+            write_all(file, self._line, b"")
+            os.rename(fresh, spool_path(self._folder, n))
         except OSError:
             os.close(file)
             raise
@@ -280,13 +278,16 @@ class Recorder:
             if not last:
                 self._begin()
         except OSError as error:
-            self._failed = f"the recording cannot be written: {_why(error)}"
+            self._failed = f"the recording cannot be written: {why(error)}"
             self._release()
             raise RecordingError(self._failed) from error
         os.close(done)
         if last:
             self._file = -1
-        self._waiting.append(_cutter.submit(self._finish, n, last, facts))
+        segment = _cutter.submit(self._finish, n, last, facts)
+        _aside.add(segment)
+        segment.add_done_callback(_aside.discard)
+        self._waiting.append(segment)
         if len(self._waiting) > WAITING:
             self._settle()
             self._check_failed()
@@ -294,127 +295,25 @@ class Recorder:
     # The recording's thread -----------------------------------------------------------------------------------------
 
     def _finish(self, n: int, last: bool, facts: dict[str, int]) -> None:
-        spool = _spool(self._folder, n)
+        spool = spool_path(self._folder, n)
         packed = packing.joined(_read_back(spool, n, grec.box(self._key, grec.SPOOL)))
         line = grec.first_line(grec.SEGMENT, origin=self._origin, sid=self._sid, n=n, last=last, **facts)
         data = line + grec.box(self._key, grec.SEGMENT).encrypt(grec.segment_nonce(n), packed, line)
         place = segment_path(self._folder, n)
-        _write(place.with_suffix(".tmp"), data)
+        write(place.with_suffix(".tmp"), data)
         if not n:
-            _sync(self._folder / grec.KEY_FILE, os.O_RDONLY)
+            sync(self._folder / grec.KEY_FILE)
         os.rename(place.with_suffix(".tmp"), place)
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
         if not n:
-            _sync_folder(self._folder.parent)
-        self._finished(_segment(data))
+            sync_folder(self._folder.parent)
+        self._finished(segment_of(data))
         spool.unlink()
 
 
-def recover(folder: Path, finished: Finished, mine: Callable[[str], bool] = lambda _origin: True) -> list[Segment]:
-    """After a crash: make segments of what was left, tell ``finished`` of each, and return them. Raises RecordingError.
-
-    ``mine`` says of a log's origin, empty where a recording names none, whether its recordings are to be looked at: only those
-    that no recorder writes. A segment that the ledger may know already is told again, unchanged.
-    """
-    found: list[Segment] = []
-    try:
-        for place in sorted(folder.iterdir()) if folder.exists() else []:
-            if grec.SESSION.fullmatch(place.name) and place.is_dir() and not place.is_symlink() and mine(_origin(place)):
-                found += _recover_session(place, finished)
-    except OSError as error:
-        raise RecordingError(f"recordings cannot be recovered: {_why(error)}") from error
-    return found
-
-
-def _origin(place: Path) -> str:
-    """The log that a recording's spools belong to; empty where none is there or can be read."""
-    for path in place.glob("*.spool"):
-        with contextlib.suppress(RecordingError), path.open("rb") as file:
-            return str(grec.read_first_line(file.read(grec.LONGEST_LINE))[1].get("origin", ""))
-    return ""
-
-
-def _recover_session(place: Path, finished: Finished) -> list[Segment]:
-    for left in place.glob("*.tmp"):
-        left.unlink()
-    numbers = sorted(int(match[1]) for path in place.iterdir() if (match := _SPOOL.fullmatch(path.name)))
-    found = []
-    for n in numbers:
-        spool, done = _spool(place, n), segment_path(place, n)
-        segment = _finished_before(done) or _cut_spool(spool, n, last=n == numbers[-1])
-        finished(segment)
-        found.append(segment)
-        if segment.cut:
-            os.rename(spool, done)
-        else:
-            spool.unlink()
-        _sync_folder(place)
-    return found
-
-
-def _finished_before(done: Path) -> Segment | None:
-    """The segment that was made of a spool before the crash; one that is damaged is set aside."""
-    if not done.exists():
-        return None
-    try:
-        return _segment(done.read_bytes())
-    except RecordingError:
-        os.rename(done, done.with_suffix(".damaged"))
-        return None
-
-
-def _cut_spool(spool: Path, n: int, *, last: bool) -> Segment:
-    """What a spool is worth without its key: its whole events, the rest cut off. One that is not ours stays as it is."""
-    data = spool.read_bytes()
-    times: list[int] = []
-    with contextlib.suppress(RecordingError):
-        form, facts, line = grec.read_first_line(data)
-        if (form, facts["sid"], facts["n"]) == (grec.SPOOL, spool.parent.name, n):
-            data = data[: _whole(data, len(line), times)]
-    with spool.open("r+b") as file:
-        file.truncate(len(data))
-        os.fsync(file.fileno())
-    return Segment(
-        sid=spool.parent.name,
-        n=n,
-        last=last,
-        cut=True,
-        events=len(times),
-        bytes=len(data),
-        sha256=hashlib.sha256(data).hexdigest(),
-        t0=min(times, default=0),
-        t1=max(times, default=0),
-    )
-
-
-def _whole(data: bytes, end: int, times: list[int]) -> int:
-    """Where the whole boxes end; ``times`` gets the time of each that could be one."""
-    for head, body, stop in grec.frames(data, end):
-        time = grec.event_of(head, b"").time
-        if len(body) < grec.TAG_BYTES or time > grec.LATEST:
-            break
-        times.append(time)
-        end = stop
-    return end
-
-
-def _segment(data: bytes) -> Segment:
-    """A finished segment's facts. Raises RecordingError."""
-    _, facts, _ = grec.read_first_line(data)
-    try:
-        return Segment(
-            sid=facts["sid"],
-            n=facts["n"],
-            last=bool(facts["last"]),
-            cut=False,
-            events=int(facts["events"]),
-            bytes=len(data),
-            sha256=hashlib.sha256(data).hexdigest(),
-            t0=int(facts["t0"]),
-            t1=int(facts["t1"]),
-        )
-    except (KeyError, TypeError, ValueError):
-        raise RecordingError("not a finished segment") from None
+def behind() -> bool:
+    """Whether the disk is slower than the sessions of this process: whoever can wait before it adds much should."""
+    return len(_aside) > BEHIND
 
 
 def _read_back(spool: Path, n: int, box: AESGCM) -> Iterator[tuple[bytes, bool]]:
@@ -445,51 +344,8 @@ def encrypt_key(key: bytes, recipients: Sequence[str]) -> bytes:
         raise RecordingError(f"the recording's recipients: {error}") from None
 
 
-def segment_path(folder: Path, n: int) -> Path:
-    """Where segment n of the session in this folder is."""
-    return folder / f"{n}.seg"
-
-
-def _spool(folder: Path, n: int) -> Path:
-    return folder / f"{n}.spool"
-
-
 def _json(facts: dict[str, object]) -> bytes:
     try:
         return orjson.dumps(facts)
     except TypeError:  # a lone surrogate, which JSON can spell out
         return json.dumps(facts, separators=(",", ":")).encode()
-
-
-def _write_all(file: int, head: bytes, data: bytes) -> None:
-    written = os.writev(file, (head, data))
-    if written < len(head) + len(data):  # a disk that is nearly full takes a part and says why at the next write
-        rest = memoryview(head + data)[written:]
-        while rest:
-            rest = rest[os.write(file, rest) :]
-
-
-def _write(path: Path, data: bytes, *, sync: bool = True) -> None:
-    file = os.open(path, _NEW, 0o600)
-    try:
-        _write_all(file, b"", data)
-        if sync:
-            os.fsync(file)
-    finally:
-        os.close(file)
-
-
-def _sync_folder(path: Path) -> None:
-    _sync(path, os.O_RDONLY | os.O_DIRECTORY)
-
-
-def _sync(path: Path, how: int) -> None:
-    file = os.open(path, how | os.O_CLOEXEC)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
-
-
-def _why(error: Exception) -> str:
-    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
