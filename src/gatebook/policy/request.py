@@ -16,9 +16,8 @@ import orjson
 from gatebook.model import Attribute, Deed, Identity, Reach, Resource, Target
 
 MINUTE = 60_000_000  # µs
-OPEN = "session.open"  # the one verb about a target itself: of a statement's facts it has none
 GATEBOOK = "gatebook"  # the kind of resource that acts on Gatebook itself have (acts.py)
-OPENING_FACTS = frozenset({"role"})
+OPENING_FACTS = frozenset({"role"})  # all that is known of session.open, whatever the target's protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +74,7 @@ def entities(identity: Identity, target: Target, deeds: Sequence[Deed]) -> str:
     tables = {resource.name for resource in (deed.resource for deed in deeds) if resource.kind == "table"}
     found = [_identity(identity), _target(target)]
     found += _tables(target, tables)
+    found += _places(target, deeds)
     acts = {deed.resource for deed in deeds if deed.resource.kind == GATEBOOK}
     found += [_entity(_gatebook_uid(one), name=one.name) for one in sorted(acts, key=lambda one: one.name)]
     found += [_entity(Uid("Group", name)) for name in sorted(identity.groups)]
@@ -82,8 +82,7 @@ def entities(identity: Identity, target: Target, deeds: Sequence[Deed]) -> str:
 
 
 def _context(deed: Deed, circumstances: Circumstances, *, approved: bool) -> str:
-    known = OPENING_FACTS if deed.verb == OPEN else deed.facts.keys()
-    facts = {name: _value(value) for name, value in deed.facts.items() if name in known}
+    facts = {name: _value(value) for name, value in deed.facts.items()}
     minutes = circumstances.now // MINUTE
     return _json(
         {
@@ -147,7 +146,14 @@ def _target_uid(target: Target) -> Uid:
 def _resource_uid(target: Target, resource: Resource) -> Uid:
     if resource.kind == GATEBOOK:
         return _gatebook_uid(resource)
-    return _table_uid(target, resource.name) if resource.kind == "table" else _target_uid(target)
+    match resource.kind:
+        case "table":
+            return _table_uid(target, resource.name)
+        case "route":
+            return _route_uid(target, resource.name)
+        case "tool":
+            return Uid("Tool", f"{_escaped(target)}/{resource.name}")
+    return _target_uid(target)
 
 
 def _gatebook_uid(resource: Resource) -> Uid:
@@ -155,7 +161,15 @@ def _gatebook_uid(resource: Resource) -> Uid:
 
 
 def _table_uid(target: Target, name: str) -> Uid:
-    return Uid("Table", f"{target.name.replace('/', '%2F')}/{name}")
+    return Uid("Table", f"{_escaped(target)}/{name}")
+
+
+def _route_uid(target: Target, path: str) -> Uid:
+    return Uid("Route", f"{_escaped(target)}{path}")
+
+
+def _escaped(target: Target) -> str:
+    return target.name.replace("/", "%2F")
 
 
 def _tables(target: Target, names: set[str]) -> list[dict[str, object]]:
@@ -171,6 +185,42 @@ def _tables(target: Target, names: set[str]) -> list[dict[str, object]]:
         )
         for name, (schema, _, bare) in sorted(split.items())
     ]
+
+
+def _places(target: Target, deeds: Sequence[Deed]) -> list[dict[str, object]]:
+    """The routes and tools of a request, each in all paths above its own.
+
+    A route is a template where the target's document has one; then it is in the path as well, as it was sent and in small
+    letters, since many servers make no difference and a rule on ``/iam`` has to hold for ``/IAM`` there.
+    """
+    parents: dict[str, set[Uid]] = {}
+    found: dict[Uid, dict[str, object]] = {}
+    for deed in deeds:
+        if deed.resource.kind not in ("route", "tool"):
+            continue
+        path = str(deed.facts.get("path", ""))
+        above = {_route_uid(target, one) for one in (path, path.casefold()) if one.startswith("/")}
+        for one in (path, path.casefold(), deed.resource.name if deed.resource.kind == "route" else ""):
+            _chain(target, one, parents)
+        if deed.resource.kind == "route":
+            parents[deed.resource.name] = (parents.get(deed.resource.name, set()) | above) - {
+                _resource_uid(target, deed.resource)
+            }
+        else:
+            uid = _resource_uid(target, deed.resource)
+            found[uid] = _entity(uid, parents=[_target_uid(target), *sorted(above)], name=deed.resource.name)
+    for one, over in sorted(parents.items()):
+        uid = _route_uid(target, one)
+        found[uid] = _entity(uid, parents=[_target_uid(target), *sorted(over)], path=one)
+    return list(found.values())
+
+
+def _chain(target: Target, path: str, parents: dict[str, set[Uid]]) -> None:
+    """The path and those above it, each in the next one."""
+    while path.startswith("/") and path not in parents:
+        above = path.rpartition("/")[0]
+        parents[path] = {_route_uid(target, above)} if above else set()
+        path = above
 
 
 def _entity(uid: Uid, *, parents: Sequence[Uid] = (), **attrs: object) -> dict[str, object]:

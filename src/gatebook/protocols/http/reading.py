@@ -1,0 +1,390 @@
+"""What can a request do? ``read`` answers from its head, its content and the target's shape; it asks nobody.
+
+    request -> path, query, content (each strictly) -> kind: plain, WebSocket, gRPC, GraphQL, MCP -> deeds, facts
+
+Closed unless proven open: whatever another server may read in another way, and whatever could not be read, adds the deed
+``http.unknown`` to those that the request seems to have, and says why. A deed's reach is its method's, or what the
+configuration says of its route; the strictest of several holds. docs/what-a-request-can-do.md says all of it.
+
+Pure: the same request and shape give the same reading, and no request makes it raise.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+from gatebook.masking.detectors import cover_text
+from gatebook.model import Deed, Reach, Resource
+from gatebook.protocols.http import graphql, mcp
+from gatebook.protocols.http.bodyfacts import BodyFact, body_facts
+from gatebook.protocols.http.contents import FORM, Content, is_json, media_type_of, read_content
+from gatebook.protocols.http.doubts import Doubts, quoted, visible
+from gatebook.protocols.http.message import Request
+from gatebook.protocols.http.paths import Path, read_path, read_query
+from gatebook.protocols.http.routes import Match, Pattern, Routes
+
+VERBS: Mapping[str, Reach] = MappingProxyType(
+    {
+        "http.get": Reach.READ,
+        "http.head": Reach.READ,
+        "http.options": Reach.READ,
+        "http.post": Reach.WRITE,
+        "http.put": Reach.WRITE,
+        "http.patch": Reach.WRITE,
+        "http.delete": Reach.WRITE,
+        "http.grpc": Reach.WRITE,  # a call of gRPC, whatever its method does
+        "http.websocket": Reach.UNKNOWN,  # what is said inside is not read
+        "http.connect": Reach.UNKNOWN,  # a tunnel
+        "http.other": Reach.UNKNOWN,  # any other method
+        "http.unknown": Reach.UNKNOWN,  # besides the others, where something could not be told for sure
+        "graphql.query": Reach.READ,
+        "graphql.subscription": Reach.READ,
+        "graphql.mutation": Reach.WRITE,
+        "mcp.session": Reach.READ,  # beginning, ending and keeping up a session of MCP
+        "mcp.list": Reach.READ,  # which tools, resources and prompts there are
+        "mcp.read": Reach.READ,  # a resource's contents
+        "mcp.prompt": Reach.READ,  # a prompt's text
+        "mcp.call": Reach.UNKNOWN,  # a tool, unless the configuration says what it does
+    }
+)
+
+# Every deed of a request carries each of these facts; policies see them as context attributes of the same name.
+FACTS: Mapping[str, bool | int | str | frozenset[str]] = MappingProxyType(
+    {
+        "method": "",  # as it was sent
+        "host": "",  # that the client means, in lower case, without port
+        "path": "",  # decoded, without query
+        "route": "",  # the path's template in the target's document; "" where it has none
+        "operation": "",  # the operation's id there
+        "tags": frozenset(),  # the operation's tags there
+        "documented": False,  # the document has this path with this method
+        "parameters": frozenset(),  # "name=value" of path and query, decoded, all of those that come again
+        "media_type": "",  # of its content, in lower case, without parameters
+        "size": -1,  # of its content, in bytes; -1 where it is not known yet
+        "body_read": False,  # its content was read
+        "body": frozenset(),  # what the configuration's facts find in its content
+        "origin": "",  # the page that sends it, as its browser says
+        "upgrade": "",  # the protocol it asks the connection to speak from here on
+        "service": "",  # of gRPC, with its package
+        "rpc_method": "",  # of gRPC or MCP
+        "tool": "",  # that it calls, of MCP
+        "prompt": "",  # that it asks for, of MCP
+        "uri": "",  # that it reads, of MCP
+        "arguments": frozenset(),  # "name=value" of MCP, "field.name=value" of GraphQL
+        "graphql_operation": "",  # its name
+        "fields": frozenset(),  # of GraphQL, at the top; never by their aliases
+        "all_fields": frozenset(),  # of GraphQL, at any depth
+        "introspection": False,  # it asks GraphQL for its schema
+        "batch": 1,  # how many operations of GraphQL, or messages of MCP, the request has
+        "why_unknown": "",  # why something could not be told for sure
+    }
+)
+
+Facts = dict[str, bool | int | str | frozenset[str]]
+
+TARGET = Resource(kind="target", name="")
+SHOWN_CHARACTERS = 2_000
+SEEN_CHARACTERS = 64 * 1024  # of a request's content that people are shown
+HIDDEN = "…"
+BODY_BYTES = 1024 * 1024
+
+_METHODS = frozenset("GET HEAD OPTIONS POST PUT PATCH DELETE".split())
+_GRPC = "application/grpc"
+_OVERRIDES = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
+_REROUTES = frozenset({b"x-original-url", b"x-rewrite-url", b"x-override-url", b"x-http-path-override"})
+_PARAMETER = "_method"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteReach:
+    """What the configuration says of a route: how far requests to it go, by these methods or (none named) by any."""
+
+    pattern: Pattern
+    reach: Reach
+    methods: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """What is known of a target before any request. ``graphql`` are paths, in small letters and without a slash at the end."""
+
+    routes: Routes | None = None
+    undocumented: Literal["allow", "unknown"] = "allow"
+    reaches: tuple[RouteReach, ...] = ()
+    graphql: frozenset[str] = frozenset()
+    mcp: mcp.Shape | None = None
+    facts: tuple[BodyFact, ...] = ()
+    method_override: Literal["unknown", "ignored"] = "unknown"
+    body_bytes: int = BODY_BYTES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """A request, read. ``shown`` is one line of it, fit for a log: without values of the query and the content.
+
+    ``fault`` says what is wrong with it by any reading: nobody is asked to approve it. ``seen`` is what people are shown who
+    decide about it: all of it, covered by detectors alone. ``calls`` are the messages of MCP that it sends.
+    """
+
+    deeds: tuple[Deed, ...]
+    shown: str
+    fault: str
+    seen: str
+    calls: tuple[mcp.Message, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """One thing that the request does; ``facts`` are those of its own."""
+
+    verb: str
+    reach: Reach
+    facts: Facts = field(default_factory=dict)
+    resource: Resource | None = None
+
+
+@dataclass(slots=True)
+class _Read:
+    """A request while it is read."""
+
+    request: Request
+    body: bytes | None
+    shape: Shape
+    doubts: Doubts
+    path: Path
+    query: tuple[tuple[str, str], ...]
+    content: Content
+    match: Match = field(default_factory=Match)
+    calls: tuple[mcp.Message, ...] = ()
+    said: str = ""
+
+
+def read(request: Request, body: bytes | None, shape: Shape) -> Reading:
+    """Read a request. ``body`` is its whole content, ``b""`` where it has none, None where it was not read."""
+    doubts = Doubts()
+    one = _Read(
+        request=request,
+        body=body,
+        shape=shape,
+        doubts=doubts,
+        path=read_path(request.path, doubts),
+        query=read_query(request.query, doubts),
+        content=read_content(request, body, doubts),
+    )
+    if shape.routes is not None and one.path.known:
+        one.match = shape.routes.match(one.path, request.method, doubts)
+        if not one.match.documented and shape.undocumented == "unknown":
+            doubts.unsure("its path, or its method there, is not in the target's document")
+    _look_for_overrides(one)
+    parts = tuple(_parts(one))
+    told = body_facts(shape.facts, one.content, one.path, request.method, doubts)
+    facts = {**FACTS, **_facts(one), "body": told, "batch": max(len(parts), 1), "why_unknown": doubts.why}
+    return Reading(
+        deeds=tuple(_deeds(one, parts, facts)), shown=_shown(one), fault=doubts.fault, seen=_seen(one), calls=one.calls
+    )
+
+
+def wants(request: Request, shape: Shape) -> bool:
+    """Whether what this request means depends on its content, so that it is to be waited for (``Shape.body_bytes`` at most)."""
+    media_type, _ = media_type_of(request, Doubts())
+    if request.upgrade or media_type.startswith(_GRPC):
+        return False
+    return is_json(media_type) or media_type in (FORM, "multipart/form-data", graphql.RAW) or bool(shape.facts)
+
+
+# What it does ------------------------------------------------------------------------------------------------------------
+
+
+def _parts(one: _Read) -> Iterator[_Part]:
+    request, content = one.request, one.content
+    if request.method == "CONNECT" and request.upgrade != "websocket":
+        yield _part(one, "http.connect", "CONNECT")
+    elif request.upgrade == "websocket":
+        if request.method not in ("GET", "CONNECT"):
+            one.doubts.wrong(f"it asks for a WebSocket by {quoted(request.method)}")
+        yield _part(one, "http.websocket", "WEBSOCKET")
+    elif request.upgrade:
+        one.doubts.unsure(f"it asks the connection to speak {quoted(request.upgrade)} from here on")
+        yield _by_method(one)
+    elif content.media_type.startswith(_GRPC):
+        yield _grpc(one)
+    elif one.path.text.casefold() in one.shape.graphql and request.method not in ("OPTIONS", "HEAD"):
+        yield from _graphql(one)
+    else:
+        sent = _mcp(one)
+        yield from [_by_method(one)] if sent is None else sent
+
+
+def _by_method(one: _Read) -> _Part:
+    method = one.request.method
+    return _part(one, f"http.{method.lower()}" if method in _METHODS else "http.other", method)
+
+
+def _part(one: _Read, verb: str, method: str, facts: Facts | None = None) -> _Part:
+    return _Part(verb, _reach(one, VERBS[verb], method), facts or {})
+
+
+def _grpc(one: _Read) -> _Part:
+    if one.request.method != "POST" or len(one.path.segments) != 2:
+        one.doubts.wrong("a call of gRPC is a POST to /service/method")
+        return _part(one, "http.grpc", "GRPC")
+    service, method = one.path.segments
+    return _part(one, "http.grpc", "GRPC", {"service": service, "rpc_method": method})
+
+
+def _graphql(one: _Read) -> Iterator[_Part]:
+    asked = graphql.operations(one.request.method, one.query, one.content, one.body, one.doubts)
+    one.said = "; ".join(operation.shown for operation in asked)
+    if not asked:
+        yield _by_method(one)
+    for operation in asked:
+        verb = f"graphql.{operation.kind}"
+        facts: Facts = {
+            "graphql_operation": operation.name,
+            "fields": frozenset(operation.fields),
+            "all_fields": frozenset(operation.all_fields),
+            "arguments": frozenset(operation.arguments),
+            "introspection": operation.introspects,
+        }
+        yield _Part(verb, _reach(one, VERBS[verb], None), facts)
+
+
+def _mcp(one: _Read) -> list[_Part] | None:
+    """What its messages do, or None where it has none."""
+    shape = one.shape.mcp
+    sent = mcp.messages(one.request, one.path, one.content, shape, one.doubts) if shape is not None else None
+    if sent is None:
+        return None
+    one.calls = sent
+    one.said = "; ".join(message.shown for message in sent if message.method)
+    parts = [_Part(message.verb, _reach(one, message.reach, None), _told(message), _tool(message)) for message in sent]
+    return parts or [_by_method(one)]
+
+
+def _told(message: mcp.Message) -> Facts:
+    return {
+        "rpc_method": message.method,
+        "tool": message.tool,
+        "prompt": message.prompt,
+        "uri": message.uri,
+        "arguments": message.arguments,
+    }
+
+
+def _tool(message: mcp.Message) -> Resource | None:
+    return Resource(kind="tool", name=message.tool) if message.tool else None
+
+
+def _reach(one: _Read, usual: Reach, method: str | None) -> Reach:
+    """How far a deed goes, by what the configuration says of its route.
+
+    An entry that names the method says how far it goes, be that less than usual; one that does not can only raise it. One whose
+    letters fit only without regard to capitals can only raise it, too, as can any for GraphQL and MCP (``method`` None).
+    """
+    path = one.path
+    fitting = [
+        entry
+        for entry in one.shape.reaches
+        if (not entry.methods or method is None or method in entry.methods) and entry.pattern.matches(path.segments)
+    ]
+    stated = [
+        entry.reach
+        for entry in fitting
+        if method is not None and entry.methods and path.known and entry.pattern.matches(path.segments, exactly=True)
+    ]
+    base = max(stated, key=lambda reach: reach.rank) if stated else usual
+    return max((base, *(entry.reach for entry in fitting)), key=lambda reach: reach.rank)
+
+
+def _look_for_overrides(one: _Read) -> None:
+    """Whether the request tells its server to take it for another one."""
+    request, doubts = one.request, one.doubts
+    names = {name.replace(b"_", b"-") for name, _ in request.fields}
+    for name in sorted(names & _REROUTES):
+        doubts.unsure(f"its field {name.decode()} tells some servers another path")
+    if one.shape.method_override == "ignored":
+        return
+    method = request.method.encode("latin-1", "replace")
+    for name, value in request.fields:
+        if name.replace(b"_", b"-") in _OVERRIDES and value.strip() != method:
+            doubts.unsure(f"its field {name.decode('latin-1')} tells some servers another method")
+    if any(name.casefold() == _PARAMETER for name, _ in one.query):
+        doubts.unsure(f"its query has {_PARAMETER}, which tells some servers another method")
+    content = one.content
+    if isinstance(content.value, dict) and any(name.casefold() == _PARAMETER for name in content.value):
+        doubts.unsure(f"its content has {_PARAMETER}, which tells some servers another method")
+    if content.media_type == "multipart/form-data" and one.body and _PARAMETER.encode() in one.body.lower():
+        doubts.unsure(f"its content may have {_PARAMETER}, which tells some servers another method")
+    if content.is_form and not content.read and content.size != 0:
+        doubts.unsure("its form was not read, and may tell some servers another method")
+
+
+# What it is told as ------------------------------------------------------------------------------------------------------
+
+
+def _facts(one: _Read) -> Facts:
+    request, match, content = one.request, one.match, one.content
+    pairs = (*match.parameters, *one.query)
+    return {
+        "method": visible(request.method),
+        "host": _host(request.authority),
+        "path": one.path.text,
+        "route": match.template,
+        "operation": match.operation,
+        "tags": match.tags,
+        "documented": match.documented,
+        "parameters": frozenset(f"{name}={value}" for name, value in pairs),
+        "media_type": content.media_type,
+        "size": content.size,
+        "body_read": content.read,
+        "origin": visible(", ".join(value.decode("latin-1") for value in request.all(b"origin"))),
+        "upgrade": visible(request.upgrade),
+    }
+
+
+def _host(authority: str) -> str:
+    host, colon, port = visible(authority).lower().rpartition(":")
+    return host if colon and port.isdigit() else visible(authority).lower()
+
+
+def _deeds(one: _Read, parts: Iterable[_Part], facts: Facts) -> Iterator[Deed]:
+    here = Resource(kind="route", name=one.match.template or one.path.text) if one.path.segments != ("*",) else TARGET
+    for part in parts:
+        yield Deed(verb=part.verb, reach=part.reach, resource=part.resource or here, facts={**facts, **part.facts})
+    if one.doubts.found:
+        yield Deed(verb="http.unknown", reach=VERBS["http.unknown"], resource=here, facts=facts)
+
+
+def _shown(one: _Read) -> str:
+    """The request in one line, for logs: the path covered, of the query only the names."""
+    names = "&".join(f"{cover_text(name)}={HIDDEN}" for name, _ in one.query)
+    head = f"{one.request.method} {cover_text(one.path.text)}{'?' if names else ''}{names}"
+    line = f"{head} {cover_text(one.said)}" if one.said else head
+    return visible(line[:SHOWN_CHARACTERS]).replace("\n", "\\n")
+
+
+def _seen(one: _Read) -> str:
+    """The request for people: everything that it says, covered by detectors."""
+    request, body = one.request, one.body
+    pairs = "".join(f"\n  {name} = {value}" for name, value in one.query)
+    media_type = one.content.media_type or "of no type"
+    lines = [f"{request.method} {one.path.text}{pairs}", f"host: {request.authority}"]
+    if body is None:
+        lines.append(f"content: {media_type}, not read")
+    elif body:
+        lines += [f"content: {media_type}, {len(body)} bytes, sha256 {hashlib.sha256(body).hexdigest()}", "", _text(body)]
+    return visible(cover_text("\n".join(lines)))
+
+
+def _text(body: bytes) -> str:
+    shown = body[:SEEN_CHARACTERS].decode("utf-8", "backslashreplace")
+    return shown if len(body) <= SEEN_CHARACTERS else f"{shown}\n({len(body) - SEEN_CHARACTERS} bytes more)"
+
+
+def no_facts(**known: Any) -> Facts:
+    """All facts with these values; the rest say nothing."""
+    return {**FACTS, **known}
