@@ -376,3 +376,30 @@ def test_a_prepared_statement_that_is_swapped_after_it_was_decided_changes_nothi
     assert "few-rows" in error
     raw.socket.close()
     assert now(world, "SELECT count(*) FROM kept") == "0"
+
+
+@pytest.mark.parametrize("bound_first", [True, False])
+def test_nor_one_that_read_when_it_was_decided_and_writes_when_it_runs(
+    counting: LiveGateway, world: Any, bound_first: bool
+) -> None:
+    before, raw = now(world), Raw(counting, "bare")
+    raw.send(b"Q", b"PREPARE few AS SELECT 1\0")
+    assert raw.until_ready() == ("CZ", "")
+    if bound_first:
+        raw.send(b"P", b"x\0EXECUTE few\0\0\0")
+        raw.send(b"B", b"x\0x\0" + bytes(6))
+    for text in (
+        b"DEALLOCATE few",
+        b"PREPARE few AS DELETE FROM public.things WHERE id > 0",
+        *([] if bound_first else [b"EXECUTE few"]),
+    ):
+        raw.send(b"P", b"\0" + text + b"\0\0\0")
+        raw.send(b"B", b"\0\0" + bytes(6))
+        raw.send(b"E", b"\0" + bytes(4))
+    if bound_first:
+        raw.send(b"E", b"x\0" + bytes(4))
+    raw.send(b"S", b"")
+    kinds, error = raw.until_ready()
+    raw.socket.close()
+    assert now(world) == before, (kinds, error)
+    assert "few" in error or "portal 'x'" in error

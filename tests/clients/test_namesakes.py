@@ -38,7 +38,7 @@ def test_an_agent_cannot_call_it_by_the_name_of_the_servers_own(
         connection.execute("SET search_path = somebody, public")
         with pytest.raises(errors.InsufficientPrivilege, match="of somebody's own"):
             connection.execute(text)
-        with pytest.raises(errors.InsufficientPrivilege, match="of somebody's own"):
+        with pytest.raises(errors.InsufficientPrivilege, match=r"of somebody's own|for something else"):
             connection.execute(psycopg.sql.SQL("SET search_path = somebody; {}").format(psycopg.sql.SQL(text)))
         connection.execute("SET search_path = public")
         assert connection.execute("SELECT pg_catalog.age(timestamp '2026-01-02', timestamp '2026-01-01')").fetchone()

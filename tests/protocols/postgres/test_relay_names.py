@@ -37,16 +37,20 @@ def test_execute_in_a_batch_that_prepares_the_name_anew_is_covered_whole():
     stage.client(parse("", "SELECT 1 FROM customers, orders") + wire.SYNC)  # so that all names are known
     stage.allow()
     stage.server(PARSED + ready())
-    for text in ("DEALLOCATE p", "PREPARE p AS SELECT ssn || '' FROM customers", "EXECUTE p"):
+    for text in ("DEALLOCATE p", "PREPARE p AS SELECT ssn || '' FROM customers"):
         stage.client(parse("", text) + bind("", "") + EXECUTE)
         stage.allow()
         stage.allow()
-    stage.client(wire.SYNC)
+    stage.client(parse("", "EXECUTE p") + bind("", "") + EXECUTE + wire.SYNC)
+    assert stage.asked.action.text.startswith("PREPARE"), "what p stands for is not known before that is answered"
     nothing = PARSED + BOUND + NO_ROWS
-    effects = stage.server(
-        nothing + complete("DEALLOCATE") + nothing + complete("PREPARE") + PARSED + BOUND + EXPRESSION + row(b"odd-secret")
-    )
-    assert kinds(shown(effects)) == "12C12C12D"
+    stage.server(nothing + complete("DEALLOCATE") + nothing + complete("PREPARE"))
+    assert stage.asked.action.deeds[0].facts["tables"] == {"public.customers"}
+    stage.allow()
+    stage.server(PARSED)
+    stage.allow()
+    effects = stage.server(BOUND + EXPRESSION + row(b"odd-secret"))
+    assert kinds(shown(effects)) == "2D"
     assert b"odd-secret" not in shown(effects)
 
 

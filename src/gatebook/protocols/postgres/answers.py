@@ -45,13 +45,14 @@ from gatebook.protocols.postgres.expected import (
     prepared_by,
     statement_at,
 )
-from gatebook.protocols.postgres.kept import Kept
-from gatebook.protocols.postgres.lineage import WHOLE, copied, nowhere, redefines, sets, unsettling
+from gatebook.protocols.postgres.kept import Kept, without
+from gatebook.protocols.postgres.lineage import WHOLE, copied
 from gatebook.protocols.postgres.meaning import Meaning, Meanings, takes_names
 from gatebook.protocols.postgres.pinned import check_pinned
 from gatebook.protocols.postgres.plans import Plans
 from gatebook.protocols.postgres.reading import Reading, Relation, Statement
 from gatebook.protocols.postgres.straight import Straight
+from gatebook.protocols.postgres.unsettled import Changes, renames, settled, taken
 from gatebook.protocols.relay import Answered, Covering, Effect
 
 
@@ -68,7 +69,7 @@ class Answers(Straight):
         self._meanings: Meanings | None = None
         self._made_plans: Plans | None = None
         self._kept = Kept()
-        self._settings_changed = False  # in this session; what a transaction's end may put back
+        self._changes = Changes()
         self._stale = False  # what is known of the catalog ends with the batch
         self._touched = False  # something that reads masked columns was sent in this transaction
         self.fatal = False  # the server's last report says that it ends the session
@@ -90,11 +91,11 @@ class Answers(Straight):
         and a portal whose name SQL may take over (CLOSE, DECLARE, DISCARD) is not executed any more.
         """
         self._touched = self._touched or touches
-        if unsettling(reading, self._settings_changed) or redefines(reading):
+        if self._changes.unsettled_by(reading):
             self.catalog.forget_names()
-        if self.portals and takes_names(reading.text):
-            for portal in self.portals.values():
-                portal.taken = True
+        if self.portals:
+            renamed = any(map(renames, reading.statements))
+            taken(self.portals.values(), cursors=bool(takes_names(reading.text)), statements=renamed)
 
     def read_only(self, touches: bool) -> None:
         """The same for a text that is plain (``Meaning.plain``): it changes nothing for whatever comes after it."""
@@ -102,13 +103,18 @@ class Answers(Straight):
 
     def settled(self, reading: Reading) -> Reading:
         """The reading with names counted as unknown where an earlier statement of the same text may change what they mean."""
-        unsettled = len(reading.statements) > 1 and unsettling(reading, self._settings_changed, unknown=False)
-        return nowhere(reading) if unsettled else reading
+        return settled(reading, self.catalog, self._changes, failed=self.idle and self.status == b"E")
 
     def parsing(self, name: str, made: Prepared) -> None:
         """A Parse goes out: its name stands for this from then on."""
+        taken(self.portals.values(), cursors=False, statements=bool(name))
         self.expect(Parsed(name, made, self.prepared.get(name)))
         self.name_statement(name, made)
+
+    def closing(self, name: str) -> None:
+        """The name of a prepared statement stands for nothing from then on."""
+        taken(self.portals.values(), cursors=False, statements=bool(name))
+        self.prepared.pop(name, None)
 
     def binding(self, name: str, made: Portal) -> None:
         """The same for a Bind."""
@@ -265,6 +271,7 @@ class Answers(Straight):
             self.unsynced = False
         if body == b"I" and not self._queue:
             self._touched = False
+            self._changes.over()
         if body == b"I" and self.portals:  # the transaction is over; portals of a Bind still on its way belong to the next
             self.portals = {name: portal for name, portal in self.portals.items() if not portal.bound}
 
@@ -357,7 +364,7 @@ class Answers(Straight):
             if statement.prepares is not None:
                 self.name_statement(statement.prepares, Prepared(prepared_by(running.reading, running.at)))
             if statement.forgets is not None:
-                self._deallocate(statement.forgets)
+                self.prepared = without(self.prepared, statement.forgets)
             if tag.startswith("DECLARE"):
                 self.cursors |= statement.relations
         self._next(running)
@@ -367,19 +374,11 @@ class Answers(Straight):
         running.at += 1
 
     def _names(self, running: Running, statement: Statement | None, tag: str) -> None:
-        setting = statement is None or sets(statement) or running.action.reach is Reach.UNKNOWN
-        self._settings_changed = self._settings_changed or setting
-        ended = tag in ENDS and self._settings_changed
-        if setting or ended or not tag.startswith(KEEPS_NAMES):
+        unknown = statement is None or running.action.reach is Reach.UNKNOWN
+        if self._changes.done(None if unknown else statement, ends=tag in ENDS) or not tag.startswith(KEEPS_NAMES):
             self.catalog.forget_names()
-        if statement is None or running.action.reach is Reach.UNKNOWN or not tag.startswith(KEEPS_DEFINITIONS):
+        if unknown or not tag.startswith(KEEPS_DEFINITIONS):
             self.catalog.alone()
-
-    def _deallocate(self, name: str) -> None:
-        if name == "*":
-            self.prepared = {k: v for k, v in self.prepared.items() if not k}
-        else:
-            self.prepared.pop(name, None)
 
     def _looking(self, looking: Looking, kind: bytes, body: bytes) -> None:
         if not looking.take(kind, body):

@@ -34,6 +34,11 @@ class Kept:
             )
 
 
+def without(prepared: Mapping[str, Prepared], name: str) -> dict[str, Prepared]:
+    """What DEALLOCATE or DISCARD of this name, or of all ("*"), leaves: the unnamed statement is not theirs."""
+    return {key: one for key, one in prepared.items() if (not key if name == "*" else key != name)}
+
+
 def _size(thing: Prepared | Portal) -> int:
     if isinstance(thing, Prepared):
         return len(thing.reading.text)

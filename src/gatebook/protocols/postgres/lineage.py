@@ -16,8 +16,9 @@ from gatebook.protocols.postgres import probing
 from gatebook.protocols.postgres.catalog import Catalog, Known
 from gatebook.protocols.postgres.disguise import calls_in_disguise
 from gatebook.protocols.postgres.oids import UNTYPED
-from gatebook.protocols.postgres.reading import Output, Place, Reading, Relation, Statement
+from gatebook.protocols.postgres.reading import Output, Place, Reading, Statement
 from gatebook.protocols.postgres.rows import Column, Cover
+from gatebook.protocols.postgres.unsettled import NOWHERE, UNPLACED, unplaced
 
 OPEN = Cover(style=None, whole=False)
 WHOLE = Cover(style=None, whole=True)
@@ -117,58 +118,6 @@ def _masked(known: Collection[Known], sets: Collection[MaskSet]) -> frozenset[st
     return frozenset(name for one in known for name in one.masked(sets))
 
 
-NOWHERE = Relation(None, "")  # resolves to nothing: a statement that names it is one whose names are not known
-
-
-UNPLACED = ""  # among the names that are trusted: nobody can tell where they are looked for
-_PLACES = frozenset({"search_path", "role", "session_authorization", "all"})
-_DEFINES = frozenset({"sql.create", "sql.alter", "sql.drop", "sql.maintain"})
-_OPENS = frozenset({"BEGIN", "START", "SAVEPOINT"})
-
-
-def unsettling(reading: Reading, settings_changed: bool, *, unknown: bool = True) -> bool:
-    """Whether this text may give names another meaning: by a setting, or by an end of a transaction that puts one back.
-
-    Without ``unknown`` what may do anything does not count: of a text that is decided whole, that deed says so itself.
-    """
-    if any(sets(one) if unknown else any(deed.facts.get("setting") for deed in one.deeds) for one in reading.statements):
-        return True
-    return settings_changed and any(one.transaction and one.transaction not in _OPENS for one in reading.statements)
-
-
-def sets(statement: Statement) -> bool:
-    """Whether it may change a setting. What is not known may: a function that somebody wrote, for one."""
-    return any(deed.facts.get("setting") or deed.reach is Reach.UNKNOWN for deed in statement.deeds)
-
-
-def redefines(reading: Reading) -> bool:
-    """Whether this text may define, rename or drop what a name stands for."""
-    return any(deed.verb in _DEFINES for deed in reading.deeds)
-
-
-def nowhere(reading: Reading) -> Reading:
-    """The same text with every name in it unknown."""
-    statements = (replace(one, relations=one.relations | {NOWHERE}) if one.relations else one for one in reading.statements)
-    return _unplaced(replace(reading, statements=tuple(statements)))
-
-
-def _unplaced(reading: Reading) -> Reading:
-    """With functions unknown, too, behind what may change where they are looked for."""
-    found, moved = [], False
-    for one in reading.statements:
-        found.append(replace(one, trusts=one.trusts | {UNPLACED}) if moved and one.trusts else one)
-        moved = moved or any(deed.facts.get("setting") in _PLACES for deed in one.deeds)  # what is unknown says so itself
-    return replace(reading, statements=tuple(found))
-
-
-def unsure_of_names(reading: Reading) -> Reading:
-    """A text that runs a statement by its name: by the time it runs, the name may stand for another."""
-    if not any(one.executes for one in reading.statements):
-        return reading
-    unsure = (replace(one, outputs=None, relations=one.relations | {NOWHERE}) for one in reading.statements)
-    return replace(reading, statements=tuple(unsure))
-
-
 def answer_columns(reading: Reading, catalog: Catalog) -> frozenset[str]:
     """The names of all columns whose values may stand in the answer, "*" for any."""
     return frozenset(name for statement in reading.statements for name in _answer_columns(statement, catalog))
@@ -240,6 +189,8 @@ def _may_call(statement: Statement, catalog: Catalog) -> str:
     """Why it may call something that its text does not show; empty where it shows all."""
     if calls := calls_in_disguise(_asked(statement, catalog), catalog):
         return f"may call {', '.join(sorted(calls))}, which is no column"
+    if why := unplaced(statement, catalog):
+        return why
     if meant := namesakes(statement, catalog):
         return f"may use {', '.join(sorted(meant))} of somebody's own: write it with pg_catalog, or with its schema"
     return ""

@@ -158,6 +158,21 @@ class Tally(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Naming:
+    """What a statement does to names of relations without a schema, for what stands behind it (``naming.py``).
+
+    ``changes`` may stand for another relation, ``makes`` for a table that it makes; ``fleeting`` are made to the next COMMIT.
+    """
+
+    changes: frozenset[str] = frozenset()
+    makes: frozenset[str] = frozenset()
+    fleeting: frozenset[str] = frozenset()
+
+
+NAMES_KEPT = Naming()
+
+
+@dataclass(frozen=True, slots=True)
 class Statement:
     """One statement of a text.
 
@@ -174,7 +189,8 @@ class Statement:
     many, in what order, whether there is an error; without those of the comparisons in ``places``. ``parameters`` are those
     that stand in other places too. ``written`` are the columns that INSERT, UPDATE and their like give values, "*" for all of
     a relation. ``snapshots`` says that running it takes the snapshot of its transaction, where that has none yet. ``trusts``
-    are names of functions and operators that are the server's own unless somebody wrote one of the same name.
+    are names of functions and operators that are the server's own unless somebody wrote one of the same name. ``naming`` is
+    what it does to names.
     """
 
     deeds: tuple[Deed, ...]
@@ -194,6 +210,7 @@ class Statement:
     transaction: str = ""
     snapshots: bool = False
     trusts: frozenset[str] = frozenset()
+    naming: Naming = NAMES_KEPT
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from typing import assert_never
 
 from gatebook.errors import WireError
 from gatebook.model import Action, Permit, RefusalClass, Ruling, Session, Verdict
-from gatebook.protocols.postgres import bound, calls, ceilings, lineage, refusal, tagged, wire
+from gatebook.protocols.postgres import bound, calls, ceilings, lineage, refusal, tagged, unsettled, wire
 from gatebook.protocols.postgres.answers import Answers
 from gatebook.protocols.postgres.asked import (
     Asked,
@@ -55,6 +55,7 @@ from gatebook.protocols.postgres.expected import (
     Synced,
 )
 from gatebook.protocols.postgres.hashes import Hashes
+from gatebook.protocols.postgres.reading import Reading
 from gatebook.protocols.postgres.relay_plain import AHEAD_BYTES, Plain
 from gatebook.protocols.postgres.resolving import AS_PARAMETER, PLAIN
 from gatebook.protocols.postgres.statement import read
@@ -199,6 +200,15 @@ class Asking(Plain):
             raise WireError("a Query in a batch whose rows are counted; send a Sync before it")
         return False
 
+    def _waits_for_names(self, reading: Reading, kind: bytes, body: bytes) -> bool:
+        """Whether an EXECUTE must be taken up again when what came before, which may prepare its name anew, is answered."""
+        if self._answers.idle or not any(statement.executes for statement in reading.statements):
+            return False
+        self._again = (kind, body)
+        if self._answers.unsynced:
+            self._out.append(Own("flush", wire.message(b"H")))
+        return True
+
     def _call(self, body: bytes) -> None:
         if self._waits_for_answers(b"F", body):
             return
@@ -216,7 +226,9 @@ class Asking(Plain):
 
     def _parse(self, body: bytes) -> None:
         parse = wire.parse(body)
-        reading = lineage.unsure_of_names(self._read(parse.text))
+        if self._waits_for_names(read(parse.text), b"P", body):
+            return
+        reading = self._answers.settled(unsettled.unsure_of_names(self._read(parse.text)))
         if self._look_up(reading, b"P", body):
             return
         action, line = self._action(reading, "prepare", reading.text)
@@ -234,8 +246,10 @@ class Asking(Plain):
             return
         if prepared is None:
             prepared = Prepared(unknown(f'EXECUTE "{bind.statement}"', f"no prepared statement {bind.statement!r} is known"))
+        if self._waits_for_names(prepared.reading, b"B", body):
+            return
         if any(statement.executes for statement in prepared.reading.statements):  # what that name stands for now
-            prepared = replace(prepared, reading=lineage.unsure_of_names(self._read(prepared.reading.text)))
+            prepared = replace(prepared, reading=unsettled.unsure_of_names(self._read(prepared.reading.text)))
         if self._look_up(prepared.reading, b"B", body):
             return
         resolved = self._resolve(prepared.reading, bind.values)
@@ -252,7 +266,11 @@ class Asking(Plain):
         name = wire.execute_portal(body)
         portal = self._answers.portals.get(name)
         if portal is None or portal.taken:
-            why = "is not one that this session bound" if portal is None else "may be a cursor of that name by now"
+            why = (
+                "is not one that this session bound"
+                if portal is None
+                else "may be a cursor of that name, or run another statement, by now"
+            )
             self._uncarried(f'EXECUTE PORTAL "{name}"', f"portal {name!r} {why}; bind it again, or use FETCH", False)
         elif portal.fresh:
             portal.fresh = False
@@ -309,7 +327,7 @@ class Asking(Plain):
         if kind == "P":
             self._answers.portals.pop(name, None)
         else:
-            self._answers.prepared.pop(name, None)
+            self._answers.closing(name)
         self._own("close", wire.message(b"C", body), Closed())
 
     def _uncarried(self, text: str, why: str, whole: bool) -> None:

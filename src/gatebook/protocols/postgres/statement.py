@@ -24,6 +24,7 @@ from types import MappingProxyType
 from gatebook.model import Deed, Resource
 from gatebook.protocols.postgres import grammar, lexer
 from gatebook.protocols.postgres.mentions import nodes
+from gatebook.protocols.postgres.naming import naming
 from gatebook.protocols.postgres.outputs import clean, known
 from gatebook.protocols.postgres.reading import FACTS, VERBS, Reading, Statement, Tally
 from gatebook.protocols.postgres.templates import Templates
@@ -157,6 +158,7 @@ def read_node(node: Node, count: int, prepared: Mapping[str, Reading]) -> Statem
         transaction=body["kind"].removeprefix("TRANS_STMT_") if kind == "TransactionStmt" else "",
         snapshots=kind not in _NO_SNAPSHOT,
         trusts=frozenset(walk.trusts),
+        naming=naming(kind, body),
     )
 
 
