@@ -1,11 +1,15 @@
-"""Which columns a rule covers, and how. Closed unless proven open: a schema or table that is not known counts as any."""
+"""Which columns, fields and headers a rule covers, and how. Closed unless proven open: what is not known counts as any.
+
+So a schema or table that is not known is any, a path of fields holds at whatever depth it begins, and an array on its way need
+not be named.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
 
 ANY = "*"
 _PARTS = re.compile(r'("(?:[^"]|"")+"|[^".*\s]+|\*)(?:\.|$)')
@@ -63,13 +67,80 @@ def _meets(pattern: str, name: str) -> bool:
     return ANY in (pattern, name) or pattern.lower() == name.lower()
 
 
+class Level(Enum):
+    """A part of a path that is no name."""
+
+    ONE = "*"
+    MANY = "**"
+
+
+_LEVELS = {level.value: level for level in Level}
+STEPS = 32  # of one path: longer ones are mistakes
+
+
+@dataclass(frozen=True)
+class FieldPattern:
+    """Fields of what HTTP carries, by a path of names that are compared without regard to case.
+
+    ``Level.ONE`` stands for one level, whatever its name, ``Level.MANY`` for any number of them, none too. ``top`` ties the
+    path to the top of the document.
+    """
+
+    parts: tuple[str | Level, ...]
+    top: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> FieldPattern:
+        """Read ``ssn``, ``customer.ssn`` or ``$.customers.*.ssn``. A name with dots, spaces or stars goes in double quotes.
+
+        Raises ValueError, which says what was expected.
+        """
+        top = text.startswith("$.")
+        path = text[2:] if top else text
+        found = _STEPS.findall(path)
+        parts = tuple(_LEVELS.get(part) or _unquoted(part) for part in found)
+        if _STEPS.sub("", path) or path.endswith(".") or not parts or len(parts) > STEPS or parts[-1] is Level.MANY:
+            raise ValueError(
+                f"{text!r}: expected names joined by dots, as customer.ssn, each a name, * for one level or ** for any number, "
+                f"not ** at the end, at most {STEPS}; $. in front for the top "
+                "(a name with dots, spaces or stars in double quotes)"
+            )
+        if not top and all(isinstance(part, Level) for part in parts):
+            raise ValueError(f"{text!r}: expected at least one name, since this means every field; $.* means all there are")
+        return cls(parts, top)
+
+
+@dataclass(frozen=True)
+class HeaderPattern:
+    """A header field of HTTP by its name, or with ``cookie`` a cookie by its."""
+
+    name: str
+    cookie: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> HeaderPattern:
+        """Read ``x-customer-id`` or ``cookie:session``. Raises ValueError, which says what was expected."""
+        kind, found, name = text.partition(":")
+        if not found:
+            kind, name = "", text
+        if kind.lower() not in ("", "cookie") or not _TOKEN.fullmatch(name):
+            raise ValueError(f"{text!r}: expected the name of a header field, or cookie:NAME")
+        return cls(name if found else name.lower(), bool(found))
+
+
+_STEPS = re.compile(r'("(?:[^"]|"")+"|[^".*\s$]+|\*\*?)(?:\.|$)')
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
+
+
 @dataclass(frozen=True)
 class MaskSet:
-    """A named set of columns that are covered in one style."""
+    """A named set of columns, fields and headers that are covered in one style."""
 
     name: str
     columns: tuple[ColumnPattern, ...]
     style: Style
+    fields: tuple[FieldPattern, ...] = field(default=())
+    headers: tuple[HeaderPattern, ...] = field(default=())
 
 
 def style_of(sets: Iterable[MaskSet], schema: str, tables: Iterable[str], column: str) -> Style | None:
@@ -83,3 +154,8 @@ def may_cover(sets: Iterable[MaskSet], columns: Iterable[str]) -> bool:
     """Whether a column of one of these names (``*``: any name) is covered in some table."""
     patterns = [pattern for each in sets for pattern in each.columns]
     return any(_meets(pattern.column, column) for column in columns for pattern in patterns)
+
+
+def means_fields(sets: Iterable[MaskSet]) -> bool:
+    """Whether any of them says something about what HTTP carries."""
+    return any(each.fields or each.headers for each in sets)

@@ -1,0 +1,116 @@
+"""Where in a document a rule on fields holds: the paths of all mask sets walked at once, as one automaton.
+
+A place is a set of positions in the patterns; going down to a member or an item gives the place below. Places are few and are
+made when they are first met. Names that no pattern has all lead to the same place, so that who names the fields cannot make
+this grow.
+
+An array on the way need not be named: its items are at the array's own place and, for ``*``, one below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from gatebook.errors import WireError
+from gatebook.masking.rules import STRICTNESS, Level, MaskSet, Style
+
+Place: TypeAlias = int
+TOP: Place = 0
+PLACES = 4096  # patterns with many stars have more, but no document meets those that was not made for it
+
+_Position: TypeAlias = tuple[int, int]  # of which pattern, before which of its parts
+
+
+class FieldTree:
+    """The fields of some mask sets. Keeps what it has worked out, and nothing that depends on a document."""
+
+    def __init__(self, sets: Iterable[MaskSet]) -> None:
+        pairs = [(pattern, each) for each in sets for pattern in each.fields]
+        self._patterns = [tuple(_folded(part) for part in pattern.parts) for pattern, _ in pairs]
+        self._sets = [each for _, each in pairs]
+        self._floating = self._closed((number, 0) for number, (pattern, _) in enumerate(pairs) if not pattern.top)
+        self._names = {part for parts in self._patterns for part in parts if isinstance(part, str)}
+        self._top = self._floating | self._closed((number, 0) for number, (pattern, _) in enumerate(pairs) if pattern.top)
+        self._known: dict[frozenset[_Position], Place] = {}
+        self._places: list[frozenset[_Position]] = []
+        self._below: dict[tuple[Place, str | Level], Place] = {}
+        self._place(self._top)
+
+    def __bool__(self) -> bool:
+        return bool(self._patterns)
+
+    def _place(self, positions: frozenset[_Position]) -> Place:
+        found = self._known.get(positions)
+        if found is None:
+            if len(self._places) >= PLACES:
+                raise WireError(f"the document meets the rules on its fields in more than {PLACES} ways")
+            found = self._known[positions] = len(self._places)
+            self._places.append(positions)
+        return found
+
+    def _closed(self, positions: Iterable[_Position]) -> frozenset[_Position]:
+        """With what ``**`` lets be skipped."""
+        found = set(positions)
+        todo = list(found)
+        while todo:
+            number, at = todo.pop()
+            parts = self._patterns[number]
+            if at < len(parts) and parts[at] is Level.MANY and (number, at + 1) not in found:
+                found.add((number, at + 1))
+                todo.append((number, at + 1))
+        return frozenset(found)
+
+    def member(self, place: Place, name: str) -> Place:
+        """The place of a member by its name, as it stands in the document."""
+        folded = _folded(name)
+        key = (place, folded if folded in self._names else Level.ONE)
+        below = self._below.get(key)
+        if below is None:
+            below = self._below[key] = self._place(self._stepped(place, key[1]) | self._floating)
+        return below
+
+    def item(self, place: Place) -> Place:
+        """The place of an array's items."""
+        key = (place, Level.MANY)
+        below = self._below.get(key)
+        if below is None:
+            below = self._below[key] = self._place(self._stepped(place, Level.ONE) | self._inner(place))
+        return below
+
+    def _stepped(self, place: Place, step: str | Level) -> frozenset[_Position]:
+        found = set()
+        for number, at in self._places[place]:
+            parts = self._patterns[number]
+            if at == len(parts):
+                continue
+            if parts[at] is Level.MANY:
+                found.add((number, at))
+            elif parts[at] is Level.ONE or parts[at] == step:
+                found.add((number, at + 1))
+        return self._closed(found)
+
+    def _inner(self, place: Place) -> frozenset[_Position]:
+        """An array's own positions; where a pattern has ended it holds already, and need not hold again below."""
+        return frozenset((number, at) for number, at in self._places[place] if at < len(self._patterns[number]))
+
+    def joined(self, places: Iterable[Place]) -> Place:
+        """One place that is all of these, for what may go by several names."""
+        return self._place(frozenset().union(*(self._places[place] for place in places)))
+
+    def style(self, place: Place) -> tuple[Style, str] | None:
+        """How what stands there is covered: the strictest style of all that mean it, and a set that has it."""
+        found = [self._sets[number] for number, at in self._places[place] if at == len(self._patterns[number])]
+        if not found:
+            return None
+        strictest = max((each.style for each in found), key=STRICTNESS.index)
+        return strictest, min(each.name for each in found if each.style is strictest)
+
+    @property
+    def grown(self) -> bool:
+        """Whether the next document should begin with a new one."""
+        return len(self._places) > PLACES // 2
+
+
+def _folded(part: str | Level) -> str | Level:
+    return part.lower() if isinstance(part, str) else part

@@ -1,0 +1,216 @@
+"""Which coverer an answer needs: by its type, and closed unless proven open.
+
+Nothing is sniffed: the Content-Type says what a content is, and a browser or a client that guesses is told not to. Where a rule
+names fields, only types whose fields can be told apart pass; where detectors alone look, text passes too. What cannot be read
+passes only where the target's configuration says so, and even then without the target's own credentials.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from gatebook.protocols.http.covering.charsets import Transcoded, python_name
+from gatebook.protocols.http.covering.codings import Coded, codings_of
+from gatebook.protocols.http.covering.heads import covered_fields
+from gatebook.protocols.http.covering.json_cover import JsonCover
+from gatebook.protocols.http.covering.needles import NeedleFilter
+from gatebook.protocols.http.covering.plan import Counts, Coverer, Plan
+from gatebook.protocols.http.covering.text import MarkupCover, TextCover, UnnamedCover
+from gatebook.protocols.http.message import Request, Response
+
+PASSES = ("image/*", "font/*", "audio/*", "video/*")  # what a target lets pass unless its configuration says otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """An answer that is covered: the head for the client, and what covers its content. Its length is not known.
+
+    ``masked`` is what was covered in the head.
+    """
+
+    head: Response
+    coverer: Coverer
+    masked: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """An answer whose content passes as it came; its head may be covered all the same. Its length stays."""
+
+    head: Response
+    masked: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An answer that may not pass; ``why`` says it in words for the client."""
+
+    why: str
+
+
+Choice: TypeAlias = Covered | Passed | Unreadable
+
+
+def cover_for(request: Request, response: Response, plan: Plan, passes: Collection[str] = PASSES) -> Choice:
+    """What becomes of an answer. ``passes`` are the types that the target lets pass unread, as ``image/*``."""
+    if not plan.reads:
+        return Passed(response, {})
+    masked: Counts = {}
+    kind = media_type(response.get(b"content-type"))
+    listed = meets(kind, passes)
+    if _empty(request, response):
+        told = response.get(b"content-length") == b"0" or (listed and kind.is_opaque)
+        return Passed(_head(response, plan, masked, content=not told), masked)
+    codings = codings_of(response.all(b"content-encoding"))
+    coverer, why = _coverer(kind, response, plan)
+    if why and not listed:
+        return Unreadable(why)
+    opaque = coverer is None
+    if coverer is None:
+        if not plan.needles:
+            return Passed(_head(response, plan, masked, content=False), masked)
+        coverer = NeedleFilter(plan.needles, same_length=True)
+    elif plan.needles:
+        coverer = Both(NeedleFilter(plan.needles), coverer)
+    if codings is None:
+        named = b", ".join(response.all(b"content-encoding")).decode("latin-1")
+        return Unreadable(f"its content is in the coding {named[:64]!r}, which cannot be read here; ask for gzip, br or zstd")
+    if codings:
+        coverer = Coded(codings, coverer)
+    same = opaque and not codings
+    return Covered(_head(response, plan, masked, content=not same), coverer, masked)
+
+
+def _head(response: Response, plan: Plan, masked: Counts, *, content: bool) -> Response:
+    fields = covered_fields(response.fields, plan, masked, content=content)
+    if content and not any(name == b"x-content-type-options" for name, _ in fields):
+        fields = (*fields, (b"x-content-type-options", b"nosniff"))
+    return Response(response.status, fields)
+
+
+def _empty(request: Request, response: Response) -> bool:
+    status = response.status
+    return request.method == "HEAD" or status < 200 or status in (204, 205, 304) or response.get(b"content-length") == b"0"
+
+
+def _coverer(kind: MediaType, response: Response, plan: Plan) -> tuple[Coverer | None, str]:
+    """What covers a content of this type, and why it may not pass for all that; None where nothing can be read."""
+    if response.status == 206 or response.get(b"content-range") is not None or kind.name == "multipart/byteranges":
+        return None, "it is a part of a content, and what stands in a part cannot be told; ask for the whole, without Range"
+    codec = python_name(kind.charset)
+    if codec is None:
+        return None, f"its character set {kind.charset[:40]!r} cannot be read here; ask for UTF-8"
+    coverer = JsonCover(plan) if kind.is_json else _text(kind, plan)
+    if coverer is None:
+        return None, f"its type {kind.name[:80]!r} cannot be read here; let the target's `passes` list it, or ask for JSON"
+    why = ""
+    if plan.rules_fields and not kind.is_json:
+        named = kind.name or "a content without a type"
+        why = f"a rule covers fields, which cannot be told in {named}; let the target's `passes` list it, or ask for JSON"
+    return (Transcoded(codec, coverer) if codec else coverer), why
+
+
+def _text(kind: MediaType, plan: Plan) -> Coverer | None:
+    if not kind.name:
+        return UnnamedCover(plan)
+    if kind.is_markup:
+        return MarkupCover(plan)
+    return TextCover(plan) if kind.is_text else None
+
+
+# Types --------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class MediaType:
+    """A Content-Type: ``name`` in lower case without parameters, "" where it is not said or no type."""
+
+    name: str
+    parameters: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def charset(self) -> str:
+        """The character set it names; "" for none."""
+        return self.parameter("charset")
+
+    def parameter(self, name: str) -> str:
+        """A parameter's value; "" without it."""
+        return next((value for known, value in self.parameters if known == name), "")
+
+    @property
+    def suffix(self) -> str:
+        """The structured syntax behind the plus sign."""
+        return self.name.rpartition("+")[2] if "+" in self.name else ""
+
+    @property
+    def is_json(self) -> bool:
+        """Whether it is one document of JSON, or some."""
+        return self.suffix == "json" or self.name in _JSON
+
+    @property
+    def is_markup(self) -> bool:
+        """Whether it is HTML or XML."""
+        return self.suffix == "xml" or self.name in _MARKUP
+
+    @property
+    def is_opaque(self) -> bool:
+        """Whether it is of no kind that is read."""
+        return not (self.is_json or self.is_markup or self.is_text)
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it is text of any kind."""
+        return self.suffix == "yaml" or self.name.startswith("text/") or self.name in _TEXT
+
+
+_JSON = frozenset(
+    {"application/json", "text/json", "application/x-json", "application/manifest+json", "application/csp-report"}
+)
+_MARKUP = frozenset({"text/html", "application/xhtml+xml", "application/xml", "text/xml", "image/svg+xml"})
+_TEXT = frozenset(
+    "application/javascript application/x-javascript application/ecmascript application/yaml application/x-yaml "
+    "application/toml application/graphql application/sql application/x-sh application/x-pem-file "
+    "application/openmetrics-text".split()
+)
+_TYPE = re.compile(r"\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*(?=;|$)")
+_PARAMETER = re.compile(r";\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)=(?:\"((?:[^\"\\]|\\.)*)\"|([^;\"]*))")
+
+
+def media_type(value: bytes | None) -> MediaType:
+    """Read a Content-Type."""
+    text = (value or b"").decode("latin-1")
+    found = _TYPE.match(text)
+    if found is None:
+        return MediaType("")
+    rest = _PARAMETER.findall(text, found.end())
+    return MediaType(found[1].lower(), tuple((name.lower(), quoted or bare.strip()) for name, quoted, bare in rest))
+
+
+def meets(kind: MediaType, patterns: Collection[str]) -> bool:
+    """Whether a type is one of these: ``image/png``, ``image/*`` or ``*/*``. What says no type is only the last."""
+    main = kind.name.partition("/")[0]
+    return any(one in (kind.name, f"{main}/*", "*/*") for one in patterns if kind.name or one == "*/*")
+
+
+class Both:
+    """Two coverers, one behind the other."""
+
+    def __init__(self, first: Coverer, second: Coverer) -> None:
+        self._first, self._second = first, second
+
+    @property
+    def masked(self) -> Counts:
+        """What both covered."""
+        first, second = self._first.masked, self._second.masked
+        return {name: first.get(name, 0) + second.get(name, 0) for name in (*first, *second)}
+
+    def feed(self, data: bytes) -> bytes:
+        """What both let go on."""
+        return self._second.feed(self._first.feed(data))
+
+    def finish(self) -> bytes:
+        """What they held back."""
+        return self._second.feed(self._first.finish()) + self._second.finish()

@@ -1,0 +1,182 @@
+"""What covers one answer: rules on fields and headers, detectors, and the credentials that must not appear in it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Protocol
+
+from gatebook.masking.detectors import WORK, OverworkError, Scan, Work, scan
+from gatebook.masking.fields import FieldTree, Place
+from gatebook.masking.rules import STRICTNESS, MaskSet, Style
+from gatebook.masking.styles import cover_value
+from gatebook.protocols.http.covering.needles import Needles
+from gatebook.protocols.relay import Covering
+
+UNREAD = "unread"  # what is counted where something was covered because it was too much to read
+CREDENTIAL = "credential"  # what is counted where a credential of the target's stood
+EFFORT = 256  # work for each byte that is looked through: more is only used up by what was made to be slow
+
+Counts = dict[str, int]
+
+
+class Coverer(Protocol):
+    """Covers one content as it comes. Owned by one message."""
+
+    @property
+    def masked(self) -> Counts:
+        """What was covered, by style or detector."""
+        ...
+
+    def feed(self, data: bytes) -> bytes:
+        """What may go on now. Raises WireError."""
+        ...
+
+    def finish(self) -> bytes:
+        """What was held back, when the content is complete. Raises WireError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How a field, header or cookie is covered; ``mask_set`` is one that says so, ``key`` for hashes or its tokens."""
+
+    style: Style
+    mask_set: str
+    key: bytes = field(repr=False)
+
+    def cover(self, value: bytes) -> bytes:
+        """A whole value, covered."""
+        return cover_value(value, self.style, self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Made by ``plan_of``. ``aliases`` are other names under which fields may stand, as GraphQL has them."""
+
+    tree: FieldTree
+    scan: Scan
+    names: frozenset[str]
+    sets: tuple[MaskSet, ...]
+    needles: Needles
+    key: bytes = field(repr=False)
+    tokens: Mapping[str, tuple[bytes, ...]] = field(repr=False)
+    aliases: Mapping[str, Collection[str]] = field(default_factory=dict)
+
+    @property
+    def reads(self) -> bool:
+        """Whether anything must be read at all: else everything passes."""
+        return bool(self.tree or self.names or self.needles or self.rules_headers)
+
+    @property
+    def rules_fields(self) -> bool:
+        """Whether a rule names fields, so that what has fields must be understood."""
+        return bool(self.tree)
+
+    @property
+    def rules_headers(self) -> bool:
+        """Whether a rule names header fields or cookies."""
+        return any(one.headers for one in self.sets)
+
+    def rule(self, place: Place) -> Rule | None:
+        """What holds for the fields of a place."""
+        found = self.tree.style(place)
+        return None if found is None else self._rule(*found)
+
+    def header(self, name: str, *, cookie: bool = False) -> Rule | None:
+        """What holds for a header field, by its name in lower case, or for a cookie by its name."""
+        meant = [one for one in self.sets if any(each.name == name and each.cookie is cookie for each in one.headers)]
+        if not meant:
+            return None
+        strictest = max((one.style for one in meant), key=STRICTNESS.index)
+        return self._rule(strictest, min(one.name for one in meant if one.style is strictest))
+
+    def _rule(self, style: Style, mask_set: str) -> Rule:
+        if style is Style.TOKEN:
+            return Rule(style, mask_set, next(iter(self.tokens.get(mask_set, ())), b""))
+        return Rule(style, mask_set, self.key)
+
+    def member(self, place: Place, name: str) -> Place:
+        """The place of a member below another."""
+        below = self.tree.member(place, name)
+        others = self.aliases.get(name)
+        if not others:
+            return below
+        return self.tree.joined([below, *(self.tree.member(place, other) for other in others)])
+
+    def named(self, name: str) -> Rule | None:
+        """What holds for a field of something flat, as a form: its name may be a path itself, ``customer[ssn]``."""
+        whole = self.member(0, name)
+        parts = [part for part in name.replace("[", ".").replace("]", "").split(".") if part]
+        place = 0
+        for part in parts[:MOST_PARTS]:
+            place = self.member(place, part)
+        return self.rule(self.tree.joined([whole, place]) if len(parts) > 1 else whole)
+
+    def look(self, data: bytes, counts: Counts) -> bytes:
+        """A piece of text with its findings and credentials covered, the same object if there are none; ``counts`` grows.
+
+        Raises OverworkError for a text that was made to be slow.
+        """
+        if self.needles:
+            data = self.needles.cover(data, counts)
+        if not self.names:
+            return data
+        work = Work(min(WORK, EFFORT * (len(data) + 64)))
+        return self.scan.cover(data, self.scan.suspects(data, work), counts, work)
+
+    def looked(self, data: bytes, counts: Counts, unread: bytes) -> bytes:
+        """The same, with ``unread`` for what is too much work."""
+        try:
+            return self.look(data, counts)
+        except OverworkError:
+            count(counts, UNREAD)
+            return unread
+
+    def suspects(self, data: bytes) -> bool:
+        """Whether ``look`` may change the data or any part of it that holds no escapes."""
+        return bool((self.names and self.scan.suspects(data)) or (self.needles and self.needles.found(data)))
+
+
+MOST_PARTS = 64  # of a name in a form
+
+
+def count(counts: Counts, name: str, more: int = 1) -> None:
+    """Add to what was counted."""
+    counts[name] = counts.get(name, 0) + more
+
+
+def plan_of(
+    covering: Covering,
+    masks: Collection[str],
+    needles: Collection[bytes] = (),
+    aliases: Mapping[str, Collection[str]] | None = None,
+) -> Plan:
+    """What covers an answer under these mask sets. ``needles`` are the credentials that the gateway shows to the target."""
+    sets = tuple(covering.sets[name] for name in sorted(masks) if name in covering.sets)
+    ruling = tuple(one for one in sets if one.fields or one.headers)
+    names = covering.detectors
+    tree = _tree(ruling)
+    if tree.grown:
+        tree = FieldTree(ruling)
+    return Plan(
+        tree=tree,
+        scan=scan(names),
+        names=names,
+        sets=ruling,
+        needles=_needles(frozenset(needles)),
+        key=covering.key,
+        tokens=covering.tokens,
+        aliases=aliases or {},
+    )
+
+
+@lru_cache(maxsize=256)  # one per choice of sets that policies make
+def _tree(sets: tuple[MaskSet, ...]) -> FieldTree:
+    return FieldTree(sets)
+
+
+@lru_cache(maxsize=256)  # one per role of a target
+def _needles(secrets: frozenset[bytes]) -> Needles:
+    return Needles(secrets)
