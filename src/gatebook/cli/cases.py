@@ -18,7 +18,7 @@ from gatebook.cli.question import Answer, Question, ask, somebody
 from gatebook.config import Config
 from gatebook.errors import ConfigError
 from gatebook.gateway.judge import Judge
-from gatebook.model import Attribute, Hold, Kind, Ruling
+from gatebook.model import Attribute, Hold, Kind, Reach, Ruling
 from gatebook.policy.decide import Circumstances
 
 FILE_BYTES_MAX = 4 * 1024 * 1024
@@ -40,6 +40,7 @@ class Case(BaseModel):
     rule: str | None = None
     hold: Hold | None = None
     approved: bool = False
+    granted: Reach | None = None
     at: AwareDatetime | None = None
     address: str = "127.0.0.1"
     purpose: str = ""
@@ -99,6 +100,7 @@ def run(placed: Placed, judge: Judge, config: Config, now: int) -> Outcome:
         purpose=case.purpose,
         purpose_attested=case.purpose_attested,
         approved=case.approved,
+        granted=case.granted,
     )
     question = Question(identity=identity, target=case.target, statement=case.statement, circumstances=circumstances)
     try:
@@ -135,5 +137,6 @@ def _expected(key: str) -> str:
         "expect": "allow, mask, approve or block",
         "kind": "agent, person or ci",
         "hold": "wait or answer",
+        "granted": "read, write, admin or unknown",
         "at": 'a time with its zone, as "2026-03-04T10:00:00Z"',
     }.get(key, f"a case of {', '.join(names)}")

@@ -27,9 +27,10 @@ from gatebook.db import engine
 from gatebook.errors import ConfigError
 from gatebook.gateway.judge import make_judge
 from gatebook.identity.store import last_seen
-from gatebook.model import Ceiling, Deed, Hold, Identity, Kind, Resource, Ruling, Verdict
+from gatebook.model import Ceiling, Deed, Hold, Identity, Kind, Reach, Resource, Ruling, Verdict
 from gatebook.policy.decide import Circumstances
 from gatebook.policy.rules import Policy, Rule
+from gatebook.protocols.http import reading as http
 from gatebook.protocols.postgres.reading import FACTS
 
 WIDTH = 80
@@ -86,7 +87,7 @@ def try_cases(
 
 @app.command()
 def explain(
-    statement: Annotated[str, typer.Argument(help="What would be sent, as 'DELETE FROM customers'.")],
+    statement: Annotated[str, typer.Argument(help="What would be sent, as 'DELETE FROM customers' or 'GET /customers/7'.")],
     target: Annotated[str, typer.Option("--target", "-t", metavar="NAME", help="The target it would be sent to.")],
     subject: Annotated[str, typer.Option("--as", metavar="SUBJECT", help="Who would send it.")],
     groups: Annotated[
@@ -99,10 +100,13 @@ def explain(
     kind: Annotated[Kind | None, typer.Option("--kind", help="What they are; agent unless they were seen before.")] = None,
     why: Annotated[str, typer.Option("--why", metavar="TICKET", help="The purpose that the session would state.")] = "",
     approved: Annotated[bool, typer.Option("--approved", help="As if somebody had approved exactly this.")] = False,
+    granted: Annotated[Reach | None, typer.Option("--granted", help="As if a grant of this reach were live.")] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Decide about a statement without running it, and say by which rule.
+
+    For an HTTP API it is a request: METHOD /path, header fields one a line, an empty line, the content.
 
     Without --group and --kind, kind and groups are those with which the gateway last saw the subject. Exit code 0 whatever the
     ruling, 2 when it could not be asked.
@@ -118,7 +122,7 @@ def explain(
             identity=identity,
             target=target,
             statement=statement,
-            circumstances=Circumstances(now=now, client_address="127.0.0.1", purpose=why, approved=approved),
+            circumstances=Circumstances(now=now, client_address="127.0.0.1", purpose=why, approved=approved, granted=granted),
         )
         answer = ask(make_judge(loaded), loaded, question)
     except ConfigError as error:
@@ -241,7 +245,8 @@ def _show_answer(answer: Answer, identity: Identity) -> None:
 def _show_deed(deed: Deed, verdict: Verdict) -> None:
     where = f"{deed.resource.kind} {deed.resource.name}".strip()
     typer.echo(_wrap(f"{deed.verb} ({deed.reach.value}) on {where}: {verdict.ruling.value} by {verdict.rule}", ""))
-    told = (f"{name} {_told(value)}" for name, value in sorted(deed.facts.items()) if value != FACTS.get(name))
+    usual = FACTS if deed.verb.startswith("sql.") else http.FACTS
+    told = (f"{name} {_told(value)}" for name, value in sorted(deed.facts.items()) if value != usual.get(name))
     if text := ", ".join(told):
         typer.echo(_wrap(text))
 

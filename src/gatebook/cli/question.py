@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from gatebook.config import Config, TargetConfig
+from gatebook.config import Config, HttpTarget, TargetConfig
+from gatebook.config.shapes import shape_of
 from gatebook.errors import ConfigError
 from gatebook.gateway.judge import Judge
 from gatebook.masking.rules import MaskSet, may_cover
 from gatebook.model import Action, Attribute, Deed, Identity, Kind, Verdict
 from gatebook.policy.decide import Circumstances, Decision
+from gatebook.protocols.http.reading import read as read_request
+from gatebook.protocols.http.written import parse
 from gatebook.protocols.postgres.catalog import Catalog
 from gatebook.protocols.postgres.ceilings import uncounted
 from gatebook.protocols.postgres.lineage import answer_columns
@@ -51,6 +54,8 @@ class Answer:
 def ask(judge: Judge, config: Config, question: Question) -> Answer:
     """Read and decide. Raises ConfigError for a target that is not there and a text without a statement."""
     target = find_target(config, question.target)
+    if isinstance(target, HttpTarget):
+        return _ask_of_request(judge, target, question)
     reading = read(question.statement)
     action = Action(session="", seq=1, deeds=_deeds(reading, _sets(config, target)), text=question.statement)
     if not action.deeds:
@@ -59,6 +64,19 @@ def ask(judge: Judge, config: Config, question: Question) -> Answer:
     return Answer(
         action, judge.decide(question.identity, target.target, action, question.circumstances, columns, uncounted(reading))
     )
+
+
+def _ask_of_request(judge: Judge, target: HttpTarget, question: Question) -> Answer:
+    """The same of a request, ``METHOD /path``, fields, an empty line, content. JSON needs no field that says so here."""
+    try:
+        request, body = parse(question.statement.encode("utf-8", "surrogateescape"))
+    except ValueError as error:
+        raise ConfigError([f"{question.statement!r}: {error}"]) from None
+    if body[:1] in (b"{", b"[") and request.get(b"content-type") is None:
+        request = replace(request, fields=(*request.fields, (b"content-type", b"application/json")))
+    deeds = read_request(request, body, shape_of(target)).deeds
+    action = Action(session="", seq=1, deeds=deeds, text=question.statement)
+    return Answer(action, judge.decide(question.identity, target.target, action, question.circumstances, frozenset({"*"})))
 
 
 def find_target(config: Config, name: str) -> TargetConfig:

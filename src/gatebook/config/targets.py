@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
+from gatebook.config.http import BODY_BYTES_MAX, FactConfig, GraphqlConfig, McpConfig, OpenApi, RouteConfig
 from gatebook.config.values import (
     Context,
     File,
@@ -29,6 +30,7 @@ from gatebook.config.values import (
     once,
 )
 from gatebook.model import Target
+from gatebook.protocols.http.reading import BODY_BYTES
 
 
 class TargetTls(Part):
@@ -258,6 +260,20 @@ class HttpTarget(TargetConfig):
         description="who the gateway may be to the target, each with its credential"
     )
     default_role: Annotated[Text, AfterValidator(_known_role)] = Field(description="the role of clients that ask for none")
+    openapi: OpenApi | None = Field(default=None, description="the file of its OpenAPI document, JSON or YAML")
+    undocumented: Literal["allow", "unknown"] = Field(
+        default="allow", description="allow, or unknown: what requests count as that the document does not have"
+    )
+    routes: Items[RouteConfig] = Field(default=(), description="a list of routes, each with its reach")
+    facts: Items[FactConfig] = Field(default=(), description="a list of what rules ask about in the content of requests")
+    graphql: GraphqlConfig | None = Field(default=None, description="paths")
+    mcp: McpConfig | None = Field(default=None, description="paths, reads, writes")
+    method_override: Literal["unknown", "ignored"] = Field(
+        default="unknown", description="unknown, or ignored where the target takes no method from fields and parameters"
+    )
+    body_bytes: int = Field(
+        default=BODY_BYTES, ge=1024, le=BODY_BYTES_MAX, description="how much of a request's content is read"
+    )
 
     @field_validator("tls", mode="after")
     @classmethod

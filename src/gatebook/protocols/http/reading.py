@@ -12,6 +12,7 @@ Pure: the same request and shape give the same reading, and no request makes it 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -58,6 +59,8 @@ FACTS: Mapping[str, bool | int | str | frozenset[str]] = MappingProxyType(
         "method": "",  # as it was sent
         "host": "",  # that the client means, in lower case, without port
         "path": "",  # decoded, without query
+        "segments": frozenset(),  # of the path, in small letters, and the words that they are made of
+        "names_one": False,  # its last segment is the name of one thing, as far as document or shape tell
         "route": "",  # the path's template in the target's document; "" where it has none
         "operation": "",  # the operation's id there
         "tags": frozenset(),  # the operation's tags there
@@ -97,6 +100,9 @@ _GRPC = "application/grpc"
 _OVERRIDES = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
 _REROUTES = frozenset({b"x-original-url", b"x-rewrite-url", b"x-override-url", b"x-http-path-override"})
 _PARAMETER = "_method"
+_ALL = frozenset({"all", "_all", "any", "-"})
+_VERSION = re.compile(r"v[0-9]+(\.[0-9]+)*", re.IGNORECASE)
+_BETWEEN_WORDS = re.compile(r"[^0-9a-z]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -333,6 +339,8 @@ def _facts(one: _Read) -> Facts:
         "method": visible(request.method),
         "host": _host(request.authority),
         "path": one.path.text,
+        "segments": frozenset(_words(one.path.segments)),
+        "names_one": _names_one(one),
         "route": match.template,
         "operation": match.operation,
         "tags": match.tags,
@@ -344,6 +352,29 @@ def _facts(one: _Read) -> Facts:
         "origin": visible(", ".join(value.decode("latin-1") for value in request.all(b"origin"))),
         "upgrade": visible(request.upgrade),
     }
+
+
+def _words(segments: Iterable[str]) -> Iterator[str]:
+    """Each segment in small letters, and its words: ``api-keys`` is ``api``, ``keys`` and itself."""
+    for segment in segments:
+        folded = segment.casefold()
+        yield folded
+        yield from filter(None, _BETWEEN_WORDS.split(folded))
+
+
+def _names_one(one: _Read) -> bool:
+    """Whether the path ends with what stands for one thing: a parameter by the document; without one, a segment with a digit.
+
+    A star or a comma in it stands for several.
+    """
+    if not one.path.known or not one.path.segments:
+        return False
+    last = one.path.segments[-1]
+    if any(letter in last for letter in "*,?") or last.casefold() in _ALL:
+        return False
+    if one.match.template:
+        return one.match.template.rpartition("/")[2].count("{") > 0
+    return any(letter.isdigit() for letter in last) and _VERSION.fullmatch(last) is None
 
 
 def _host(authority: str) -> str:

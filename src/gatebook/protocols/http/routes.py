@@ -196,8 +196,8 @@ def _fitting(root: _Node, segments: tuple[str, ...]) -> Iterator[Template]:
 def read_document(text: str) -> Routes:
     """The routes of an OpenAPI document, JSON or YAML. Raises ValueError that says where and what was expected."""
     document = _parsed(text)
-    version = str(document.get("openapi", document.get("swagger", "")))
-    if not re.match(r"3\.|2\.0$", version):
+    version = str(document.get("openapi", ""))
+    if not version.startswith("3.") and str(document.get("swagger")) != "2.0":
         raise ValueError(f"openapi: {version!r}: expected 3.x, or swagger: 2.0")
     paths = document.get("paths") or {}
     if not isinstance(paths, dict):
@@ -295,15 +295,15 @@ def _template(text: str, item: Mapping[str, Any]) -> Template:
     split = [_VARIABLE.split(part) for part in parts]
     return Template(
         text="/" + "/".join(parts),
-        segments=tuple(tuple(_decoded(piece, text) for piece in part[::2]) for part in split),
+        segments=tuple(tuple(_decoded(piece, text, whole=len(part) == 1) for piece in part[::2]) for part in split),
         names=tuple(tuple(part[1::2]) for part in split),
         operations={method: _operation(item[method]) for method in METHODS & item.keys() if isinstance(item[method], dict)},
     )
 
 
-def _decoded(piece: str, text: str) -> str:
+def _decoded(piece: str, text: str, *, whole: bool) -> str:
     """A piece of a template as requests' paths have it; those may be written with % in the document."""
-    if "%" not in piece:
+    if not whole and "%" not in piece:
         return piece
     doubts = Doubts()
     found = read_path(f"/{piece}", doubts)

@@ -1,0 +1,42 @@
+"""What is known of an HTTP target before any request, as ``protocols.http`` takes it."""
+
+from __future__ import annotations
+
+from gatebook.config.http import FactConfig, McpConfig, document
+from gatebook.config.targets import HttpTarget
+from gatebook.protocols.http import mcp
+from gatebook.protocols.http.bodyfacts import BodyFact
+from gatebook.protocols.http.reading import RouteReach, Shape
+
+
+def shape_of(target: HttpTarget) -> Shape:
+    """The shape of a target, its OpenAPI document read. Raises ConfigError."""
+    return Shape(
+        routes=document(target.openapi) if target.openapi is not None else None,
+        undocumented=target.undocumented,
+        reaches=tuple(RouteReach(pattern=one.route, reach=one.reach, methods=frozenset(one.methods)) for one in target.routes),
+        graphql=frozenset(path.casefold() for path in target.graphql.paths) if target.graphql is not None else frozenset(),
+        mcp=_mcp(target.mcp) if target.mcp is not None else None,
+        facts=tuple(map(_fact, target.facts)),
+        method_override=target.method_override,
+        body_bytes=target.body_bytes,
+    )
+
+
+def _mcp(written: McpConfig) -> mcp.Shape:
+    return mcp.Shape(
+        paths=frozenset(path.casefold() for path in written.paths),
+        reads=frozenset(written.reads),
+        writes=frozenset(written.writes),
+    )
+
+
+def _fact(written: FactConfig) -> BodyFact:
+    return BodyFact(
+        name=written.name,
+        path=written.path,
+        over=written.over,
+        present=written.present,
+        route=written.route,
+        methods=frozenset(written.methods),
+    )
