@@ -2,8 +2,9 @@ import pytest
 from tests.protocols.http.covering.stage import DETECTORS, RULES, answer, mask_set, plan, shown
 
 from gatebook.masking.rules import Style
-from gatebook.protocols.http.covering.choosing import Covered, MediaType, Passed, Unreadable, media_type, meets
+from gatebook.protocols.http.covering.choosing import Covered, Passed, Unreadable
 from gatebook.protocols.http.covering.heads import covered_fields, towards_target
+from gatebook.protocols.http.covering.media import MediaType, media_type, meets
 
 NOTHING = plan(detectors=())
 

@@ -7,19 +7,25 @@ passes only where the target's configuration says so, and even then without the 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from gatebook.errors import WireError
 from gatebook.protocols.http.covering.charsets import Transcoded, python_name
 from gatebook.protocols.http.covering.codings import Coded, codings_of
+from gatebook.protocols.http.covering.events import EventCover
+from gatebook.protocols.http.covering.forms import FormCover
 from gatebook.protocols.http.covering.heads import covered_fields
 from gatebook.protocols.http.covering.json_cover import JsonCover
+from gatebook.protocols.http.covering.media import AS_IT_IS, FORM, TABLES, MediaType, media_type, meets
 from gatebook.protocols.http.covering.needles import NeedleFilter
+from gatebook.protocols.http.covering.parts import BOUNDARY, Choose, PartsCover, field_name
 from gatebook.protocols.http.covering.plan import Counts, Coverer, Plan
+from gatebook.protocols.http.covering.sequences import SequenceCover
+from gatebook.protocols.http.covering.tables import TableCover
 from gatebook.protocols.http.covering.text import MarkupCover, TextCover, UnnamedCover
-from gatebook.protocols.http.message import Request, Response
+from gatebook.protocols.http.message import Fields, Request, Response
 
 PASSES = ("image/*", "font/*", "audio/*", "video/*")  # what a target lets pass unless its configuration says otherwise
 
@@ -65,7 +71,7 @@ def cover_for(request: Request, response: Response, plan: Plan, passes: Collecti
         told = response.get(b"content-length") == b"0" or (listed and kind.is_opaque)
         return Passed(_head(response, plan, masked, content=not told), masked)
     codings = codings_of(response.all(b"content-encoding"))
-    coverer, why = _coverer(kind, response, plan)
+    coverer, why = _coverer(kind, response, plan, passes)
     if why and not listed:
         return Unreadable(why)
     opaque = coverer is None
@@ -96,24 +102,35 @@ def _empty(request: Request, response: Response) -> bool:
     return request.method == "HEAD" or status < 200 or status in (204, 205, 304) or response.get(b"content-length") == b"0"
 
 
-def _coverer(kind: MediaType, response: Response, plan: Plan) -> tuple[Coverer | None, str]:
+def _coverer(kind: MediaType, response: Response, plan: Plan, passes: Collection[str]) -> tuple[Coverer | None, str]:
     """What covers a content of this type, and why it may not pass for all that; None where nothing can be read."""
     if response.status == 206 or response.get(b"content-range") is not None or kind.name == "multipart/byteranges":
         return None, "it is a part of a content, and what stands in a part cannot be told; ask for the whole, without Range"
     codec = python_name(kind.charset)
     if codec is None:
         return None, f"its character set {kind.charset[:40]!r} cannot be read here; ask for UTF-8"
-    coverer = JsonCover(plan) if kind.is_json else _text(kind, plan)
+    coverer = _by_type(kind, plan, passes)
     if coverer is None:
         return None, f"its type {kind.name[:80]!r} cannot be read here; let the target's `passes` list it, or ask for JSON"
     why = ""
-    if plan.rules_fields and not kind.is_json:
+    if plan.rules_fields and isinstance(coverer, TextCover):
         named = kind.name or "a content without a type"
         why = f"a rule covers fields, which cannot be told in {named}; let the target's `passes` list it, or ask for JSON"
     return (Transcoded(codec, coverer) if codec else coverer), why
 
 
-def _text(kind: MediaType, plan: Plan) -> Coverer | None:
+def _by_type(kind: MediaType, plan: Plan, passes: Collection[str]) -> Coverer | None:
+    if kind.is_json:
+        return SequenceCover(plan) if "json-seq" in kind.name else JsonCover(plan)
+    if kind.name == "text/event-stream":
+        return EventCover(plan)
+    if kind.name in TABLES and plan.rules_fields:
+        return None if kind.parameter("header") == "absent" else TableCover(plan, TABLES[kind.name])
+    if kind.name == FORM:
+        return FormCover(plan)
+    if kind.name.startswith("multipart/"):
+        boundary = kind.parameter("boundary")
+        return PartsCover(plan, boundary, _chooser(plan, passes)) if BOUNDARY.fullmatch(boundary) else None
     if not kind.name:
         return UnnamedCover(plan)
     if kind.is_markup:
@@ -121,78 +138,22 @@ def _text(kind: MediaType, plan: Plan) -> Coverer | None:
     return TextCover(plan) if kind.is_text else None
 
 
-# Types --------------------------------------------------------------------------------------------------------------------
+def _chooser(plan: Plan, passes: Collection[str]) -> Choose:
+    """Chooses for the parts of a content; parts within parts may not pass."""
 
+    def choose(fields: Fields) -> Coverer:
+        kind = media_type(next((value for name, value in fields if name == b"content-type"), b"text/plain"))
+        encoding = next((value for name, value in fields if name == b"content-transfer-encoding"), b"binary").strip().lower()
+        coverer, why = _coverer(kind, Response(200, fields), plan, passes)
+        if plan.rules_fields and field_name(fields) and kind.name == "text/plain":
+            why = ""  # a field of a form: rules would know it by its name
+        if kind.name.startswith("multipart/") or (encoding not in AS_IT_IS and not meets(kind, passes)):
+            raise WireError("a part of a content that cannot be read")
+        if (coverer is None or why) and not meets(kind, passes):
+            raise WireError(f"a part of the type {kind.name[:80]!r}, which cannot be read")
+        return coverer if coverer is not None else NeedleFilter(plan.needles, same_length=True)
 
-@dataclass(frozen=True, slots=True)
-class MediaType:
-    """A Content-Type: ``name`` in lower case without parameters, "" where it is not said or no type."""
-
-    name: str
-    parameters: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def charset(self) -> str:
-        """The character set it names; "" for none."""
-        return self.parameter("charset")
-
-    def parameter(self, name: str) -> str:
-        """A parameter's value; "" without it."""
-        return next((value for known, value in self.parameters if known == name), "")
-
-    @property
-    def suffix(self) -> str:
-        """The structured syntax behind the plus sign."""
-        return self.name.rpartition("+")[2] if "+" in self.name else ""
-
-    @property
-    def is_json(self) -> bool:
-        """Whether it is one document of JSON, or some."""
-        return self.suffix == "json" or self.name in _JSON
-
-    @property
-    def is_markup(self) -> bool:
-        """Whether it is HTML or XML."""
-        return self.suffix == "xml" or self.name in _MARKUP
-
-    @property
-    def is_opaque(self) -> bool:
-        """Whether it is of no kind that is read."""
-        return not (self.is_json or self.is_markup or self.is_text)
-
-    @property
-    def is_text(self) -> bool:
-        """Whether it is text of any kind."""
-        return self.suffix == "yaml" or self.name.startswith("text/") or self.name in _TEXT
-
-
-_JSON = frozenset(
-    {"application/json", "text/json", "application/x-json", "application/manifest+json", "application/csp-report"}
-)
-_MARKUP = frozenset({"text/html", "application/xhtml+xml", "application/xml", "text/xml", "image/svg+xml"})
-_TEXT = frozenset(
-    "application/javascript application/x-javascript application/ecmascript application/yaml application/x-yaml "
-    "application/toml application/graphql application/sql application/x-sh application/x-pem-file "
-    "application/openmetrics-text".split()
-)
-_TYPE = re.compile(r"\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*(?=;|$)")
-_PARAMETER = re.compile(r";\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)=(?:\"((?:[^\"\\]|\\.)*)\"|([^;\"]*))")
-
-
-def media_type(value: bytes | None) -> MediaType:
-    """Read a Content-Type."""
-    text = (value or b"").decode("latin-1")
-    found = _TYPE.match(text)
-    if found is None:
-        return MediaType("")
-    rest = _PARAMETER.findall(text, found.end())
-    return MediaType(found[1].lower(), tuple((name.lower(), quoted or bare.strip()) for name, quoted, bare in rest))
-
-
-def meets(kind: MediaType, patterns: Collection[str]) -> bool:
-    """Whether a type is one of these: ``image/png``, ``image/*`` or ``*/*``. What says no type is only the last."""
-    main = kind.name.partition("/")[0]
-    return any(one in (kind.name, f"{main}/*", "*/*") for one in patterns if kind.name or one == "*/*")
+    return choose
 
 
 class Both:
