@@ -44,6 +44,16 @@ def test_an_http_target_is_read_with_its_origins_and_credentials(tmp_path: Path)
     assert config.listeners.http.domain == "targets.localhost"
 
 
+def test_what_passes_unread_is_media_by_default(tmp_path: Path) -> None:
+    target = load(written(tmp_path, HTTP)).target("billing")
+    assert isinstance(target, HttpTarget)
+    assert target.passes == ("image/*", "font/*", "audio/*", "video/*")
+    text = HTTP.replace("default_role: reader", "default_role: reader\n    passes: [Application/PDF, '*/*']")
+    target = load(written(tmp_path, text)).target("billing")
+    assert isinstance(target, HttpTarget)
+    assert target.passes == ("application/pdf", "*/*")
+
+
 def test_a_gateway_for_apis_alone_needs_no_door_for_databases(tmp_path: Path) -> None:
     text = HTTP[: HTTP.index("  - name: shop")] + HTTP[HTTP.index("  - name: billing") :]
     lines = [line for line in text.splitlines() if not line.startswith("  postgres:")]
@@ -52,6 +62,8 @@ def test_a_gateway_for_apis_alone_needs_no_door_for_databases(tmp_path: Path) ->
 
 ROWS = [
     # what is written -> the fault
+    ("labels: {env: production}\n    masks: [pii]\npolicy", "passes: [pdf]\npolicy", "targets[1].passes[0]: 'pdf': expected a type as application/pdf"),
+    ("labels: {env: production}\n    masks: [pii]\npolicy", "passes: ['*/pdf']\npolicy", "targets[1].passes[0]: '*/pdf': expected a type as application/pdf"),
     ("protocol: http", "protocol: htttp", "targets[1].protocol: 'htttp': expected one of postgres, http (line 30)"),
     ("    protocol: http\n", "", "targets[1].protocol: missing: expected one of http, postgres"),
     ("origins: [https://billing.internal,", "origins: [https://billing.internal/api,", "targets[1].origins[0]: 'https://billing.internal/api': expected a URL without a path"),

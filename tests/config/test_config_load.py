@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
-from tests.config.written import changed, written
+from tests.config.written import WHOLE, changed, written
 
 from gatebook.config import Address, SecretReference, load
 from gatebook.config.shape import cores
 from gatebook.errors import ConfigError
 from gatebook.masking.detectors import NAMES
-from gatebook.masking.rules import ColumnPattern, MaskSet, Style
+from gatebook.masking.rules import ColumnPattern, FieldPattern, HeaderPattern, MaskSet, Style
 from gatebook.model import Kind
 
 
@@ -170,3 +170,12 @@ def test_a_secret_file_is_checked_again_when_it_is_read(tmp_path: Path, content:
 )
 def test_only_this_machine_counts_as_loopback(host: str, near: bool) -> None:
     assert Address(host, 1).loopback is near
+
+
+def test_a_mask_set_may_name_fields_and_headers_instead_of_columns(tmp_path: Path) -> None:
+    named = "fields: [$.customers.*.ssn, pin], headers: [X-Customer, 'cookie:SID']"
+    text = WHOLE.replace('columns: ["*.ssn", "*.card", "*.email"]', named)
+    found = load(written(tmp_path, text)).masking.sets["pii"]
+    assert found.columns == ()
+    assert found.fields == (FieldPattern.parse("$.customers.*.ssn"), FieldPattern.parse("pin"))
+    assert found.headers == (HeaderPattern("x-customer"), HeaderPattern("SID", cookie=True))

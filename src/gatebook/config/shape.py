@@ -38,7 +38,7 @@ from gatebook.config.values import (
 )
 from gatebook.errors import ConfigError
 from gatebook.masking.detectors import NAMES
-from gatebook.masking.rules import ColumnPattern, MaskSet, Style
+from gatebook.masking.rules import ColumnPattern, FieldPattern, HeaderPattern, MaskSet, Style
 from gatebook.model import PURPOSE, Kind, Reach
 
 WORKERS_MAX = 64
@@ -195,11 +195,40 @@ def _pattern(value: object) -> ColumnPattern:
         raise expected("table.column or schema.table.column, each part a name or *") from None
 
 
+def _field(value: object) -> FieldPattern:
+    try:
+        return FieldPattern.parse(value if isinstance(value, str) else "")
+    except ValueError as error:
+        raise expected(str(error).rpartition(": expected ")[2]) from None
+
+
+def _header(value: object) -> HeaderPattern:
+    try:
+        return HeaderPattern.parse(value if isinstance(value, str) else "")
+    except ValueError:
+        raise expected("the name of a header field, or cookie:NAME") from None
+
+
 class _MaskSet(Part):
     """A mask set as the file has it; its name is its key."""
 
-    columns: Annotated[Items[Annotated[ColumnPattern, PlainValidator(_pattern)]], Some] = Field(description="a list of columns")
+    columns: Annotated[Items[Annotated[ColumnPattern, PlainValidator(_pattern)]], Some] | None = Field(
+        default=None, description="a list of columns"
+    )
+    fields: Annotated[Items[Annotated[FieldPattern, PlainValidator(_field)]], Some] | None = Field(
+        default=None, description="a list of fields of what HTTP carries, as ssn or customers.*.card"
+    )
+    headers: Annotated[Items[Annotated[HeaderPattern, PlainValidator(_header)]], Some] | None = Field(
+        default=None, description="a list of header fields, and of cookies as cookie:NAME", validate_default=True
+    )
     style: Annotated[Style, Field(strict=False)] = Field(default=Style.REDACT, description="redact, partial, hash or token")
+
+    @field_validator("headers", mode="after")
+    @classmethod
+    def _something(cls, headers: tuple[HeaderPattern, ...] | None, info: ValidationInfo) -> tuple[HeaderPattern, ...] | None:
+        if headers is None and all(name in info.data and info.data[name] is None for name in ("columns", "fields")):
+            raise expected("at least one of columns, fields and headers")
+        return headers
 
 
 class _AsMaskSets:
@@ -210,7 +239,9 @@ class _AsMaskSets:
 
     @staticmethod
     def _made(sets: Mapping[str, _MaskSet]) -> Mapping[str, MaskSet]:
-        return {name: MaskSet(name, one.columns, one.style) for name, one in sets.items()}
+        return {
+            name: MaskSet(name, one.columns or (), one.style, one.fields or (), one.headers or ()) for name, one in sets.items()
+        }
 
 
 def _detectors(value: object) -> frozenset[str]:

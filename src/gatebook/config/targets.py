@@ -30,6 +30,7 @@ from gatebook.config.values import (
     once,
 )
 from gatebook.model import Target
+from gatebook.protocols.http.covering.media import PASSES
 from gatebook.protocols.http.reading import BODY_BYTES
 
 
@@ -248,6 +249,15 @@ def _origin(url: str) -> str:
     return url.rstrip("/")
 
 
+_MEDIA_RANGE = re.compile(r"(?:[a-z0-9!#$&^_.+-]+/(?:[a-z0-9!#$&^_.+-]+|\*)|\*/\*)")
+
+
+def _media_range(text: str) -> str:
+    if not _MEDIA_RANGE.fullmatch(text.lower()):
+        raise expected("a type as application/pdf, image/* or */*, without parameters")
+    return text.lower()
+
+
 class HttpTarget(TargetConfig):
     """An HTTP API, behind one origin or several that are the same."""
 
@@ -270,6 +280,9 @@ class HttpTarget(TargetConfig):
     mcp: McpConfig | None = Field(default=None, description="paths, reads, writes")
     method_override: Literal["unknown", "ignored"] = Field(
         default="unknown", description="unknown, or ignored where the target takes no method from fields and parameters"
+    )
+    passes: Items[Annotated[Text, AfterValidator(_media_range)]] = Field(
+        default=PASSES, description="a list of types of content that pass unread, as image/*"
     )
     body_bytes: int = Field(
         default=BODY_BYTES, ge=1024, le=BODY_BYTES_MAX, description="how much of a request's content is read"

@@ -18,7 +18,7 @@ from gatebook.protocols.http.covering.events import EventCover
 from gatebook.protocols.http.covering.forms import FormCover
 from gatebook.protocols.http.covering.heads import covered_fields
 from gatebook.protocols.http.covering.json_cover import JsonCover
-from gatebook.protocols.http.covering.media import AS_IT_IS, FORM, TABLES, MediaType, media_type, meets
+from gatebook.protocols.http.covering.media import AS_IT_IS, FORM, PASSES, TABLES, MediaType, media_type, meets
 from gatebook.protocols.http.covering.needles import NeedleFilter
 from gatebook.protocols.http.covering.parts import BOUNDARY, Choose, PartsCover, field_name
 from gatebook.protocols.http.covering.plan import Counts, Coverer, Plan
@@ -26,8 +26,6 @@ from gatebook.protocols.http.covering.sequences import SequenceCover
 from gatebook.protocols.http.covering.tables import TableCover
 from gatebook.protocols.http.covering.text import MarkupCover, TextCover, UnnamedCover
 from gatebook.protocols.http.message import Fields, Request, Response
-
-PASSES = ("image/*", "font/*", "audio/*", "video/*")  # what a target lets pass unless its configuration says otherwise
 
 
 @dataclass(frozen=True, slots=True)

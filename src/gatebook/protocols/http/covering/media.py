@@ -49,6 +49,8 @@ class MediaType:
         return self.suffix == "yaml" or self.name.startswith("text/") or self.name in _TEXT
 
 
+PASSES = ("image/*", "font/*", "audio/*", "video/*")  # what a target lets pass unless its configuration says otherwise
+
 FORM = "application/x-www-form-urlencoded"
 TABLES = {"text/csv": b"", "application/csv": b"", "text/tab-separated-values": b"\t"}
 AS_IT_IS = (b"binary", b"8bit", b"7bit")  # a part's Content-Transfer-Encoding that is none

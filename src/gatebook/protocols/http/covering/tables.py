@@ -17,7 +17,7 @@ DELIMITERS = b",;\t|"
 UNCERTAIN = "uncertain"
 _BOM = b"\xef\xbb\xbf"
 _END = rb"(?:\r\n|\n|\r(?!\Z))"
-_RECORD = re.compile(rb'(?:"(?:[^"]++|"")*+"|[^"\r\n]++|(?<![,;\t|\r\n])")*+' + _END)
+_RECORD = re.compile(rb'(?:"(?:[^"]++|"")*+"|[^"\r\n]++|(?<=[^,;\t|\r\n])")*+' + _END)
 
 
 class TableCover:
