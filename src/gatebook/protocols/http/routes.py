@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 import yaml
 
@@ -26,6 +25,7 @@ TEMPLATES = 20_000  # of one document
 BASES = 16
 REFERENCES = 8  # one after the other
 
+_HOST = re.compile(r"(?:(?:[A-Za-z][A-Za-z0-9+.-]*|\{[^{}]*\}):)?//[^/]*")
 _VARIABLE = re.compile(r"\{([^{}/]*)\}")
 
 
@@ -269,12 +269,13 @@ def _server(server: Any) -> Iterator[str]:
     url = server.get("url") if isinstance(server, dict) else None
     if not isinstance(url, str):
         raise ValueError("servers: url: expected a URL")
-    try:
-        path = urlsplit(_VARIABLE.sub(lambda found: f"\x02{found[1]}\x03", url)).path
-    except ValueError:
-        raise ValueError(f"servers: url: {url!r}: expected a URL") from None
-    written = [path.replace("\x02", "{").replace("\x03", "}")]
     variables = server.get("variables") or {}
+    first = _VARIABLE.match(url)
+    about = variables.get(first[1]) if first is not None and isinstance(variables, dict) else None
+    if first is not None and isinstance(about, dict) and "://" in str(about.get("default")):
+        url = f"{about['default']}{url[first.end() :]}"
+    host = _HOST.match(url)
+    written = [re.split("[?#]", url[host.end() :] if host else url)[0]]
     for name in _VARIABLE.findall(written[0]):
         about = variables.get(name) if isinstance(variables, dict) else None
         values = about.get("enum") if isinstance(about, dict) else None
