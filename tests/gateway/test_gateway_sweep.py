@@ -59,7 +59,7 @@ class Somebody:
     def tick(self) -> None:
         self.ticks += 1
 
-    def signal(self, _signal: object) -> None:
+    def stale(self) -> None:
         pass
 
 
@@ -123,7 +123,7 @@ def parts() -> Iterator[Parts]:
 def gateway(folder: Path, parts: Parts, tasks: asyncio.TaskGroup, *some: Somebody) -> Gateway:
     one = cast(Any, parts)
     made = Swept(load(written(folder)), one, one, one, one, one, one, one, one, one, one, cast(Any, lambda: make.NOW), tasks)
-    made._connections |= cast(Any, set(some))
+    made._live |= cast(Any, set(some))
     return made
 
 

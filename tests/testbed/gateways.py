@@ -68,9 +68,13 @@ class LiveGateway:
     more: Mapping[str, Any] = field(default_factory=dict)  # further sections of the configuration
     provider: Mapping[str, Any] = field(default_factory=dict)  # further keys of the identity provider
     listener: Mapping[str, str] = field(default_factory=dict)
+    apis: Sequence[Mapping[str, Any]] = ()  # HTTP targets
+    domain: str = "targets.localhost"
+    http_tls: bool = True
     workers: int = 1
     port: int = field(default_factory=free_port)
     api_port: int = field(default_factory=free_port)
+    http_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
     # Its life -------------------------------------------------------------------------------------------------------
@@ -170,11 +174,12 @@ class LiveGateway:
             "home": ".",
             "listeners": {
                 "postgres": {"bind": f"127.0.0.1:{self.port}", "tls": tls, **self.listener},
+                **({"http": self._http_listener(tls)} if self.apis else {}),
                 "api": {"bind": f"127.0.0.1:{self.api_port}", "tls": dict(tls)},
                 "public_url": f"https://127.0.0.1:{self.api_port}",
             },
             "identity": {"token_seconds": 3600, "providers": [provider]},
-            "targets": self._targets(password),
+            "targets": [*self._targets(password), *(dict(one) for one in self.apis)],
             "policy": {"folder": "policies"},
             "masking": {"sets": {"pii": {"columns": columns, "style": "partial"}}, "detectors": "all"},
             "ledger": {"folder": "ledger", "durability": "writes"},
@@ -183,6 +188,10 @@ class LiveGateway:
             **({"limits": dict(self.limits)} if self.limits else {}),
             **self.more,
         }
+
+    def _http_listener(self, tls: Mapping[str, str]) -> dict[str, Any]:
+        listener: dict[str, Any] = {"bind": f"127.0.0.1:{self.http_port}", "domain": self.domain}
+        return listener | {"tls": dict(tls)} if self.http_tls else listener
 
     def _targets(self, password: Path) -> list[dict[str, Any]]:
         common = {
@@ -245,6 +254,17 @@ class LiveGateway:
         made = socket.create_connection(("127.0.0.1", self.port), timeout=10)
         made.settimeout(10)
         return made
+
+    @property
+    def http_url(self) -> str:
+        """Where HTTP targets are reached by path."""
+        return f"{'https' if self.http_tls else 'http'}://127.0.0.1:{self.http_port}/http"
+
+    def http(self, token: str | None = None, **more: Any) -> httpx.Client:
+        """An HTTP client, with a token."""
+        trust = ssl.create_default_context(cafile=str(self.world.authority.path))
+        headers = {"Authorization": f"Bearer {self.mint() if token is None else token}"}
+        return httpx.Client(base_url=self.http_url, headers=headers, verify=trust, trust_env=False, timeout=20, **more)
 
     def api(self, path: str, token: str | None = None) -> httpx.Response:
         headers = {"Authorization": f"Bearer {token}"} if token else {}

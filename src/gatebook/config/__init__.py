@@ -23,6 +23,7 @@ from gatebook.config import document, faults
 from gatebook.config.shape import (
     Config,
     GrantsConfig,
+    HttpListener,
     Identities,
     KindRule,
     LedgerConfig,
@@ -43,6 +44,7 @@ __all__ = [
     "Address",
     "Config",
     "GrantsConfig",
+    "HttpListener",
     "HttpRole",
     "HttpTarget",
     "Identities",

@@ -242,6 +242,12 @@ class HttpRole(Part):
         return oauth
 
 
+def _host(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{0,252}", name):
+        raise expected("the name of a host in lower case, as login.example.org")
+    return name
+
+
 def _origin(url: str) -> str:
     parts = urlsplit(url)
     if parts.path not in ("", "/"):
@@ -286,6 +292,9 @@ class HttpTarget(TargetConfig):
     )
     body_bytes: int = Field(
         default=BODY_BYTES, ge=1024, le=BODY_BYTES_MAX, description="how much of a request's content is read"
+    )
+    redirects: Items[Annotated[Text, AfterValidator(_host)]] = Field(
+        default=(), description="hosts besides its own that it may send clients to"
     )
 
     @field_validator("tls", mode="after")

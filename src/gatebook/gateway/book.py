@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from gatebook.access.previews import Preview
-from gatebook.errors import LedgerError
+from gatebook.errors import GatebookError, LedgerError
 from gatebook.gateway import store
 from gatebook.gateway.guesses import Guessed
 from gatebook.gateway.rows import Rows
@@ -251,6 +251,11 @@ class Book:
 def new_id(now: int) -> str:
     """A new UUIDv7 for a session or a decision."""
     return uuid7(now)
+
+
+def told(error: GatebookError) -> str:
+    """What a client hears of an error of the gateway's."""
+    return f"the book cannot be written, so nothing may go on: {error}" if isinstance(error, LedgerError) else str(error)
 
 
 def operator() -> str:

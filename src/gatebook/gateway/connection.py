@@ -26,7 +26,7 @@ from gatebook.config import PostgresTarget
 from gatebook.config.values import is_loopback
 from gatebook.errors import GatebookError, IdentityError, LedgerError, RecordingError
 from gatebook.gateway import credentials
-from gatebook.gateway.book import new_id
+from gatebook.gateway.book import new_id, told
 from gatebook.gateway.desk import Needs, Welcome
 from gatebook.gateway.dial import binding, dial, say_once
 from gatebook.gateway.doorway import TLS_HANDSHAKE, TlsError, secure
@@ -40,9 +40,10 @@ from gatebook.gateway.upstream import Upstream
 from gatebook.gateway.waiting import Waiting
 from gatebook.identity.tokens import digest_of
 from gatebook.model import Reach, RefusalClass, Ruling, Session, Verdict
-from gatebook.protocols.postgres.refusal import NO_IDENTITY, too_many
+from gatebook.protocols.postgres.refusal import too_many
 from gatebook.protocols.postgres.relay import PostgresRelay
 from gatebook.protocols.relay import (
+    NO_IDENTITY,
     Allowed,
     Answered,
     Ask,
@@ -60,6 +61,7 @@ from gatebook.protocols.relay import (
     Refused,
     Side,
     Signal,
+    Stale,
     StartTls,
     ToClient,
     ToServer,
@@ -178,6 +180,10 @@ class Connection(asyncio.Protocol):
         except RecordingError as error:
             self.end(f"the recording cannot be written, so nothing may go on: {error}")
 
+    def stale(self) -> None:
+        """Some seconds have passed: what was learnt of the target's catalog counts no more."""
+        self.signal(Stale())
+
     def check_grants(self) -> None:
         """A session that stands on a grant ends with it."""
         if self._session is None:
@@ -195,8 +201,8 @@ class Connection(asyncio.Protocol):
         try:
             self._feed(signal)
         except (LedgerError, RecordingError) as error:
-            self.end(_told(error))
-            self._finish(_told(error))  # what the relay said last may not have been carried out to its end
+            self.end(told(error))
+            self._finish(told(error))  # what the relay said last may not have been carried out to its end
         except Exception:
             log.exception("relay failed", session=self._session.id if self._session else "")
             self._finish("an error inside the gateway; its operators' log has it")
@@ -272,7 +278,7 @@ class Connection(asyncio.Protocol):
         try:
             await work
         except GatebookError as error:
-            self.end(_told(error))
+            self.end(told(error))
         except Exception:
             log.exception("session failed", session=self._session.id if self._session else "")
             self.end("an error inside the gateway; its operators' log has it")
@@ -489,8 +495,3 @@ class Connection(asyncio.Protocol):
         except LedgerError as error:
             log.error("session cannot be closed in the book", session=self._session.id, why=str(error))
         log.info("session closed", session=self._session.id, why=why)
-
-
-def _told(error: GatebookError) -> str:
-    """What the client hears of it."""
-    return f"the book cannot be written, so nothing may go on: {error}" if isinstance(error, LedgerError) else str(error)

@@ -47,6 +47,10 @@ class Crowd:
         self._inside.add(connection)
         return ""
 
+    def proved(self, connection: Hashable) -> None:
+        """It proved who it is, and is one of the connections of a session that has its place already."""
+        self._leave_the_door(connection)
+
     def leave(self, connection: Hashable) -> None:
         """It is gone, wherever it was."""
         self._leave_the_door(connection)

@@ -207,6 +207,12 @@ class Desk:
             return Needs(verdict, number, decision.by_deed)
         return Refused(action, verdict, refusal_class(verdict), number, position)
 
+    def may(self, session: Session, deed: Deed) -> bool:
+        """Whether the policy would let this deed go, or hold it for people."""
+        action, around = Action(session=session.id, seq=0, deeds=(deed,), text=""), self._circumstances(session, approved=False)
+        ruling = self._judge.decide(session.identity, session.target, action, around, frozenset()).verdict.ruling
+        return ruling is not Ruling.BLOCK
+
     def still_open(self, session: Session, role: str) -> bool:
         """Whether the policy would still open this session: a grant may have ended."""
         return self._opens(session, role).ruling in (Ruling.ALLOW, Ruling.MASK)

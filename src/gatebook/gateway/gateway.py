@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
-from collections.abc import Awaitable, Callable, Collection, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from gatebook.config import Config, PostgresListener
+from gatebook.config import Config, HttpListener, PostgresListener
 from gatebook.config.tls import server_context
 from gatebook.errors import ConfigError, LedgerError
 from gatebook.gateway import lookout
@@ -33,6 +33,8 @@ from gatebook.gateway.dial import Trust
 from gatebook.gateway.doorway import ALPN
 from gatebook.gateway.granted import Granted
 from gatebook.gateway.holding import Holding
+from gatebook.gateway.http.front import Http, HttpConnection, alpn
+from gatebook.gateway.live import Live
 from gatebook.gateway.preview import Previews
 from gatebook.gateway.proving import Proving
 from gatebook.gateway.reads import reads
@@ -45,7 +47,6 @@ from gatebook.protocols.postgres.bearer import Bearer
 from gatebook.protocols.postgres.catalog_facts import Facts
 from gatebook.protocols.postgres.opening import Keys
 from gatebook.protocols.postgres.scram import Stretched
-from gatebook.protocols.relay import Stale
 from gatebook.recording.recorder import behind
 
 SWEEP_SECONDS = 0.25  # expiry, kill and revocation reach a live session within this, and the promise is two seconds
@@ -87,6 +88,9 @@ class Gateway:
         self.login_seconds = float(config.limits.login_seconds)
         self._tokens, self._rows, self._cancels, self._tasks = tokens, rows, cancels, tasks
         self._connections: set[Connection] = set()
+        self._live: set[Live] = set()
+        self._doors: set[HttpConnection] = set()
+        self.http = Http(self, config, self.trust)
         self._crowd = crowd
         self._stopping = False
         self._running = 0
@@ -102,7 +106,45 @@ class Gateway:
             log.warning("connection turned away", why=why, client=address, live=len(self._connections))
         else:
             self._connections.add(connection)
+            self._live.add(connection)
         return why
+
+    def admit_http(self, connection: HttpConnection, address: str) -> str:
+        """The same for a client of HTTP: its sessions are counted by themselves, whichever connections they use."""
+        why = self._closed or self._crowd.come(connection, address)
+        if why:
+            log.warning("connection turned away", why=why, client=address)
+        else:
+            self._doors.add(connection)
+        return why
+
+    def leave_http(self, connection: HttpConnection) -> None:
+        """Forget a connection of HTTP that has ended."""
+        self._crowd.leave(connection)
+        self._doors.discard(connection)
+
+    def proved_http(self, connection: HttpConnection) -> None:
+        """A connection showed a good token: it no longer counts among those that proved nothing."""
+        self._crowd.proved(connection)
+
+    def seat_at_once(self, key: Hashable) -> str:
+        """A session that may have many connections begins; says why not when there are too many."""
+        why = self._closed or self._crowd.enter(key)
+        if why:
+            log.warning("session turned away", why=why, live=len(self._live))
+        return why
+
+    def unseat(self, key: Hashable) -> None:
+        """Such a session has ended."""
+        self._crowd.leave(key)
+
+    def add(self, live: Live) -> None:
+        """Look after a session."""
+        self._live.add(live)
+
+    def drop(self, live: Live) -> None:
+        """It has ended."""
+        self._live.discard(live)
 
     def seat(self, connection: Connection) -> str:
         """A connection has proved who it is and becomes a session; says why not when there are too many."""
@@ -147,6 +189,7 @@ class Gateway:
         """Forget a connection that has ended."""
         self._crowd.leave(connection)
         self._connections.discard(connection)
+        self._live.discard(connection)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run in the gateway's task group. ``work`` must not raise."""
@@ -167,7 +210,29 @@ class Gateway:
         """Open the listeners, which the other processes have opened too. Raises ConfigError when one cannot be."""
         self._cancels.listen(self._cancel_here)
         postgres = self.config.listeners.postgres
-        return [await self._listen(postgres)] if postgres is not None else []
+        servers = [await self._listen(postgres)] if postgres is not None else []
+        http = self.config.listeners.http
+        return [*servers, await self._listen_http(http)] if http is not None else servers
+
+    async def _listen_http(self, listener: HttpListener) -> asyncio.Server:
+        certificate = server_context(listener.tls, "listeners.http") if listener.tls else None
+        if certificate is not None:
+            alpn(certificate)
+        scheme, handshake = ("http", None) if certificate is None else ("https", self.login_seconds)
+        host, port = listener.bind.host, listener.bind.port
+        try:
+            return await asyncio.get_running_loop().create_server(
+                lambda: HttpConnection(self, scheme),
+                host,
+                port,
+                backlog=512,
+                reuse_address=True,
+                reuse_port=True,
+                ssl=certificate,
+                ssl_handshake_timeout=handshake,
+            )
+        except OSError as error:
+            raise ConfigError([f"listeners.http: bind: {host}:{port}: {error.strerror or error}"]) from error
 
     async def _listen(self, listener: PostgresListener) -> asyncio.Server:
         certificate = server_context(listener.tls, "listeners.postgres") if listener.tls else None
@@ -216,15 +281,16 @@ class Gateway:
             await asyncio.sleep(self.sweep_seconds)
             self._end_expired()
             if loop.time() - self._seen_at > self.blind_seconds:
-                self._end_on_tokens({connection.token for connection in self._connections if connection.token}, UNTOLD)
+                self._end_on_tokens({live.token for live in self._live if live.token}, UNTOLD)
             self._check_grants()
-            for connection in list(self._connections):
-                connection.tick()
+            for live in list(self._live):
+                live.tick()
+            self.http.pool.tick()
             if loop.time() >= stale_at:
                 stale_at = loop.time() + STALE_SECONDS
                 self.facts.clear()
-                for connection in list(self._connections):
-                    connection.signal(Stale())
+                for live in list(self._live):
+                    live.stale()
             await self._tell_guesses()
 
     async def _look_at_grants(self) -> None:
@@ -232,8 +298,8 @@ class Gateway:
         self._check_grants()  # before another statement hears that no rule permits it
 
     def _check_grants(self) -> None:
-        for connection in list(self._connections):
-            connection.check_grants()
+        for live in list(self._live):
+            live.check_grants()
 
     async def _tell_guesses(self) -> None:
         guessed = self._cancels.guesses.told()
@@ -245,24 +311,24 @@ class Gateway:
 
     def _end_expired(self) -> None:
         now = self.clock()
-        for connection in list(self._connections):
-            session = connection.session
+        for live in list(self._live):
+            session = live.session
             if session is not None and session.identity.expires_at <= now:
                 expired = datetime.fromtimestamp(session.identity.expires_at / 1e6, UTC).isoformat(timespec="seconds")
-                connection.end(f"your token expired at {expired}; get a new one with `gatebook token` and connect again")
+                live.end(f"your token expired at {expired}; get a new one with `gatebook token` and connect again")
 
     async def _end_killed(self) -> None:
-        live = {connection.session.id: connection for connection in self._connections if connection.session}
+        live = {one.session.id: one for one in self._live if one.session}
         if not live:
             return
         for kill in await self._rows.kills():
-            connection = live.get(kill.session)
-            if connection is not None:
-                connection.end(f"ended by {_without_name(kill.by)}: {cover_text(kill.reason)}")
+            found = live.get(kill.session)
+            if found is not None:
+                found.end(f"ended by {_without_name(kill.by)}: {cover_text(kill.reason)}")
 
     async def _end_revoked(self) -> None:
         """A session lives no longer than the token it was opened with."""
-        asked = {connection.token for connection in self._connections if connection.session and connection.token}
+        asked = {live.token for live in self._live if live.session and live.token}
         now = asyncio.get_running_loop().time()
         try:
             gone = await lookout.ask(self._tokens.taken_back, asked) if asked else set()
@@ -273,13 +339,16 @@ class Gateway:
         self._end_on_tokens(gone, "your gateway token was revoked")
 
     def _end_on_tokens(self, tokens: Collection[bytes], why: str) -> None:
-        for connection in list(self._connections):
-            if connection.session and connection.token in tokens:
-                connection.end(f"{why}; get a new one with `gatebook token` and connect again")
+        for live in list(self._live):
+            if live.session and live.token in tokens:
+                live.end(f"{why}; get a new one with `gatebook token` and connect again")
 
     def _end_all(self, why: str) -> None:
-        for connection in list(self._connections):
-            connection.end(why)
+        for live in list(self._live):
+            live.end(why)
+        for door in list(self._doors):
+            door.stop()
+        self.http.pool.close()
 
     async def stop(self) -> None:
         """End every session with a word to its client, and wait until each is closed in the book."""

@@ -92,7 +92,7 @@ class Holding:
             verb=action.verb,
             reach=action.reach,
             resources=tuple(resource.name for resource in action.resources if resource.name),
-            text=_whole(action, frozenset(self._config.masking.detectors)),
+            text=ask.seen or _whole(action, frozenset(self._config.masking.detectors)),
             rule=verdict.rule,
             reason=reasons(verdict, needs.by_deed) if whole else verdict.reason,
             approvers=verdict.approvers,

@@ -12,10 +12,11 @@ from types import MappingProxyType
 
 from gatebook.config import Config
 from gatebook.errors import PolicyError
-from gatebook.masking.rules import MaskSet, may_cover
+from gatebook.masking.rules import MaskSet, may_cover, means_fields
 from gatebook.model import Action, Ceiling, Identity, Ruling, Target, Verdict
 from gatebook.policy.decide import Circumstances, Decision, decide
 from gatebook.policy.rules import Policy, load
+from gatebook.protocols.relay import ANY_FIELD
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,9 @@ class Judge:
         return replace(decision, verdict=self._covered(decision.verdict, columns), by_deed=by_deed)
 
     def _covered(self, verdict: Verdict, columns: frozenset[str]) -> Verdict:
-        covers = verdict.ruling is Ruling.ALLOW and may_cover((self.sets[name] for name in verdict.masks), columns)
-        return replace(verdict, ruling=Ruling.MASK) if covers else verdict
+        sets = [self.sets[name] for name in verdict.masks]
+        covers = means_fields(sets) if ANY_FIELD in columns else may_cover(sets, columns)
+        return replace(verdict, ruling=Ruling.MASK) if covers and verdict.ruling is Ruling.ALLOW else verdict
 
 
 def _uncounted(verdict: Verdict, ceiling: Ceiling, why: str) -> Verdict:

@@ -63,6 +63,22 @@ class Tape:
             except RecordingError as error:
                 self._lost(error)
 
+    def head(self, seq: int, shown: bytes) -> None:
+        """The head of an answer to a request, as it is shown: with the first of its content it survives a crash."""
+        if self._recorder is not None:
+            try:
+                self._recorder.head(seq, shown)
+            except RecordingError as error:
+                self._lost(error)
+
+    def content(self, seq: int, data: bytes) -> None:
+        """Content that the client of that request is about to get."""
+        if self._recorder is not None and data:
+            try:
+                self._recorder.content(seq, data)
+            except RecordingError as error:
+                self._lost(error)
+
     def answered(self, answer: Answered) -> None:
         """How a request ended."""
         if self._recorder is not None:

@@ -11,7 +11,7 @@ from gatebook.gateway.desk import Needs, refused_by_people, refused_for_now
 from gatebook.gateway.holding import Place, holds
 from gatebook.gateway.preview import Trial
 from gatebook.model import Hold, Session
-from gatebook.protocols.relay import Allowed, Ask, Refused, Signal
+from gatebook.protocols.relay import Allowed, Ask, Held, Refused
 
 if TYPE_CHECKING:
     from gatebook.gateway.gateway import Gateway
@@ -26,11 +26,12 @@ class Waiting:
         self._pending, self._gone = "", False
 
     async def asked(
-        self, session: Session, ask: Ask, needs: Needs, place: Place, trial: Trial, signal: Callable[[Signal], None]
+        self, session: Session, ask: Ask, needs: Needs, place: Place, trial: Trial | None, signal: Callable[[Held], None]
     ) -> Allowed | Refused:
         """Find people's yes to exactly this, or wait for it, or say that it is waited for; then use it up.
 
-        ``trial`` is what of it may be tried, so that people see what it does. ``signal`` hears that it is held.
+        ``trial`` is what of it may be tried, so that people see what it does; None where nothing can be. ``signal`` hears that
+        it is held.
         """
         holding, verdict = self._gateway.holding, needs.verdict
         try:
@@ -56,10 +57,10 @@ class Waiting:
             raise AssertionError("an approved action needs an approval")
         return answer
 
-    async def _open(self, session: Session, ask: Ask, needs: Needs, place: Place, hold: Hold, trial: Trial) -> Request:
+    async def _open(self, session: Session, ask: Ask, needs: Needs, place: Place, hold: Hold, trial: Trial | None) -> Request:
         """Ask people, with what a preview shows. Raises AccessError when this may not be asked."""
         holding = self._gateway.holding
-        if hold is Hold.RESUME or (hold is Hold.PROPOSE and ask.parts):
+        if trial is None or hold is Hold.RESUME or (hold is Hold.PROPOSE and ask.parts):
             return await holding.open(session, ask, needs, place, hold, None)
         await holding.check_room(session)
         preview = await self._gateway.previews.of(session, ask, place, trial)

@@ -23,6 +23,9 @@ from typing import Protocol, TypeAlias
 from gatebook.masking.rules import MaskSet
 from gatebook.model import Action, Hold, Permit, RefusalClass, Session, Verdict
 
+ANY_FIELD = "$"  # of an answer, where nobody knows its fields before it comes
+NO_IDENTITY = "no-identity"  # the rule's name when a token proved nothing
+
 
 class Side:
     """Which end of a session is meant."""
@@ -191,10 +194,11 @@ class Prove:
 class Ask:
     """Have this action decided and, if it may go, written down.
 
-    ``columns`` are the names of what may stand in its answer, "*" for anything; ``shown`` is its text, fit for a log. ``fault``
-    says what is wrong with the text itself, if it is: then there is nothing to ask people about. ``parts`` says, of a whole
-    script that is proposed, how many of the action's deeds each of its statements has. ``uncounted`` says why nobody could tell
-    how many rows it changes, so that no rule with a ceiling lets it go.
+    ``columns`` are the names of what may stand in its answer, "*" for anything, ``ANY_FIELD`` where it has fields; ``shown`` is
+    its text, fit for a log, and ``seen`` all of it as people must see it to decide, where that is not the action's text and
+    parameters covered. ``fault`` says what is wrong with the text itself, if it is: then there is nothing to ask people about.
+    ``parts`` says, of a whole script that is proposed, how many of the action's deeds each of its statements has. ``uncounted``
+    says why nobody could tell how many rows it changes, so that no rule with a ceiling lets it go.
     """
 
     action: Action
@@ -203,6 +207,7 @@ class Ask:
     fault: str = ""
     parts: tuple[int, ...] = ()
     uncounted: str = ""
+    seen: str = ""
 
 
 @dataclass(frozen=True, slots=True)

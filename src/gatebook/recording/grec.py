@@ -34,6 +34,7 @@ SEGMENT, SPOOL = "segment", "spool"
 KEY_FILE = "key.age"
 KEY_BYTES = 32
 TAG_BYTES = 16
+NUMBER = Struct(">I")  # of the request that an event of kind h or b belongs to
 HEAD = Struct(">IcQ")
 BATCH = b"b"  # the kind of a box that holds several events
 PACKED = b"z"  # and of one where they are compressed

@@ -6,11 +6,10 @@ import json
 
 from gatebook.model import Action, Ceiling, RefusalClass, Verdict
 from gatebook.protocols.postgres import wire
-from gatebook.protocols.relay import Held, Refused
+from gatebook.protocols.relay import NO_IDENTITY, Held, Refused
 
 INSUFFICIENT_PRIVILEGE = "42501"
 CHANGED = "changed-since-preview"  # the rule's name when an approved write would change other rows than people saw
-NO_IDENTITY = "no-identity"  # the rule's name when a token proved nothing
 
 NOT_LOOKED_UP = wire.error_response(
     "ERROR",

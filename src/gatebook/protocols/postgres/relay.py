@@ -21,6 +21,7 @@ from gatebook.protocols.postgres.opening import Keys, Opening
 from gatebook.protocols.postgres.relay_asking import Asking
 from gatebook.protocols.postgres.scram import Stretched
 from gatebook.protocols.relay import (
+    NO_IDENTITY,
     Allowed,
     Cancel,
     Cancelled,
@@ -202,7 +203,7 @@ class PostgresRelay:
         if self._phase == "proving" or self._asking.starting:
             what = "startup settings refused" if self._asking.starting else "refused"
             said, why = refusal.session_refused(signal.verdict, signal.decision), f"{what} by {signal.verdict.rule}"
-            if self._opening.dismisses and signal.verdict.rule == refusal.NO_IDENTITY:
+            if self._opening.dismisses and signal.verdict.rule == NO_IDENTITY:
                 self._out += self._opening.dismiss(said, why)
             else:
                 self._say_last(said, why)

@@ -1,0 +1,1 @@
+"""HTTP clients and targets: sockets, sessions, and the relay of each request carried out."""

@@ -1,0 +1,451 @@
+"""One request on its way and its answer on the way back: the relay's effects carried out, in order.
+
+Where the session is known, the decision is at hand and a connection to the target is idle, all of it happens at once, in the
+call that brought the request. Proving, asking people and dialling take time and run as tasks of the gateway's group, one at a
+time.
+
+Flow. The client is read while the relay wants more and the target takes it; the target is read while the client takes what it
+said and the disk has the entry (``released.py``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Protocol, assert_never
+
+import structlog
+
+from gatebook.errors import GatebookError, LedgerError, RecordingError
+from gatebook.gateway.book import told
+from gatebook.gateway.desk import Needs
+from gatebook.gateway.http.errand import Errand
+from gatebook.gateway.http.sessions import HttpSession, key_of
+from gatebook.gateway.released import SYNC_POLL_SECONDS, Released
+from gatebook.gateway.store import decided
+from gatebook.gateway.waiting import Waiting
+from gatebook.protocols.http import door, refusal
+from gatebook.protocols.http.message import Data, End, Message, Request, Response
+from gatebook.protocols.http.relay import (
+    ClientSaid,
+    Continue,
+    Effect,
+    Failed,
+    Forward,
+    HttpRelay,
+    Reply,
+    Signal,
+    TargetSaid,
+    shown,
+)
+from gatebook.protocols.http.terms import Injected, Terms
+from gatebook.protocols.relay import Allowed, Answered, Ask, Ended, HangUp, Held, Refused, Side, Withdraw
+
+if TYPE_CHECKING:
+    from gatebook.gateway.gateway import Gateway
+
+log = structlog.get_logger("gatebook.http")
+
+
+class Client(Protocol):
+    """The client's side of one exchange, whichever version of HTTP carries it."""
+
+    @property
+    def full(self) -> bool:
+        """Whether the client does not take what was said."""
+        ...
+
+    def proved(self) -> None:
+        """It showed a token that is good."""
+        ...
+
+    def respond(self, response: Response, length: int | None) -> None:
+        """Say the head of the answer."""
+        ...
+
+    def proceed(self) -> None:
+        """Have it send its content."""
+        ...
+
+    def say(self, message: Data | End) -> None:
+        """Say what belongs to the answer."""
+        ...
+
+    def push(self) -> None:
+        """One write for all that was said."""
+        ...
+
+    def cut(self, why: str) -> None:
+        """The answer will not be complete, and must not look so."""
+        ...
+
+    def done(self, exchange: Exchange) -> None:
+        """The exchange is over."""
+        ...
+
+    def flow(self) -> None:
+        """Whether more of the request is wanted may have changed."""
+        ...
+
+
+class Exchange:
+    """Owned by the client's connection. Lives in one event loop."""
+
+    def __init__(self, gateway: Gateway, client: Client, address: str) -> None:
+        self._gateway, self._client, self._address = gateway, client, address
+        self._relay: HttpRelay | None = None
+        self._session: HttpSession | None = None
+        self._errand: Errand | None = None
+        self._people = Waiting(gateway)
+        self._released = Released()
+        self._held_end: End | None = None
+        self._early: list[Message] = []  # what the client said before its session was found
+        self._answering = False
+        self._over = False
+        self._started = 0
+        self._answer: Allowed | None = None
+
+    # The client ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def hungry(self) -> bool:
+        """Whether more of the request is wanted now."""
+        if self._over or self._relay is None:
+            return False
+        return self._relay.hungry and not (self._errand is not None and self._errand.full)
+
+    def begin(self, request: Request, domain: str) -> None:
+        """A request came."""
+        knocked = door.knock(request, domain)
+        if isinstance(knocked, door.Turned):
+            self._turn_away(refusal.turned(knocked.status, knocked.why, knocked.advice))
+            return
+        self._people.hold = knocked.hold
+        key = key_of(knocked, self._address)
+        session = self._gateway.http.find(key)
+        if session is None:
+            self._spawn(self._open(key, knocked))
+            return
+        try:
+            self._enter(session, knocked)
+        except GatebookError as error:
+            self._fail(told(error))
+
+    async def _open(self, key: Any, knocked: door.Knock) -> None:
+        found = await self._gateway.http.open(key, knocked, self._address)
+        if self._over:
+            return
+        if isinstance(found, Refused):
+            self._turn_away(refusal.not_let_in(found))
+            return
+        self._enter(found, knocked)
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """What the client said meanwhile."""
+        if self._relay is None:
+            return
+        early, self._early = self._early, []
+        for message in early:
+            self.from_client(message)
+        self._client.flow()
+
+    def _enter(self, session: HttpSession, knocked: door.Knock) -> None:
+        if session.full:
+            self._turn_away(
+                refusal.Problem(429, "too many requests of this session are under way", {"instead": "Wait for some."})
+            )
+            return
+        injected = self._gateway.http.credentials.at_once(session.target, session.role)
+        if injected is None:
+            self._spawn(self._fetch(session, knocked))
+        else:
+            self._ask_as(session, knocked, injected)
+
+    async def _fetch(self, session: HttpSession, knocked: door.Knock) -> None:
+        injected = await self._gateway.http.credentials.fetch(session.target, session.role)
+        if not self._over:
+            self._ask_as(session, knocked, injected)
+            self._catch_up()
+
+    def _ask_as(self, session: HttpSession, knocked: door.Knock, injected: Injected) -> None:
+        if session.ended:
+            self._turn_away(refusal.turned(401, session.ended, "Send it again."))
+            return
+        self._session = session
+        self._client.proved()
+        seq = session.enter(self)
+        terms = Terms(
+            session=session.session.id,
+            covering=session.covering,
+            shape=self._gateway.http.shape(session.target),
+            injected=injected,
+            origins=session.target.origins,
+            base=knocked.prefix or f"{knocked.request.scheme}://{knocked.request.authority}",
+            client_address=self._address,
+            may=session.may,
+            elsewhere=frozenset(session.target.redirects),
+            passes=session.target.passes,
+        )
+        self._relay = HttpRelay(terms, seq)
+        self.signal(ClientSaid(knocked.request))
+
+    def from_client(self, message: Message) -> None:
+        """The client said more of its request."""
+        if self._relay is None:
+            if not self._over:
+                self._early.append(message)
+            return
+        if self._session is not None and isinstance(message, Data):
+            self._session.received += len(message.data)
+        self.signal(ClientSaid(message))
+
+    def client_gone(self) -> None:
+        """The client went away."""
+        self._people.gone()
+        self.signal(Ended(Side.CLIENT, "the client went away"))
+        self._finish()
+
+    def end(self, why: str) -> None:
+        """The gateway ends it."""
+        self.signal(Ended(Side.GATEWAY, why))
+        self._finish()
+
+    def _turn_away(self, problem: refusal.Problem) -> None:
+        head, content = problem.said()
+        self._answering = True
+        self._client.respond(head, len(content))
+        self._client.say(Data(content))
+        self._client.say(End())
+        self._client.push()
+        self._finish()
+
+    # Signals and effects --------------------------------------------------------------------------------------------------
+
+    def signal(self, signal: Signal) -> None:
+        """Feed the relay and carry out what it says."""
+        if self._relay is None or self._over:
+            return
+        try:
+            self._feed(signal)
+        except (LedgerError, RecordingError) as error:
+            self._fail(told(error))
+        except Exception:
+            log.exception("exchange failed", session=self._session.session.id if self._session else "")
+            self._fail("an error inside the gateway; its operators' log has it")
+        self._flow()
+
+    def _feed(self, signal: Signal | Allowed) -> None:
+        while self._relay is not None and not self._over:
+            for effect in self._relay.feed(signal):
+                self._do(effect)
+            if self._answer is None:
+                break
+            signal, self._answer = self._answer, None
+        self._push()
+
+    def _push(self) -> None:
+        if self._errand is not None:
+            self._errand.push()
+        self._client.push()
+
+    def _do(self, effect: Effect) -> None:
+        match effect:
+            case Ask():
+                self._ask(effect)
+            case Forward(_, message, length):
+                self._forward(message, length)
+            case Reply():
+                self._reply(effect)
+            case Continue():
+                self._client.proceed()
+            case Answered():
+                self._answered(effect)
+            case Withdraw():
+                self._people.withdraw("withdrawn by the requester")
+            case HangUp(why):
+                self._client.cut(why)
+                self._finish()
+            case _:
+                assert_never(effect)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self._gateway.spawn(self._guarded(work))
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> None:
+        """A fault of ours ends this exchange alone, and is told to the operator."""
+        try:
+            await work
+        except GatebookError as error:
+            self._fail(told(error))
+        except Exception:
+            log.exception("exchange failed", session=self._session.session.id if self._session else "")
+            self._fail("an error inside the gateway; its operators' log has it")
+
+    def _fail(self, why: str) -> None:
+        """Nothing goes on here; who did not hear an answer yet hears this."""
+        if self._over:
+            return
+        if self._answering:
+            self._client.cut(why)
+            self._finish()
+        else:
+            self._turn_away(refusal.Problem(503, why, {"class": "fix"}))
+
+    # Deciding -----------------------------------------------------------------------------------------------------------
+
+    def _ask(self, ask: Ask) -> None:
+        session = self._session
+        if session is None:
+            raise AssertionError("an action without a session")
+        at_once = self._gateway.desk.decide_at_once(session.session, ask, session.recent)
+        if at_once is None:
+            self._spawn(self._decide(ask, session))
+            return
+        self._answer, said = at_once
+        session.tape.asked(ask, said, self._answer.decision)
+        self._under(self._answer)
+
+    def _under(self, answer: Allowed | Refused) -> None:
+        if isinstance(answer, Allowed):
+            self._started = self._gateway.clock()
+            self._released.under(answer.permit.receipt)
+
+    async def _decide(self, ask: Ask, session: HttpSession) -> None:
+        answer = await self._gateway.desk.decide(session.session, ask)
+        if isinstance(answer, Needs):
+            if self._over:
+                return  # the client is gone
+            answer = await self._people.asked(session.session, ask, answer, session.place, None, self._hear)
+        if self._over:
+            return
+        verdict = answer.verdict if isinstance(answer, Refused) else answer.ruled
+        session.tape.asked(ask, decided(ask.action, verdict), answer.decision)
+        self._under(answer)
+        self.signal(answer)
+
+    def _hear(self, held: Any) -> None:
+        if isinstance(held, Held):
+            self.signal(held)
+
+    # The target -----------------------------------------------------------------------------------------------------------
+
+    def _forward(self, message: Message, length: int | None) -> None:
+        if self._session is None:
+            raise AssertionError("a request without a session")
+        if isinstance(message, Request):
+            self._errand = Errand(self._gateway, self, self._session.target, self._session.role)
+            self._errand.begin(message, length)
+        elif self._errand is not None and isinstance(message, Data | End):
+            self._errand.send(message)
+
+    def from_target(self, message: Message) -> None:
+        """A message of the target."""
+        if isinstance(message, Response) and message.status == HTTPStatus.UNAUTHORIZED and self._session is not None:
+            self._gateway.http.credentials.refused(self._session.target, self._session.role)
+        self.signal(TargetSaid(message))
+
+    def target_failed(self, status: int, why: str) -> None:
+        """The target does not do its part."""
+        self.signal(Failed(status, why))
+
+    @property
+    def may_repeat(self) -> bool:
+        """Whether nobody heard of an answer yet."""
+        return not self._answering
+
+    # The answer -----------------------------------------------------------------------------------------------------------
+
+    def _reply(self, reply: Reply) -> None:
+        session = self._session
+        if session is None:
+            raise AssertionError("an answer without a session")
+        seq = self._relay.seq if self._relay is not None else 0
+        match reply.message:
+            case Response():
+                session.tape.head(seq, shown(reply.message))
+                self._answering = True
+                self._client.respond(reply.message, reply.length)
+            case Data(data):
+                session.tape.content(seq, data)
+                session.sent += len(data)
+                waits = self._released.holds
+                if self._released.passes(data, self._gateway):
+                    self._client.say(reply.message)
+                elif not waits:
+                    asyncio.get_running_loop().call_later(SYNC_POLL_SECONDS, self._release)
+            case End():
+                if self._released.holds:
+                    self._held_end = reply.message
+                else:
+                    self._complete(reply.message)
+            case _:
+                raise AssertionError("a request as an answer")
+
+    def _release(self) -> None:
+        if self._over:
+            return
+        if not self._released.synced(self._gateway) and not self._gateway.book.failed:
+            asyncio.get_running_loop().call_later(SYNC_POLL_SECONDS, self._release)
+            return
+        data = self._released.take(self._gateway)
+        if not data:
+            self._client.cut("the book cannot be written, so nothing may go on")
+            self._finish()
+            return
+        self._client.say(Data(data))
+        if self._held_end is not None:
+            self._complete(self._held_end)
+        self._client.push()
+        self._flow()
+
+    def _complete(self, end: End) -> None:
+        """The answer is whole. The target's connection is good for another request if all was said on it."""
+        self._client.say(end)
+        if self._errand is not None:
+            self._errand.done()
+        asyncio.get_running_loop().call_soon(self._finish)
+
+    def _answered(self, answer: Answered) -> None:
+        session = self._session
+        if session is None:
+            return
+        session.tape.answered(answer)
+        milliseconds = (self._gateway.clock() - self._started) // 1000
+        if not session.writing and self._gateway.book.answered_at_once(session.session, answer, milliseconds):
+            return
+        work = self._gateway.book.answered(session.session, answer, milliseconds)
+        task = self._gateway.spawn(self._guarded(work))
+        session.writing.add(task)
+        task.add_done_callback(session.writing.discard)
+
+    # Flow and end -------------------------------------------------------------------------------------------------------
+
+    def flow(self) -> None:
+        """The target takes more, or no more."""
+        self._flow()
+
+    def _flow(self) -> None:
+        if self._over:
+            return
+        if self._errand is not None:
+            self._errand.read(not (self._client.full or self._released.holds))
+        self._client.flow()
+
+    def client_flow(self) -> None:
+        """The client takes more, or no more."""
+        self._flow()
+
+    def _finish(self) -> None:
+        if self._over:
+            return
+        self._over = True
+        if self._errand is not None:
+            self._errand.drop()
+        self._people.gone()
+        self._relay = None
+        self._early.clear()
+        if self._session is not None:
+            self._session.leave(self)
+        self._client.done(self)

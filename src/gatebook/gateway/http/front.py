@@ -1,0 +1,257 @@
+"""The door of HTTP clients: one connection each, its requests in turn.
+
+By ALPN or by the first bytes a client speaks HTTP/2 or HTTP/1.1 (RFC 9113, section 3). What it said wrong is answered once, and
+the connection closed: nothing behind it is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from http import HTTPStatus
+from typing import TYPE_CHECKING, cast
+
+import structlog
+
+from gatebook.config import Config, HttpTarget
+from gatebook.config.shapes import shape_of
+from gatebook.gateway.dial import Trust
+from gatebook.gateway.http.credentials import Credentials
+from gatebook.gateway.http.exchange import Exchange
+from gatebook.gateway.http.sessions import HttpSession, Key, Sessions
+from gatebook.gateway.http.upstream import Pool
+from gatebook.protocols.http import refusal
+from gatebook.protocols.http.checks import MalformedError
+from gatebook.protocols.http.door import Knock
+from gatebook.protocols.http.h1 import ServerSide
+from gatebook.protocols.http.message import Data, End, Message, Request, Response
+from gatebook.protocols.http.reading import Shape
+from gatebook.protocols.relay import Refused
+
+if TYPE_CHECKING:
+    from gatebook.gateway.gateway import Gateway
+
+HEAD_SECONDS = 30.0  # for a client to say the head of its first request, and of each that follows
+IDLE_SECONDS = 75.0  # between two requests of a connection
+CONTENT_SECONDS = 60.0  # without a byte of content that is waited for
+UNSENT_BYTES = 65_536  # towards the client, before the target is no longer read
+GOODBYE_SECONDS = 5.0
+
+log = structlog.get_logger("gatebook.http")
+
+
+class Http:
+    """What the HTTP connections of one process share. Used from one event loop."""
+
+    def __init__(self, gateway: Gateway, config: Config, trust: Trust) -> None:
+        self.pool, self.credentials = Pool(trust), Credentials()
+        self.domain = config.listeners.http.domain or "" if config.listeners.http is not None else ""
+        self._sessions = Sessions(gateway)
+        self._shapes = {one.name: shape_of(one) for one in config.targets if isinstance(one, HttpTarget)}
+
+    def find(self, key: Key) -> HttpSession | None:
+        """A live session."""
+        return self._sessions.find(key)
+
+    async def open(self, key: Key, knock: Knock, address: str) -> HttpSession | Refused:
+        """A session that begins, or why it may not. Raises GatebookError."""
+        return await self._sessions.open(key, knock, address)
+
+    def forget(self, session: HttpSession) -> None:
+        """A session has ended."""
+        self._sessions.forget(session)
+
+    def shape(self, target: HttpTarget) -> Shape:
+        """What is known of a target's API."""
+        return self._shapes[target.name]
+
+
+class HttpConnection(asyncio.Protocol):
+    """One client, by HTTP/1.1. Lives in one event loop."""
+
+    def __init__(self, gateway: Gateway, scheme: str) -> None:
+        self._gateway, self._scheme = gateway, scheme
+        self._codec = ServerSide(scheme)
+        self._transport: asyncio.Transport | None = None
+        self._exchange: Exchange | None = None
+        self._address = ""
+        self._out: list[bytes] = []
+        self._reads = True
+        self._closing = False
+        self._inside = False
+        self._patience: asyncio.TimerHandle | None = None
+        self.full = False
+
+    # asyncio.Protocol ---------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client is here; inside TLS, where there is any."""
+        self._transport = client = cast(asyncio.Transport, transport)
+        client.set_write_buffer_limits(high=UNSENT_BYTES)
+        self._address = str((transport.get_extra_info("peername") or ("",))[0])
+        if why := self._gateway.admit_http(self, self._address):
+            self._refuse(refusal.Problem(503, why, fields=((b"retry-after", b"1"),)))
+            return
+        self._wait(HEAD_SECONDS)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the client."""
+        if self._closing:
+            return
+        if self._exchange is not None:
+            self._wait(CONTENT_SECONDS)
+        try:
+            self._take(self._codec.feed(data))
+        except MalformedError as error:
+            self._malformed(error)
+
+    def _take(self, messages: list[Message]) -> None:
+        for message in messages:
+            if isinstance(message, Request):
+                self._wait(CONTENT_SECONDS)
+                self._exchange = Exchange(self._gateway, self, self._address)
+                self._exchange.begin(message, self._gateway.http.domain)
+            elif self._exchange is not None:
+                self._exchange.from_client(message)
+        self.flow()
+
+    def eof_received(self) -> bool:
+        """The client says no more; its answer may still come, so it stays open where one is under way."""
+        return self._exchange is not None and self._codec.complete
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone."""
+        self._closing = True
+        self._wait(0)
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.client_gone()
+        self._transport = None
+        self._gateway.leave_http(self)
+
+    def pause_writing(self) -> None:
+        """The client does not read."""
+        self.full = True
+        if self._exchange is not None:
+            self._exchange.client_flow()
+
+    def resume_writing(self) -> None:
+        """The client reads again."""
+        self.full = False
+        if self._exchange is not None:
+            self._exchange.client_flow()
+
+    def stop(self) -> None:
+        """The gateway stops: what is under way was ended, and nothing more begins."""
+        if self._exchange is None:
+            self._close()
+        self._closing = True
+
+    # What exchanges say ---------------------------------------------------------------------------------------------------
+
+    def proved(self) -> None:
+        """Its token is good: from now on it counts as its session's."""
+        if not self._inside:
+            self._inside = True
+            self._gateway.proved_http(self)
+
+    def respond(self, response: Response, length: int | None) -> None:
+        """The head of the answer."""
+        self._out.append(self._codec.respond(response, length=length))
+
+    def proceed(self) -> None:
+        """Have the client send its content."""
+        self._out.append(self._codec.informational(100))
+
+    def say(self, message: Data | End) -> None:
+        """What belongs to the answer."""
+        self._out.append(self._codec.data(message.data) if isinstance(message, Data) else self._codec.end(message.trailers))
+
+    def push(self) -> None:
+        """One write for all that was said."""
+        if self._out:
+            data, self._out = b"".join(self._out), []
+            if data and self._transport is not None and not self._transport.is_closing():
+                self._transport.write(data)
+
+    def cut(self, why: str) -> None:
+        """The answer will not be complete: the connection is reset, so that no client takes it for whole."""
+        self._closing = True
+        self._out.clear()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def done(self, exchange: Exchange) -> None:
+        """The answer is out; the next request of this client may begin."""
+        if exchange is not self._exchange:
+            return
+        self._exchange = None
+        if self._closing or self._transport is None:
+            return
+        if not self._codec.keeps_alive:
+            self._close()
+            return
+        self._wait(IDLE_SECONDS)
+        try:
+            self._take(self._codec.next())
+        except MalformedError as error:
+            self._malformed(error)
+
+    def flow(self) -> None:
+        """Read the client only while more of it is wanted."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        exchange = self._exchange
+        wanted = exchange is None or exchange.hungry or self._codec.complete
+        if wanted is not self._reads:
+            self._reads = wanted
+            (self._transport.resume_reading if wanted else self._transport.pause_reading)()
+
+    # What goes wrong ------------------------------------------------------------------------------------------------------
+
+    def _malformed(self, error: MalformedError) -> None:
+        """What it sends is no HTTP that everybody reads alike: it is told so, if it can be, and nothing more is read."""
+        log.info("not HTTP", client=self._address, why=str(error))
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.client_gone()
+        if self._codec.answering:
+            self.cut(str(error))
+        else:
+            self._refuse(refusal.Problem(error.status, str(error)))
+
+    def _refuse(self, problem: refusal.Problem) -> None:
+        head, content = problem.said()
+        fields = (*head.fields, (b"content-length", str(len(content)).encode()))
+        lines = b"".join(b"%b: %b\r\n" % field for field in fields)
+        first = f"HTTP/1.1 {head.status} {HTTPStatus(head.status).phrase}\r\n".encode()
+        self._out = [first, lines, b"connection: close\r\n\r\n", content]
+        self._close()
+
+    def _wait(self, seconds: float) -> None:
+        """So long for the client to do its next part; 0: no longer."""
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        if seconds:
+            self._patience = asyncio.get_running_loop().call_later(seconds, self._too_slow)
+
+    def _too_slow(self) -> None:
+        self._patience = None
+        if self._exchange is None:
+            self._close()
+        elif self._exchange.hungry and not self._codec.complete:
+            self._exchange.end(f"no content came within {CONTENT_SECONDS:.0f} s")
+
+    def _close(self) -> None:
+        self.push()
+        self._closing = True
+        self._wait(0)
+        if self._transport is not None:
+            self._transport.close()
+            asyncio.get_running_loop().call_later(GOODBYE_SECONDS, self._transport.abort)
+
+
+def alpn(context: ssl.SSLContext) -> None:
+    """What the door speaks, best first."""
+    context.set_alpn_protocols(["http/1.1"])

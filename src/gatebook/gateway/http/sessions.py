@@ -1,0 +1,217 @@
+"""Sessions of HTTP clients: one for each token, target, role, purpose and address, however many connections its client makes.
+
+A client of HTTP opens and closes connections as it likes; curl makes one for each request. What an auditor wants to see is one
+session of an agent at work: so a session stays open while requests come, and for ``IDLE_SECONDS`` after the last. Each request
+shows the token again, and is taken in only for those very bytes. It ends like any other: with its identity's time, its token,
+its grants, or by somebody's word, within the same seconds, and what is under way ends with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from gatebook.config import HttpTarget
+from gatebook.errors import GatebookError, IdentityError, LedgerError, RecordingError
+from gatebook.gateway.book import new_id
+from gatebook.gateway.desk import Welcome
+from gatebook.gateway.holding import Place
+from gatebook.gateway.recent import Recent
+from gatebook.gateway.tape import Tape
+from gatebook.identity.tokens import digest_of
+from gatebook.model import Deed, Identity, Reach, RefusalClass, Ruling, Session, Verdict
+from gatebook.protocols.http.door import Knock
+from gatebook.protocols.relay import NO_IDENTITY, Covering, Prove, Refused
+
+if TYPE_CHECKING:
+    from gatebook.gateway.gateway import Gateway
+    from gatebook.gateway.http.exchange import Exchange
+
+IDLE_SECONDS = 120.0
+AT_ONCE = 1_000  # requests of one session under way
+NO_ROOM = "no-room"  # the rule's name where all sessions are taken
+
+log = structlog.get_logger("gatebook.http")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """Whose requests are of one session: a digest of the token, and where it goes, as what, why and from where."""
+
+    token: bytes
+    target: str
+    role: str
+    purpose: str
+    address: str
+
+
+def key_of(knock: Knock, address: str) -> Key:
+    """The key of a request's session."""
+    return Key(hashlib.sha256(knock.token.encode()).digest(), knock.target, knock.role, knock.purpose, address)
+
+
+class HttpSession:
+    """One session, live. Owned by the sessions of its process."""
+
+    def __init__(
+        self, gateway: Gateway, key: Key, token: bytes | None, welcome: Welcome, target: HttpTarget, tape: Tape
+    ) -> None:
+        self.key, self.token, self.target = key, token, target
+        self.session: Session = welcome.session
+        self.role, self.tape = welcome.role, tape
+        self.place = Place(welcome.role, "", welcome.target.place)
+        self.recent = Recent()
+        self.covering: Covering = gateway.desk.covering(welcome.session, target)
+        self.received = self.sent = 0
+        self.ended = ""
+        self.writing: set[asyncio.Task[None]] = set()
+        self._gateway = gateway
+        self._granted: Reach | None = gateway.desk.granted(welcome.session.identity, target.name)
+        self._seq = 0
+        self._live: set[Exchange] = set()
+        self._used_at = asyncio.get_running_loop().time()
+
+    # Requests -----------------------------------------------------------------------------------------------------------
+
+    def enter(self, exchange: Exchange) -> int:
+        """Another request of it: the number of its action."""
+        self._live.add(exchange)
+        self._seq += 1
+        return self._seq
+
+    def leave(self, exchange: Exchange) -> None:
+        """A request is done."""
+        self._live.discard(exchange)
+        self._used_at = asyncio.get_running_loop().time()
+
+    def may(self, deed: Deed) -> bool:
+        """Whether the policy would let this session do a deed."""
+        return self._gateway.desk.may(self.session, deed)
+
+    @property
+    def full(self) -> bool:
+        """Whether no further request may be under way."""
+        return len(self._live) >= AT_ONCE
+
+    # What the gateway asks of each live session ---------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """About once a second."""
+        try:
+            self.tape.tick()
+        except RecordingError as error:
+            self.end(f"the recording cannot be written, so nothing may go on: {error}")
+        if not self._live and asyncio.get_running_loop().time() - self._used_at > IDLE_SECONDS:
+            self.end("nothing was asked for a while")
+
+    def stale(self) -> None:
+        """What was learnt of the target some seconds ago counts no more; here is nothing of the kind."""
+
+    def check_grants(self) -> None:
+        """A session that stands on a grant ends with it."""
+        granted = self._gateway.desk.granted(self.session.identity, self.target.name)
+        lost = self._granted is not None and (granted is None or granted.rank < self._granted.rank)
+        self._granted = granted
+        if lost and not self._gateway.desk.still_open(self.session, self.role):
+            self.end("your grant for this target has ended; ask for another with `gatebook grants request`")
+
+    def end(self, why: str) -> None:
+        """Nothing more of it; what is under way ends."""
+        if self.ended:
+            return
+        self.ended = why
+        for exchange in list(self._live):
+            exchange.end(why)
+        self._gateway.http.forget(self)
+        self._gateway.spawn(self._close(why))
+
+    async def _close(self, why: str) -> None:
+        if self.writing:
+            await asyncio.wait(set(self.writing))
+        await self.tape.close(why)
+        try:
+            await self._gateway.book.closed(self.session, why, self._gateway.clock(), (self.received, self.sent))
+        except LedgerError as error:
+            log.error("session cannot be closed in the book", session=self.session.id, why=str(error))
+        log.info("session closed", session=self.session.id, why=why)
+
+
+class Sessions:
+    """Of one process. Used from one event loop."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._live: dict[Key, HttpSession] = {}
+        self._opening: dict[Key, asyncio.Future[HttpSession | Refused]] = {}
+
+    def find(self, key: Key) -> HttpSession | None:
+        """A live session, if this very token opened one and its time is not over."""
+        found = self._live.get(key)
+        if found is None or found.ended or found.session.identity.expires_at <= self._gateway.clock():
+            return None
+        return found
+
+    async def open(self, key: Key, knock: Knock, address: str) -> HttpSession | Refused:
+        """Prove who asks and open a session, once for all who ask for the same at the same time. Raises GatebookError."""
+        opening = self._opening.get(key)
+        if opening is not None:
+            return await asyncio.shield(opening)
+        self._opening[key] = opening = asyncio.get_running_loop().create_future()
+        try:
+            found = await self._open(key, knock, address)
+        except BaseException as error:
+            opening.set_exception(error if isinstance(error, GatebookError) else GatebookError("the gateway is stopping"))
+            opening.exception()  # nobody may be waiting for it
+            raise
+        finally:
+            del self._opening[key]
+        opening.set_result(found)
+        return found
+
+    async def _open(self, key: Key, knock: Knock, address: str) -> HttpSession | Refused:
+        gateway, now = self._gateway, self._gateway.clock()
+        wanted = Prove(knock.token, knock.target, "", knock.role, knock.purpose, knock.hold, protocol="http")
+        try:
+            identity = await gateway.proving.prove(knock.token, knock.target, now)
+        except IdentityError as error:
+            nobody = Verdict(ruling=Ruling.BLOCK, rule=NO_IDENTITY, reason=str(error), policy_digest="")
+            return await self._turned(None, knock.target, nobody, str(error), address)
+        welcome = gateway.desk.welcome(identity, wanted, address, now)
+        if not isinstance(welcome, Welcome):
+            return await self._turned(identity, knock.target, welcome.verdict, welcome.why, address)
+        target = welcome.target
+        if not isinstance(target, HttpTarget):
+            raise AssertionError("an HTTP session on a target of another protocol")
+        if why := gateway.seat_at_once(key):
+            crowded = Verdict(ruling=Ruling.BLOCK, rule=NO_ROOM, reason=why, policy_digest="")
+            return Refused(None, crowded, RefusalClass.ASK, "")
+        try:
+            await gateway.book.opened(welcome.session, welcome.role, welcome.verdict)
+            await gateway.granted.use(identity, target.name, welcome.session.id)
+            tape = gateway.tapes.begin(welcome.session, welcome.role)
+        except BaseException:
+            gateway.unseat(key)
+            raise
+        made = HttpSession(gateway, key, digest_of(knock.token), welcome, target, tape)
+        self._live[key] = made
+        gateway.add(made)
+        log.info("session opened", session=welcome.session.id, target=target.name, client=address)
+        return made
+
+    async def _turned(self, identity: Identity | None, target: str, verdict: Verdict, why: str, address: str) -> Refused:
+        now = self._gateway.clock()
+        decision = new_id(now)
+        await self._gateway.book.refused_at_the_door(identity, target, address, verdict.rule, why, decision, now)
+        log.info("refused at the door", client=address, rule=verdict.rule)
+        return Refused(None, verdict, RefusalClass.ASK, decision)
+
+    def forget(self, session: HttpSession) -> None:
+        """A session has ended."""
+        if self._live.get(session.key) is session:
+            del self._live[session.key]
+        self._gateway.unseat(session.key)
+        self._gateway.drop(session)

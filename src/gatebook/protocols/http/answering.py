@@ -1,0 +1,161 @@
+"""A target's answer on its way to the client: its head made fit, its content covered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import assert_never
+from urllib.parse import urlsplit
+
+from gatebook.errors import WireError
+from gatebook.protocols.http.covering.choosing import Covered, Passed, Unreadable, cover_for
+from gatebook.protocols.http.covering.heads import covered_fields
+from gatebook.protocols.http.covering.plan import Counts, Coverer, Plan
+from gatebook.protocols.http.door import COOKIE
+from gatebook.protocols.http.forwarding import forwardable, without_cookies
+from gatebook.protocols.http.message import Fields, Request, Response
+from gatebook.protocols.http.terms import Terms
+
+_NEVER = frozenset((b"alt-svc", b"public-key-pins", b"strict-transport-security", b"service-worker-allowed"))
+_OWN_ORIGIN = frozenset((b"set-cookie", b"clear-site-data", b"content-security-policy"))  # of a host of its own
+_REDIRECTS = frozenset((b"location", b"content-location", b"refresh"))
+_DOMAIN = re.compile(rb";[ \t]*domain[ \t]*=[^;]*", re.IGNORECASE)
+_SANDBOX = (b"content-security-policy", b"sandbox")
+WHOLE_BYTES = 4_194_304  # of an answer that is changed as a whole
+
+Rewrite = Callable[[bytes], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The head as the client gets it; ``length`` is that of all content, None: not known."""
+
+    head: Response
+    length: int | None
+
+
+class Answering:
+    """Of one answer. Everything here may raise WireError: then the answer cannot be passed on.
+
+    ``rewrite`` changes the content as a whole, before it is covered.
+    """
+
+    def __init__(self, request: Request, terms: Terms, plan: Plan, rewrite: Rewrite | None = None) -> None:
+        self._request, self._terms, self._plan, self._rewrite = request, terms, plan, rewrite
+        self._coverer: Coverer | None = None
+        self._whole: list[bytes] = []
+        self._whole_bytes = 0
+        self._counts: Counts = {}
+        self.status = self.size = 0
+
+    @property
+    def masked(self) -> dict[str, int]:
+        """What was covered, head, content and trailers, by style or detector."""
+        inner = self._coverer.masked if self._coverer is not None else {}
+        return {name: self._counts.get(name, 0) + inner.get(name, 0) for name in (*self._counts, *inner)}
+
+    def head(self, response: Response) -> Said | None:
+        """The head, or None for one that is not the last."""
+        if response.status < 200 and response.status != 101:
+            return None
+        if response.status == 101 and self._request.upgrade != "websocket":
+            raise WireError("it changes to another protocol, which nobody asked for")
+        self.status = response.status
+        stated = response.get(b"content-length")
+        asked = Response(response.status, (*self._fields(forwardable(response.fields)), *_length(stated)))
+        choice = cover_for(self._request, asked, self._plan, self._terms.passes)
+        match choice:
+            case Unreadable(why):
+                raise WireError(why)
+            case Passed(head, masked):
+                length = int(stated) if stated is not None else None
+            case Covered(head, coverer, masked):
+                self._coverer, length = coverer, None
+            case _:
+                assert_never(choice)
+        self._counts = dict(masked)
+        fields = tuple(field for field in head.fields if field[0] != b"content-length")
+        return Said(Response(head.status, fields), None if self._rewrite is not None else length)
+
+    def data(self, data: bytes) -> bytes:
+        """Content as the client gets it."""
+        if self._rewrite is not None:
+            self._whole.append(data)
+            self._whole_bytes += len(data)
+            if self._whole_bytes > WHOLE_BYTES:
+                raise WireError(f"an answer of more than {WHOLE_BYTES} bytes, which has to be read whole")
+            return b""
+        return self._counted(self._coverer.feed(data) if self._coverer is not None else data)
+
+    def end(self, trailers: Fields) -> tuple[bytes, Fields]:
+        """What was held back, and the trailers."""
+        rest = b""
+        if self._rewrite is not None:
+            whole = self._rewrite(b"".join(self._whole))
+            rest = self._coverer.feed(whole) if self._coverer is not None else whole
+        if self._coverer is not None:
+            rest += self._coverer.finish()
+        told = covered_fields(trailers, self._plan, self._counts, content=False) if trailers else ()
+        return self._counted(rest), told
+
+    def _counted(self, data: bytes) -> bytes:
+        self.size += len(data)
+        return data
+
+    # The head -----------------------------------------------------------------------------------------------------------
+
+    def _fields(self, fields: Fields) -> Fields:
+        kept: list[tuple[bytes, bytes]] = []
+        for name, value in without_cookies(fields, COOKIE):
+            if name in _NEVER or (self._terms.shared and name in _OWN_ORIGIN):
+                continue
+            if name in _REDIRECTS:
+                value = self._address(name, value)
+            elif name == b"set-cookie":
+                value = _DOMAIN.sub(b"", value)
+            kept.append((name, value))
+        return (*kept, _SANDBOX) if self._terms.shared else tuple(kept)
+
+    def _address(self, name: bytes, value: bytes) -> bytes:
+        """An address as the client can use it: the target's own origins are the gateway's to it."""
+        if name == b"refresh":
+            when, found, where = value.partition(b"=")
+            return when + found + self._rewritten(where.strip(b" \"'")) if found else value
+        return self._rewritten(value)
+
+    def _rewritten(self, value: bytes) -> bytes:
+        try:
+            text = value.decode("ascii")
+            parts = urlsplit(text)
+            host = parts.hostname or ""
+        except ValueError:
+            raise WireError("it sends the client to an address that cannot be read") from None
+        if "\\" in text or any(ord(char) <= 0x20 for char in text) or text.startswith("///"):
+            raise WireError("it sends the client to an address that cannot be read")
+        base = self._terms.base
+        if not parts.scheme and not parts.netloc:
+            return base.encode() + value if self._terms.shared and text.startswith("/") else value
+        if self._is_own(parts.scheme.lower(), parts.netloc.lower()):
+            rest = text.partition("//")[2][len(parts.netloc) :]
+            return (base + (rest if rest.startswith("/") else f"/{rest}")).encode()
+        if parts.scheme in ("http", "https") and host in self._terms.elsewhere:
+            return value
+        raise WireError(f"it sends the client elsewhere, to {parts.netloc or parts.scheme!r}, which `redirects` does not list")
+
+    def _is_own(self, scheme: str, place: str) -> bool:
+        """Whether an address is the target's own: an origin of it, or the name by which the client calls it."""
+        if "@" in place:
+            return False
+        said = (f"{scheme}://{place}",) if scheme else (f"http://{place}", f"https://{place}")
+        called = f"{self._request.scheme}://{self._request.authority}"
+        return any(one in (*(origin.lower() for origin in self._terms.origins), called.lower()) for one in said)
+
+
+def _length(stated: bytes | None) -> Fields:
+    return ((b"content-length", stated),) if stated is not None else ()
+
+
+def shown(head: Response) -> bytes:
+    """A head as a replay shows it."""
+    return b"\n".join([str(head.status).encode(), *(name + b": " + value for name, value in head.fields)])

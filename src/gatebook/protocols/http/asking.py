@@ -1,0 +1,87 @@
+"""A request made ready: what is asked of the policy, and what the target is told in its place."""
+
+from __future__ import annotations
+
+from gatebook.model import Action
+from gatebook.protocols.http.contents import is_json
+from gatebook.protocols.http.covering.codings import acceptable
+from gatebook.protocols.http.covering.heads import towards_target
+from gatebook.protocols.http.covering.plan import Plan
+from gatebook.protocols.http.forwarding import forwardable, forwarded, without, without_owned
+from gatebook.protocols.http.message import Fields, Request
+from gatebook.protocols.http.reading import Shape, read
+from gatebook.protocols.http.terms import Terms
+from gatebook.protocols.relay import ANY_FIELD, Ask
+
+# What differs each time the same is sent again, and changes nothing of what it means.
+_PASSING = frozenset(
+    b"""
+    accept-encoding baggage connection content-length date dnt expect host keep-alive newrelic priority sentry-trace te
+    traceparent tracestate transfer-encoding user-agent x-amzn-trace-id x-b3-parentspanid x-b3-sampled x-b3-spanid x-b3-traceid
+    x-correlation-id x-request-id
+    """.split()
+)
+_FIELDS = frozenset({ANY_FIELD})
+_FORM = "application/x-www-form-urlencoded"
+_STREAMED = (b"application/grpc",)
+_UNREAD = "its content was not read whole, so nobody could say yes to exactly this"
+
+
+def wants_content(request: Request, shape: Shape) -> bool:
+    """Whether the content is kept until the request was decided about, as far as there is room for it."""
+    kind = (request.get(b"content-type") or b"").partition(b";")[0].strip().lower()
+    if request.upgrade or kind.startswith(_STREAMED):
+        return False
+    length = request.get(b"content-length")
+    if length is not None:
+        return int(length) <= shape.body_bytes
+    said = kind.decode("latin-1")
+    return not kind or is_json(said) or said == _FORM
+
+
+def asked(request: Request, content: bytes | None, terms: Terms, seq: int) -> Ask:
+    """The action of a request; ``content`` is None where it was not read."""
+    reading = read(request, content, terms.shape)
+    action = Action(
+        session=terms.session,
+        seq=seq,
+        deeds=reading.deeds,
+        text=exact(request),
+        parameters=(content,) if content else (),
+    )
+    fault = reading.fault or (_UNREAD if content is None and not request.upgrade else "")
+    return Ask(action, _FIELDS, reading.shown, fault=fault, seen=reading.seen)
+
+
+def exact(request: Request) -> str:
+    """A request's head as a yes is bound to it: all that could change what the target makes of it."""
+    lines = [f"{request.method} {request.target}" + (f" ({request.upgrade})" if request.upgrade else "")]
+    lines += sorted(
+        f"{name.decode('latin-1')}: {value.decode('latin-1')}" for name, value in request.fields if name not in _PASSING
+    )
+    return "\n".join(lines)
+
+
+def outgoing(request: Request, terms: Terms, plan: Plan) -> Request:
+    """The head as the target gets it: without what is the gateway's to say, with its credential in the client's place.
+
+    Where a rule covers fields of its answer, it asks for no part of a content and proves nothing of one.
+    """
+    fields = without(without_owned(forwardable(request.fields)), b"authorization", *(name for name, _ in terms.injected.fields))
+    if plan.rules_fields:
+        fields = towards_target(fields)
+    elif plan.reads:
+        fields = readable_codings(fields)
+    host = request.authority
+    fields = forwarded(fields, client=terms.client_address, scheme=request.scheme, authority=host)
+    if terms.shared:
+        fields = (*fields, (b"x-forwarded-prefix", terms.base.encode()))
+    fields = (*fields, (b"gatebook-session", terms.session.encode()), *terms.injected.fields)
+    return Request(request.method, request.scheme, host, request.target, fields, request.upgrade)
+
+
+def readable_codings(fields: Fields) -> Fields:
+    """Answers come only in codings that can be read here."""
+    wanted = b", ".join(value for name, value in fields if name == b"accept-encoding") or None
+    kept = tuple(field for field in fields if field[0] != b"accept-encoding")
+    return (*kept, (b"accept-encoding", acceptable(wanted)))

@@ -1,0 +1,99 @@
+"""How HTTP clients hear a refusal: ``application/problem+json`` (RFC 9457), with what a program needs to go on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Any
+
+import orjson
+
+from gatebook.model import Action, RefusalClass, Verdict
+from gatebook.protocols.http.message import Fields, Response
+from gatebook.protocols.relay import NO_IDENTITY, Refused
+
+RETRY_SECONDS = 10  # between two tries of an action that waits for people
+_NOTHING: MappingProxyType[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An answer that the gateway gives by itself."""
+
+    status: int
+    detail: str
+    more: MappingProxyType[str, Any] | dict[str, Any] = field(default_factory=lambda: _NOTHING)
+    fields: Fields = ()
+
+    def said(self) -> tuple[Response, bytes]:
+        """Head and content; its length is the codec's to say."""
+        try:
+            title = HTTPStatus(self.status).phrase
+        except ValueError:
+            title = "Refused"
+        body = {"type": "about:blank", "title": title, "status": self.status, "detail": self.detail, **self.more}
+        content = orjson.dumps(body, default=str)
+        head = (
+            (b"content-type", b"application/problem+json"),
+            (b"cache-control", b"no-store"),
+            *self.fields,
+        )
+        return Response(self.status, head), content
+
+
+def turned(status: int, why: str, advice: str) -> Problem:
+    """Somebody who got no further than the door."""
+    more = {"instead": advice} if advice else {}
+    fields: Fields = ((b"www-authenticate", b'Bearer realm="gatebook"'),) if status == HTTPStatus.UNAUTHORIZED else ()
+    return Problem(status, why, more, fields)
+
+
+def not_let_in(refused: Refused) -> Problem:
+    """The identity or the session was refused. What proved nothing is 401, so that clients fetch a fresh token."""
+    verdict = refused.verdict
+    more = {"decision": refused.decision, "rule": verdict.rule, "class": str(refused.refusal)}
+    if verdict.instead:
+        more["instead"] = verdict.instead
+    nobody = verdict.rule == NO_IDENTITY
+    fields: Fields = ((b"www-authenticate", b'Bearer realm="gatebook", error="invalid_token"'),) if nobody else ()
+    status = HTTPStatus.UNAUTHORIZED if nobody else HTTPStatus.FORBIDDEN
+    return Problem(status, f"blocked by {verdict.rule}: {verdict.reason}", more, fields)
+
+
+def refused(action: Action, said: Refused) -> Problem:
+    """The answer that stands in for the refused request's own."""
+    verdict = said.verdict
+    waits = said.refusal is RefusalClass.WAIT
+    fields: Fields = ((b"retry-after", str(RETRY_SECONDS).encode()),) if waits else ()
+    return Problem(HTTPStatus.FORBIDDEN, told(action, verdict), explained(action, said), fields)
+
+
+def told(action: Action, verdict: Verdict) -> str:
+    """The refusal in a sentence."""
+    why = _why_unknown(action)
+    return f"blocked by {verdict.rule}: {verdict.reason}" + (f" ({why})" if why else "")
+
+
+def explained(action: Action, said: Refused) -> dict[str, Any]:
+    """All that a program may want to know of a refusal."""
+    verdict = said.verdict
+    found: dict[str, Any] = {
+        "decision": said.decision,
+        "rule": verdict.rule,
+        "class": str(said.refusal),
+        "verb": action.verb,
+        "reach": str(action.reach),
+        "resources": [resource.name for resource in action.resources if resource.name],
+    }
+    if verdict.instead:
+        found["instead"] = verdict.instead
+    if verdict.approvers:
+        found["approvers"] = sorted(verdict.approvers)
+    if said.approval:
+        found |= {"approval": said.approval, "follow": said.link}
+    return found
+
+
+def _why_unknown(action: Action) -> str:
+    return str(action.strictest.facts.get("why_unknown", ""))

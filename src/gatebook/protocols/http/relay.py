@@ -1,0 +1,294 @@
+"""One request and its answer: a relay of its own, whichever version of HTTP carried them, and however many share a connection.
+
+It keeps the contract of ``protocols/relay.py``, with messages in the place of bytes: the codecs have made them of bytes already
+(``h1.py``, ``h2.py``), so that nothing here depends on how a message was framed, and what goes on is framed anew.
+
+States: ``gathering`` the content that a decision needs -> ``asking`` -> ``sending`` -> ``over``. What is decided about is the
+head and, up to ``Shape.body_bytes``, the content: longer content is decided about unread, which rules can see, and flows on in
+pieces once it may. The client is read while content is gathered or sent, and not in between.
+
+Invariants, each with a test: no ``Forward`` before its ``Permit``; a client's token, and what it says of other hops, is in no
+``Forward``; an answer that cannot be covered is replaced by a problem while its head is not out, and cut short after that;
+after ``HangUp`` every signal returns no effects.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeAlias, assert_never
+
+from gatebook.errors import WireError
+from gatebook.model import Action, Permit
+from gatebook.protocols.http import refusal
+from gatebook.protocols.http.answering import Answering, shown
+from gatebook.protocols.http.asking import asked, outgoing, wants_content
+from gatebook.protocols.http.covering.plan import plan_of
+from gatebook.protocols.http.message import Data, End, Message, Request, Response
+from gatebook.protocols.http.terms import Terms
+from gatebook.protocols.relay import Allowed, Answered, Ask, Ended, HangUp, Held, Refused, Side, Withdraw
+
+# Signals -----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSaid:
+    """A message of the client; the first is the request's head."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSaid:
+    """A message of the target."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The target did not do its part; ``status`` is what HTTP calls it."""
+
+    status: int
+    why: str
+
+
+Signal: TypeAlias = ClientSaid | TargetSaid | Allowed | Refused | Held | Failed | Ended
+
+# Effects -----------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """Send a message to the target, by the authority of a permit. ``length`` is that of all content; None: not known."""
+
+    permit: Permit
+    message: Message
+    length: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Send a message to the client; it is covered already. ``length`` as above."""
+
+    message: Message
+    length: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Continue:
+    """Tell a client that waits for it to send its content (RFC 9110, section 10.1.1)."""
+
+
+Effect: TypeAlias = Ask | Withdraw | Forward | Reply | Continue | Answered | HangUp
+
+
+class Step(StrEnum):
+    """Where an exchange is."""
+
+    GATHERING = "gathering"
+    ASKING = "asking"
+    SENDING = "sending"
+    OVER = "over"
+
+
+class HttpRelay:
+    """Owned by one exchange. ``seq`` is the action's number in its session."""
+
+    def __init__(self, terms: Terms, seq: int) -> None:
+        self._terms, self.seq = terms, seq
+        self.step = Step.GATHERING
+        self._request: Request | None = None
+        self._kept: list[Data] = []
+        self._kept_bytes = 0
+        self._whole = False  # the client has said all
+        self._expects = False
+        self._action: Action | None = None
+        self._permit: Permit | None = None
+        self._answering: Answering | None = None
+        self._replied = False
+
+    @property
+    def hungry(self) -> bool:
+        """Whether more of the client's content is of use now."""
+        return not self._whole and self.step in (Step.GATHERING, Step.SENDING)
+
+    @property
+    def replied(self) -> bool:
+        """Whether the answer has begun to leave."""
+        return self._replied
+
+    def feed(self, signal: Signal) -> list[Effect]:
+        """Take one signal and say what is to be done about it, in order."""
+        if self.step is Step.OVER:
+            return []
+        match signal:
+            case ClientSaid(message):
+                return self._from_client(message)
+            case TargetSaid(message):
+                try:
+                    return self._from_target(message)
+                except WireError as error:
+                    return self._failed(502, f"the target's answer cannot be passed on: {error}")
+            case Allowed():
+                return self._allowed(signal)
+            case Refused():
+                return self._refused(signal)
+            case Held():
+                return []
+            case Failed(status, why):
+                return self._failed(status, why)
+            case Ended():
+                return self._ended(signal)
+            case _:
+                assert_never(signal)
+
+    # The request --------------------------------------------------------------------------------------------------------
+
+    def _from_client(self, message: Message) -> list[Effect]:
+        match message:
+            case Request():
+                return self._begun(message)
+            case Data():
+                if self.step is Step.SENDING and self._permit is not None:
+                    return [Forward(self._permit, message)]
+                return self._keep(message)
+            case End():
+                self._whole = True
+                if self.step is Step.GATHERING:
+                    return self._ask(b"".join(one.data for one in self._kept))
+                if self.step is Step.SENDING and self._permit is not None:
+                    return [Forward(self._permit, message)]
+                return []
+            case Response():
+                raise AssertionError("a client that answers")
+            case _:
+                assert_never(message)
+
+    def _begun(self, request: Request) -> list[Effect]:
+        self._request = request
+        self._expects = (request.get(b"expect") or b"").lower() == b"100-continue"
+        if not wants_content(request, self._terms.shape):
+            return self._ask(None)
+        return self._go_on()
+
+    def _go_on(self) -> list[Effect]:
+        if not self._expects:
+            return []
+        self._expects = False
+        return [Continue()]
+
+    def _keep(self, message: Data) -> list[Effect]:
+        self._kept.append(message)
+        self._kept_bytes += len(message.data)
+        if self.step is Step.GATHERING and self._kept_bytes > self._terms.shape.body_bytes:
+            return self._ask(None)
+        return []
+
+    def _ask(self, content: bytes | None) -> list[Effect]:
+        if self._request is None:
+            raise AssertionError("content without a head")
+        self.step = Step.ASKING
+        ask = asked(self._request, content, self._terms, self.seq)
+        self._action = ask.action
+        return [ask]
+
+    def _allowed(self, allowed: Allowed) -> list[Effect]:
+        if self._request is None or self.step is not Step.ASKING:
+            raise AssertionError("allowed without having asked")
+        self._permit, self.step = allowed.permit, Step.SENDING
+        plan = plan_of(self._terms.covering, allowed.permit.masks, self._terms.injected.needles)
+        self._answering = Answering(self._request, self._terms, plan)
+        length = self._kept_bytes if self._whole else _stated(self._request)
+        effects: list[Effect] = [Forward(self._permit, outgoing(self._request, self._terms, plan), length)]
+        effects += [Forward(self._permit, one) for one in self._kept]
+        self._kept = []
+        effects += [Forward(self._permit, End())] if self._whole else self._go_on()
+        return effects
+
+    def _refused(self, refused: Refused) -> list[Effect]:
+        """The client hears why; what it still sends is nobody's."""
+        self._kept = []
+        if refused.action is None:
+            return self._problem(refusal.not_let_in(refused))
+        return self._problem(refusal.refused(refused.action, refused))
+
+    # The answer ---------------------------------------------------------------------------------------------------------
+
+    def _from_target(self, message: Message) -> list[Effect]:
+        if self._answering is None:
+            raise AssertionError("an answer to what was not asked")
+        match message:
+            case Response():
+                said = self._answering.head(message)
+                if said is None:
+                    return []
+                self._replied = True
+                return [Reply(said.head, said.length)]
+            case Data():
+                data = self._answering.data(message.data)
+                return [Reply(Data(data))] if data else []
+            case End():
+                rest, trailers = self._answering.end(message.trailers)
+                effects: list[Effect] = [Reply(Data(rest))] if rest else []
+                return [*effects, Reply(End(trailers)), *self._over(str(self._answering.status))]
+            case Request():
+                raise AssertionError("a target that asks")
+            case _:
+                assert_never(message)
+
+    def _over(self, status: str) -> list[Effect]:
+        self.step = Step.OVER
+        if self._action is None or self._permit is None or self._answering is None:
+            return []
+        return [Answered(self._action, status, 0, self._answering.size, self._answering.masked)]
+
+    # What goes wrong ----------------------------------------------------------------------------------------------------
+
+    def _failed(self, status: int, why: str) -> list[Effect]:
+        if self._replied:
+            return [*self._over(f"cut: {why}"), HangUp(why)]
+        return self._problem(refusal.Problem(status, why, {"class": "ask" if status < 500 else "fix"}))
+
+    def _ended(self, ended: Ended) -> list[Effect]:
+        if ended.side == Side.CLIENT:
+            withdrawn: list[Effect] = []
+            if self.step is Step.ASKING and self._action is not None:
+                withdrawn = [Withdraw(self._action)]
+            return [*withdrawn, *self._over("the client went away"), HangUp(ended.why)]
+        if ended.side == Side.SERVER:
+            return self._failed(502, ended.why)
+        if self._replied:
+            return [*self._over(f"cut: {ended.why}"), HangUp(ended.why)]
+        return self._problem(refusal.turned(401, ended.why, "Get a new token with `gatebook token` and send it again."))
+
+    def _problem(self, problem: refusal.Problem) -> list[Effect]:
+        """An answer of the gateway's own."""
+        head, content = problem.said()
+        self._replied = True
+        replies: list[Effect] = [Reply(head, len(content)), Reply(Data(content)), Reply(End())]
+        if self._request is not None and self._request.method == "HEAD":
+            del replies[1]
+        return [*replies, *self._over(str(problem.status))]
+
+
+def _stated(request: Request) -> int | None:
+    """The length that the client says its content has; the codec has seen that there is one at most."""
+    found = request.get(b"content-length")
+    return int(found) if found is not None else None
+
+
+__all__ = [
+    "ClientSaid",
+    "Continue",
+    "Effect",
+    "Failed",
+    "Forward",
+    "HttpRelay",
+    "Reply",
+    "Signal",
+    "Step",
+    "TargetSaid",
+    "Terms",
+    "shown",
+]
