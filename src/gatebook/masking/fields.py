@@ -98,9 +98,13 @@ class FieldTree:
         """One place that is all of these, for what may go by several names."""
         return self._place(frozenset().union(*(self._places[place] for place in places)))
 
+    def sets(self, place: Place) -> list[MaskSet]:
+        """The mask sets that mean what stands there."""
+        return [self._sets[number] for number, at in self._places[place] if at == len(self._patterns[number])]
+
     def style(self, place: Place) -> tuple[Style, str] | None:
         """How what stands there is covered: the strictest style of all that mean it, and a set that has it."""
-        found = [self._sets[number] for number, at in self._places[place] if at == len(self._patterns[number])]
+        found = self.sets(place)
         if not found:
             return None
         strictest = max((each.style for each in found), key=STRICTNESS.index)

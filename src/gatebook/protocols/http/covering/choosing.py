@@ -101,9 +101,18 @@ def _empty(request: Request, response: Response) -> bool:
 
 
 def _coverer(kind: MediaType, response: Response, plan: Plan, passes: Collection[str]) -> tuple[Coverer | None, str]:
+    if response.status == 206:
+        return None, PART
+    return coverer_of(kind, response.fields, plan, passes)
+
+
+PART = "it is a part of a content, and what stands in a part cannot be told; ask for the whole, without Range"
+
+
+def coverer_of(kind: MediaType, fields: Fields, plan: Plan, passes: Collection[str]) -> tuple[Coverer | None, str]:
     """What covers a content of this type, and why it may not pass for all that; None where nothing can be read."""
-    if response.status == 206 or response.get(b"content-range") is not None or kind.name == "multipart/byteranges":
-        return None, "it is a part of a content, and what stands in a part cannot be told; ask for the whole, without Range"
+    if kind.name == "multipart/byteranges" or any(name == b"content-range" for name, _ in fields):
+        return None, PART
     codec = python_name(kind.charset)
     if codec is None:
         return None, f"its character set {kind.charset[:40]!r} cannot be read here; ask for UTF-8"
@@ -142,7 +151,7 @@ def _chooser(plan: Plan, passes: Collection[str]) -> Choose:
     def choose(fields: Fields) -> Coverer:
         kind = media_type(next((value for name, value in fields if name == b"content-type"), b"text/plain"))
         encoding = next((value for name, value in fields if name == b"content-transfer-encoding"), b"binary").strip().lower()
-        coverer, why = _coverer(kind, Response(200, fields), plan, passes)
+        coverer, why = coverer_of(kind, fields, plan, passes)
         if plan.rules_fields and field_name(fields) and kind.name == "text/plain":
             why = ""  # a field of a form: rules would know it by its name
         if kind.name.startswith("multipart/") or (encoding not in AS_IT_IS and not meets(kind, passes)):

@@ -93,11 +93,15 @@ class _Open(NamedTuple):
 
 
 class JsonWalk:
-    """Walks one content. ``top`` is the place where it stands, in the rules."""
+    """Walks one content. ``top`` is the place where it stands, in the rules.
 
-    def __init__(self, plan: Plan, top: Place = TOP, name: bytes = b"") -> None:
+    Unless it ``swallows``, the parts of a container under a rule are walked like any others.
+    """
+
+    def __init__(self, plan: Plan, top: Place = TOP, name: bytes = b"", *, swallows: bool = True) -> None:
         self._plan = plan
         self._top, self._top_name = top, name
+        self._swallows = swallows
         self._open: list[_Open] = []
         self._next = _DOCUMENT
         self._gone = 0  # how many containers were open when one began that is covered whole; 0: none is
@@ -161,10 +165,9 @@ class JsonWalk:
             return
         ruled = self._is_ruled(place)
         if opened:
-            if ruled:
-                hits.append(Hit(Look.RULED, *found.span("open"), place, name))
             self._enter(opened, place, name)
-            if ruled:
+            if ruled and self._swallows:
+                hits.append(Hit(Look.RULED, *found.span("open"), place, name))
                 self._gone = len(self._open)
             return
         if found.end("scalar") - found.start("scalar") > HELD_BYTES:

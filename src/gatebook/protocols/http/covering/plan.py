@@ -106,13 +106,17 @@ class Plan:
         return self.tree.joined([below, *(self.tree.member(place, other) for other in others)])
 
     def named(self, name: str) -> Rule | None:
-        """What holds for a field of something flat, as a form: its name may be a path itself, ``customer[ssn]``."""
+        """What holds for a field of something flat."""
+        return self.rule(self.place(name))
+
+    def place(self, name: str) -> Place:
+        """The place of a field of something flat, as a form: its name may be a path itself, ``customer[ssn]``."""
         whole = self.member(0, name)
         parts = [part for part in name.replace("[", ".").replace("]", "").split(".") if part]
         place = 0
         for part in parts[:MOST_PARTS]:
             place = self.member(place, part)
-        return self.rule(self.tree.joined([whole, place]) if len(parts) > 1 else whole)
+        return self.tree.joined([whole, place]) if len(parts) > 1 else whole
 
     def look(self, data: bytes, counts: Counts) -> bytes:
         """A piece of text with its findings and credentials covered, the same object if there are none; ``counts`` grows.

@@ -1,0 +1,168 @@
+"""Tokens on their way back in a request, and covered values that must not go back at all.
+
+A token stands for its value again as a whole string of JSON, or a whole value of a form or query, in a field that the rules
+cover by the same mask set, or by a stricter style. Anywhere else it is refused, as is one of another run, identity, target or
+set. A value that is what the gateway showed in the place of another (``****``, ``a***@example.com``) would overwrite the real
+one, so no field of a request that writes may have it.
+
+Only the bytes for the target hold the values; the record and approvals keep the tokens. Where the target says a value back, it
+must be covered again: ``values`` are needles for the answer.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+
+from gatebook.errors import WireError
+from gatebook.masking import detectors, tokens
+from gatebook.masking.fields import Place
+from gatebook.masking.rules import STRICTNESS, Style
+from gatebook.masking.styles import is_ours
+from gatebook.protocols.http.covering.codings import codings_of
+from gatebook.protocols.http.covering.forms import read, wrote
+from gatebook.protocols.http.covering.json_walk import JsonWalk, Look, read_string
+from gatebook.protocols.http.covering.media import FORM, media_type
+from gatebook.protocols.http.covering.plan import Plan
+from gatebook.protocols.http.message import Request
+
+FOREIGN = "it holds a token of another run, identity, target or mask set, or one that was changed; read the field again"
+ELSEWHERE = (
+    "a token may only be the whole value of a field under the same mask set or a stricter mask; "
+    "here it would be written where people see it"
+)
+WRITTEN_BACK = "it would write a covered value over the real one; leave the field out, or write a new value"
+HIDDEN = "it holds a token in a content that cannot be read here; send JSON or a form, in no coding"
+
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
+_MARK = re.compile(rb"gbk_|\*{3}|h:[0-9a-f]{16}|<[a-z-]+>|\\u00|%")
+_SHOWN = re.compile(rb"<([a-z]+(?:-[a-z]+)*)>")
+_MARKERS = frozenset(name.encode() for name in (*detectors.NAMES, "unread"))
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A request with what its tokens stand for; ``refusal`` says why it may not go. Its repr shows no value."""
+
+    target: str = field(repr=False)
+    content: bytes = field(repr=False)
+    values: tuple[bytes, ...] = field(default=(), repr=False)
+    refusal: str = ""
+
+
+class _RefusedError(Exception):
+    pass
+
+
+def resolve(request: Request, content: bytes, plan: Plan) -> Resolved:
+    """What goes to the target. ``plan`` is of all mask sets that may hold for it, and ``content`` all of the content.
+
+    What is no JSON and no form goes as it is, unless it holds a token.
+    """
+    given = Resolved(request.target, content)
+    try:
+        work = _Work(plan, writes=request.method not in _READS)
+        path, sign, query = request.target.partition("?")
+        if _MARK.search(query.encode("utf-8", "surrogateescape")):
+            query = work.pairs(query.encode("utf-8", "surrogateescape"), writes=False).decode("utf-8", "surrogateescape")
+        if content:
+            content = _content(request, content, work)
+    except _RefusedError as error:
+        return Resolved(given.target, given.content, refusal=str(error))
+    if not work.values:
+        return given
+    return Resolved(path + sign + query, content, tuple(dict.fromkeys(work.values)))
+
+
+def _content(request: Request, content: bytes, work: _Work) -> bytes:
+    kind = media_type(request.get(b"content-type"))
+    coded = bool(codings_of(request.all(b"content-encoding")) != ())
+    if coded or not (kind.is_json or kind.name == FORM):
+        if b"gbk_" in content and work.known(content):
+            raise _RefusedError(HIDDEN)
+        return content
+    if not _MARK.search(content):
+        return content
+    if kind.name == FORM:
+        return work.pairs(content, writes=work.writes)
+    try:
+        return work.document(content)
+    except WireError:
+        if work.known(content):
+            raise _RefusedError(HIDDEN) from None
+        return content
+
+
+class _Work:
+    """Resolves the values of one request. Raises _RefusedError for one that may not go."""
+
+    def __init__(self, plan: Plan, *, writes: bool) -> None:
+        self.values: list[bytes] = []
+        self.writes = writes
+        self._plan = plan
+
+    def known(self, content: bytes) -> bool:
+        """Whether a token that stands for something here is in the content."""
+        return any(self._meant(found[0]) is not None for found in _TOKEN.finditer(content))
+
+    def document(self, content: bytes) -> bytes:
+        """JSON with what its tokens stand for."""
+        mark = b"\xef\xbb\xbf" if content.startswith(b"\xef\xbb\xbf") else b""
+        data = content[len(mark) :]
+        _, hits = JsonWalk(self._plan, swallows=False).feed(data, looks=True, final=True)
+        pieces: list[bytes] = [mark]
+        last = 0
+        for hit in hits:
+            written = data[hit.start : hit.end]
+            if hit.look is Look.NAME or written[:1] != b'"':
+                continue
+            value = read_string(written).encode("utf-8", "surrogatepass")
+            meant = self._resolved(value, hit.place, writes=self.writes)
+            if meant is not None:
+                pieces += (data[last : hit.start], json.dumps(meant.decode(), ensure_ascii=False).encode())
+                last = hit.end
+        return b"".join((*pieces, data[last:]))
+
+    def pairs(self, pairs: bytes, *, writes: bool) -> bytes:
+        """A form or query with what its tokens stand for."""
+        return b"&".join(self._pair(pair, writes=writes) for pair in pairs.split(b"&"))
+
+    def _pair(self, pair: bytes, *, writes: bool) -> bytes:
+        written, equals, value = pair.partition(b"=")
+        plain = read(value)
+        place = self._plan.place(read(written).decode("utf-8", "replace"))
+        meant = self._resolved(plain, place, writes=writes)
+        return pair if meant is None else written + equals + wrote(meant)
+
+    def _resolved(self, value: bytes, place: Place, *, writes: bool) -> bytes | None:
+        if not is_ours(value):
+            return None
+        if not tokens.is_token(value):
+            found = _SHOWN.fullmatch(value.strip())
+            if writes and (found is None or found[1] in _MARKERS):
+                raise _RefusedError(WRITTEN_BACK)
+            return None
+        meant = self._meant(value)
+        if meant is None:
+            raise _RefusedError(FOREIGN)
+        name, plain = meant
+        found_style = self._plan.tree.style(place)
+        own = any(one.name == name and one.style is Style.TOKEN for one in self._plan.tree.sets(place))
+        stricter = found_style is not None and STRICTNESS.index(found_style[0]) > STRICTNESS.index(Style.TOKEN)
+        if not own and not stricter:
+            raise _RefusedError(ELSEWHERE)
+        self.values.append(plain)
+        return plain
+
+    def _meant(self, token: bytes) -> tuple[str, bytes] | None:
+        """The mask set of a token and its value."""
+        for name, keys in self._plan.tokens.items():
+            for key in keys:
+                value = tokens.unseal(token, key)
+                if value is not None:
+                    return name, value
+        return None
+
+
+_TOKEN = re.compile(rb"gbk_[A-Za-z0-9_-]{43,1500}")
