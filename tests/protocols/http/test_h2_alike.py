@@ -7,6 +7,7 @@ from itertools import pairwise
 import h2.config
 import h2.connection
 import h2.events
+from hpack import Decoder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.protocols.http.h2_peer import GET, HELLO, POST, Peer, data, reset, story, window
@@ -14,6 +15,7 @@ from tests.protocols.http.h2_peer import GET, HELLO, POST, Peer, data, reset, st
 from gatebook.protocols.http import h2 as ours
 from gatebook.protocols.http import h2_frames as wire
 from gatebook.protocols.http.checks import MalformedError
+from gatebook.protocols.http.h2_blocks import NO_TABLE, block_of
 from gatebook.protocols.http.message import Data, End, Request, Response
 
 NAME = st.text(alphabet="abcxyz-!09", min_size=1, max_size=8).map(lambda name: b"x" + name.encode())
@@ -92,6 +94,12 @@ def test_random_header_blocks_raise_one_error_and_no_other(block: bytes) -> None
     except MalformedError:
         return
     assert told
+
+
+@given(fields=st.lists(st.tuples(st.one_of(NAME, st.sampled_from([b":path", b"cookie", b"x" * 300])), st.binary(max_size=400))))
+@settings(max_examples=150)
+def test_header_blocks_are_read_as_they_were_written(fields: list[tuple[bytes, bytes]]) -> None:
+    assert [tuple(one) for one in Decoder().decode(NO_TABLE + block_of(fields), raw=True)] == fields
 
 
 class Theirs:

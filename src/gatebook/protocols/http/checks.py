@@ -33,7 +33,8 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: %b)?\r\n" % TEXT)
 _FIELD = re.compile(rb"^(%b):(%b)\r\n" % (TOKEN, TEXT), re.MULTILINE)
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]++")
 _TEXT = re.compile(TEXT)
-_NO_VALUES = re.compile(rb"[^\t\n\x20-\x7e\x80-\xff]|(?:\A|\n)[\t ]|[\t ](?:\n|\Z)")  # of values with line feeds between
+_LINES = re.compile(rb"[\t\n\x20-\x7e\x80-\xff]*+")
+_EDGES = (b"\n ", b" \n", b"\n\t", b"\t\n")  # of values with line feeds around them
 _METHOD = re.compile(METHOD)
 _TARGET = re.compile(TARGET)
 _AUTHORITY = re.compile(rb"(?:[0-9A-Za-z._~-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::([1-9][0-9]{0,4}))?")
@@ -134,11 +135,13 @@ def sound(fields: Fields, most: int = FIELDS) -> None:
     """Raise for fields that HTTP/1.1 could not carry: the check of those that came another way (RFC 9113 §8.2.1)."""
     if len(fields) > most:
         raise MalformedError(f"{len(fields)} fields; at most {most} are taken", 431)
+    if not fields:
+        return
     names = [name for name, _ in fields]
-    if b"" in names or (fields and not _NAME.fullmatch(b"".join(names))):
+    if b"" in names or not _NAME.fullmatch(b"".join(names)):
         raise MalformedError("a field has a name that is no token in lower case")
-    values = b"\n".join([value for _, value in fields])
-    if _NO_VALUES.search(values) or values.count(b"\n") >= max(len(fields), 1):
+    values = b"\n%b\n" % b"\n".join([value for _, value in fields])
+    if not _LINES.fullmatch(values) or values.count(b"\n") > len(fields) + 1 or any(edge in values for edge in _EDGES):
         raise MalformedError("a field has a value with a control character, or with a space at an end")
 
 

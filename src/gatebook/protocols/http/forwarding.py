@@ -7,6 +7,8 @@ from a client; ``without_owned`` goes before ``forwarded``.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from gatebook.protocols.http.checks import listed
 from gatebook.protocols.http.message import Fields
 
@@ -19,10 +21,12 @@ _OF_THE_CONNECTION = frozenset(
         b"host",  # likewise
         b"upgrade",  # likewise
         b"http2-settings",
+        b"te",
         b"trailer",  # which trailers are passed on is decided when they come
         b"expect",  # the gateway asks for the content itself
     )
 )
+_ALWAYS_NAMED = frozenset((b"close", b"keep-alive", b"upgrade", b"te"))  # a TE that is passed on is, whoever names it
 _NAMED_BUT_KEPT = frozenset(
     b"""
     accept authorization cache-control cookie set-cookie date etag location mcp-session-id mcp-protocol-version origin range
@@ -44,18 +48,25 @@ _OWNED_OF = (b"x-forwarded-", b"gatebook-", b"x-gatebook-")
 
 def forwardable(fields: Fields) -> Fields:
     """The fields of a request or an answer that are for the other end."""
-    named = {one for name, value in fields if name == b"connection" for one in listed(value)}
-    return tuple([field for field in fields if _end_to_end(*field, named)])
+    named = {one for name, value in fields if name == b"connection" for one in listed(value)} - _ALWAYS_NAMED
+    kept = [
+        field for field in fields if not _of_the_connection(field[0]) or (field[0] == b"te" and field[1].lower() == b"trailers")
+    ]
+    if named:
+        kept = [field for field in kept if field[0] not in named or _kept(field[0])]
+    return tuple(kept)
 
 
-def _end_to_end(name: bytes, value: bytes, named: set[bytes]) -> bool:
-    if name in _OF_THE_CONNECTION or name.startswith(b"proxy-"):
-        return False
-    if name == b"te":
-        return value.lower() == b"trailers"
-    return name not in named or name in _NAMED_BUT_KEPT or name.startswith(_NAMED_BUT_KEPT_OF)
+@lru_cache(maxsize=1_024)
+def _of_the_connection(name: bytes) -> bool:
+    return name in _OF_THE_CONNECTION or name.startswith(b"proxy-")
 
 
+def _kept(name: bytes) -> bool:
+    return name in _NAMED_BUT_KEPT or name.startswith(_NAMED_BUT_KEPT_OF)
+
+
+@lru_cache(maxsize=1_024)
 def owned(name: bytes) -> bool:
     """Whether the gateway alone says this to a target; a server may read an underscore as a hyphen."""
     plain = name.replace(b"_", b"-")

@@ -194,8 +194,9 @@ class ClientSide(Connection):
 
     @property
     def reusable(self) -> bool:
-        """Whether another request may be sent now."""
-        return not self.draining and not self._broken and len(self._streams) < self._most and self._last < 2**31 - 3
+        """Whether another request may be sent now; one alone before the target has said how many it takes."""
+        most = self._most if self._settled else 1
+        return not self.draining and not self._broken and len(self._streams) < most and self._last < 2**31 - 3
 
     @property
     def tunnels(self) -> bool:

@@ -11,19 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hpack import Decoder, Encoder, HPACKError, OversizedHeaderListError
-
+from gatebook.protocols.http import h2_blocks
 from gatebook.protocols.http import h2_frames as wire
 from gatebook.protocols.http.checks import HEAD_BYTES, TRAILERS, MalformedError, sound
 from gatebook.protocols.http.framing import trailing
 from gatebook.protocols.http.h2_frames import BrokenConnectionError, Budget, Code, Frame, Frames, Setting
-from gatebook.protocols.http.h2_streams import SECRET, WINDOW, Happening, Reset, Room, Stream, remember
+from gatebook.protocols.http.h2_streams import WINDOW, Happening, Reset, Room, Stream, remember
 from gatebook.protocols.http.message import Data, End, Fields
 
 CONNECTION_WINDOW = 1_048_576
 STREAMS = 100  # that a client may have open at once
 CONTINUATIONS = 16  # frames of one header block: HEAD_BYTES fit in four
-TABLE_BYTES = 4_096  # of either side's header compression, whatever the peer offers
 STALLED = 60  # refills of the budget without a window for what waits
 _DEFAULT_WINDOW = 65_535
 _LARGEST = 2**31 - 1
@@ -36,9 +34,8 @@ class Connection:
         self._client = client
         self._frames = Frames(preface=not client)
         self._budget = Budget()
-        self._decoder = Decoder(max_header_list_size=HEAD_BYTES)
-        self._decoder.max_allowed_table_size = TABLE_BYTES
-        self._encoder = Encoder()
+        self._blocks = h2_blocks.Reader()
+        self._prefix = h2_blocks.NO_TABLE
         self._streams: dict[int, Stream] = {}
         self._forgotten: dict[int, None] = {}
         self._blocked: dict[int, None] = {}
@@ -245,14 +242,7 @@ class Connection:
             self._block_whole(first, b"".join(pieces), told)
 
     def _block_whole(self, first: Frame, block: bytes, told: list[Happening]) -> None:
-        try:
-            fields = tuple([(name, value) for name, value in self._decoder.decode(block, raw=True)])
-        except OversizedHeaderListError:
-            raise BrokenConnectionError(f"a head of more than {HEAD_BYTES} bytes", Code.ENHANCE_YOUR_CALM) from None
-        except HPACKError:
-            raise BrokenConnectionError(
-                "a header block that is not compressed as it should be", Code.COMPRESSION_ERROR
-            ) from None
+        fields = self._blocks.read(block)
         over = bool(first.flags & wire.END_STREAM)
         stream = self._streams.get(first.stream)
         if stream is None:
@@ -318,8 +308,6 @@ class Connection:
 
     def _setting(self, name: int, value: int) -> None:
         match name:
-            case Setting.HEADER_TABLE_SIZE:
-                self._encoder.header_table_size = min(value, TABLE_BYTES)
             case Setting.ENABLE_PUSH if value > 1 or (self._client and value):
                 raise BrokenConnectionError(f"setting ENABLE_PUSH {value}")
             case Setting.INITIAL_WINDOW_SIZE:
@@ -377,7 +365,7 @@ class Connection:
     # What goes
 
     def _send_head(self, stream: Stream, fields: Iterable[tuple[bytes, bytes]], over: bool) -> None:
-        block = self._encoder.encode([(name, value, name in SECRET) for name, value in fields])
+        block, self._prefix = self._prefix + h2_blocks.block_of(fields), b""
         flags = wire.END_STREAM if over else 0
         kind = wire.HEADERS
         while len(block) > wire.FRAME_BYTES:

@@ -10,11 +10,6 @@ from gatebook.protocols.http.message import Fields, Message
 
 WINDOW = 262_144  # a stream's content that was not passed on yet
 FORGOTTEN = 256  # streams that have ended, and of which something may still be asked or on its way
-# Never put into a compression table: what a later guess could be compared with.
-SECRET = frozenset(
-    b"authorization proxy-authorization cookie set-cookie x-api-key x-auth-token x-amz-security-token sec-websocket-key".split()
-)
-
 _Value = TypeVar("_Value")
 
 
