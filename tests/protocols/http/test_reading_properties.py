@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from time import process_time
 from urllib.parse import quote
 
 import pytest
@@ -149,6 +150,53 @@ def test_content_that_was_not_read_is_a_doubt_where_it_means_something(path: str
     assert wants(one, API)
     assert read(one, None, API).deeds[-1].verb == "http.unknown"
     assert read(one, None, API).fault == ""
+
+
+def nested(brackets: int, rest: bytes) -> bytes:
+    return b"[" * brackets + rest
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        nested(65, b'"' + b'\\"' * 400_000),
+        nested(65, b'"\\' * 300_000),
+        nested(65, b'"' * 900_001),
+        b"[]" * 400_000,
+        b"[" + b"{}," * 200_000 + b"1]",
+        b'{"a":' + b"1" * 900_000 + b"}",
+        b'{"a":1' + b"0" * 5_000 + b"}",
+        b'"' + b"\\u0061" * 150_000 + b'"',
+    ],
+    ids=range(8),
+)
+@pytest.mark.parametrize("path", ["/payments", "/graphql", "/mcp"])
+def test_no_content_takes_long_to_read(path: str, body: bytes) -> None:
+    one = request("POST", path, (b"content-type", b"application/json"))
+    begun = process_time()
+    read(one, body, API)
+    assert process_time() - begun < 2
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/" + "%41" * 5_000,
+        "/" + "a/" * 8_000,
+        "/?" + "a=%26&" * 2_500,
+        "/?" + "%" * 15_000,
+        "/" + "a" * 16_000,
+        "/?" + ";" * 15_000,
+    ],
+    ids=range(6),
+)
+@pytest.mark.parametrize(
+    "kind", [b"a/b" + b";a=b" * 5_000, b"a/b" + b' ;\t"' * 250, b"a/" + b"b" * 900, b'a/b;a="' + b"b" * 900]
+)
+def test_no_head_takes_long_to_read(target: str, kind: bytes) -> None:
+    begun = process_time()
+    read(request("POST", target, (b"content-type", kind)), b"", API)
+    assert process_time() - begun < 1
 
 
 def test_people_see_the_whole_request_with_its_secrets_covered() -> None:

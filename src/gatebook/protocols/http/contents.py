@@ -23,7 +23,8 @@ FORM = "application/x-www-form-urlencoded"
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _MEDIA_TYPE = re.compile(rf"({_TOKEN}/{_TOKEN})((?:[ \t]*;[ \t]*{_TOKEN}=(?:{_TOKEN}|\"[^\"\\\x00-\x1f]*\"))*)[ \t]*;?[ \t]*")
 _CHARSET = re.compile(r";[ \t]*charset=\"?([^\";]*)", re.IGNORECASE)
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)  # one without an end is all that follows: once, not again
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"{}[]")
 
 
 class _Absent:
@@ -169,17 +170,15 @@ def plain(value: bool | int | float | str) -> str:
 
 
 def depth(data: bytes) -> int:
-    """How deep brackets are nested, at least where it matters: a text with few of them is not looked at closely."""
+    """How deep brackets are nested, as far as it matters: up to ``DEPTH``, any number that is no more."""
     if data.count(b"{") + data.count(b"[") <= DEPTH:
         return 0
-    level = deepest = 0
-    for byte in _STRING.sub(b"", data):
-        if byte in b"{[":
-            level += 1
-            deepest = max(deepest, level)
-        elif byte in b"}]":
-            level -= 1
-    return deepest
+    level = 0
+    for byte in _STRING.sub(b"", data).translate(None, _NO_BRACKETS):
+        level += 1 if byte in b"{[" else -1
+        if level > DEPTH:
+            return level
+    return DEPTH
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -132,15 +132,21 @@ class Shape:
 class Reading:
     """A request, read. ``shown`` is one line of it, fit for a log: without values of the query and the content.
 
-    ``fault`` says what is wrong with it by any reading: nobody is asked to approve it. ``seen`` is what people are shown who
-    decide about it: all of it, covered by detectors alone. ``calls`` are the messages of MCP that it sends.
+    ``fault`` says what is wrong with it by any reading: nobody is asked to approve it. ``calls`` are the messages of MCP that
+    it sends. ``request`` and ``body`` are what was read.
     """
 
     deeds: tuple[Deed, ...]
     shown: str
     fault: str
-    seen: str
+    request: Request = field(repr=False)
+    body: bytes | None = field(repr=False)
     calls: tuple[mcp.Message, ...] = ()
+
+    @property
+    def seen(self) -> str:
+        """What people are shown who decide about it: all of it, covered by detectors alone. Made anew each time."""
+        return _seen(self.request, self.body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +196,12 @@ def read(request: Request, body: bytes | None, shape: Shape) -> Reading:
     told = body_facts(shape.facts, one.content, one.path, request.method, doubts)
     facts = {**FACTS, **_facts(one), "body": told, "batch": max(len(parts), 1), "why_unknown": doubts.why}
     return Reading(
-        deeds=tuple(_deeds(one, parts, facts)), shown=_shown(one), fault=doubts.fault, seen=_seen(one), calls=one.calls
+        deeds=tuple(_deeds(one, parts, facts)),
+        shown=_shown(one),
+        fault=doubts.fault,
+        request=request,
+        body=body,
+        calls=one.calls,
     )
 
 
@@ -398,22 +409,27 @@ def _shown(one: _Read) -> str:
     return visible(line[:SHOWN_CHARACTERS]).replace("\n", "\\n")
 
 
-def _seen(one: _Read) -> str:
-    """The request for people: everything that it says, covered by detectors."""
-    request, body = one.request, one.body
-    pairs = "".join(f"\n  {name} = {value}" for name, value in one.query)
-    media_type = one.content.media_type or "of no type"
-    lines = [f"{request.method} {one.path.text}{pairs}", f"host: {request.authority}"]
+def _seen(request: Request, body: bytes | None) -> str:
+    nobody = Doubts()
+    path, query = read_path(request.path, nobody), read_query(request.query, nobody)
+    pairs = "".join(f"\n  {name} = {value}" for name, value in query)
+    kind = media_type_of(request, nobody)[0]
+    lines = [f"{request.method} {path.text}{pairs}", f"host: {request.authority}"]
     if body is None:
-        lines.append(f"content: {media_type}, not read")
+        lines.append(f"content: {kind or 'of no type'}, not read")
     elif body:
-        lines += [f"content: {media_type}, {len(body)} bytes, sha256 {hashlib.sha256(body).hexdigest()}", "", _text(body)]
+        digest = hashlib.sha256(body).hexdigest()
+        lines += [f"content: {kind or 'of no type'}, {len(body)} bytes, sha256 {digest}", *_text(body, kind)]
     return visible(cover_text("\n".join(lines)))
 
 
-def _text(body: bytes) -> str:
+def _text(body: bytes, kind: str) -> list[str]:
+    """The content as far as people can read it."""
+    if not (is_json(kind) or kind in (FORM, graphql.RAW, "") or kind.startswith(("text/", "multipart/")) or "xml" in kind):
+        return []
     shown = body[:SEEN_CHARACTERS].decode("utf-8", "backslashreplace")
-    return shown if len(body) <= SEEN_CHARACTERS else f"{shown}\n({len(body) - SEEN_CHARACTERS} bytes more)"
+    rest = len(body) - SEEN_CHARACTERS
+    return ["", shown] if rest <= 0 else ["", shown, f"({rest} bytes more)"]
 
 
 def no_facts(**known: Any) -> Facts:
