@@ -7,6 +7,7 @@
 mod binary;
 mod checks;
 mod copying;
+mod lane;
 mod rows;
 mod scan;
 mod signs;
@@ -267,5 +268,6 @@ fn gatebook_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(wanted, module)?)?;
     module.add_class::<Table>()?;
-    module.add_class::<Rows>()
+    module.add_class::<Rows>()?;
+    module.add_class::<lane::Lane>()
 }

@@ -19,12 +19,17 @@ from gatebook.gateway.rows import Rows
 from gatebook.ledger.commitments import Commitments
 from gatebook.ledger.entries import check, clip, uuid7
 from gatebook.ledger.log import Log
+from gatebook.ledger.scribe import Write
 from gatebook.masking.detectors import cover_text
 from gatebook.model import NOTHING, Action, Entry, Identity, Reach, Receipt, Ruling, Session, Target, Verdict
 from gatebook.protocols.relay import Answered
+from gatebook.recording.recorder import request_pieces
 
 REASON_BYTES = 512
 REFUSALS_A_MINUTE = 120  # listed one by one at the door; past it they are counted, so that a flood cannot fill the book
+
+
+Pieces = tuple[list[bytes], list[bytes], list[bytes]]  # of an action's entry, of its answer's, of the recorded request
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +52,9 @@ class Book:
         """Why nothing can be written any more, or None."""
         return self._log.failed
 
-    def synced(self, receipt: Receipt) -> bool:
-        """Whether this entry would survive a power cut by now."""
-        return self._log.synced > receipt.index
+    def synced(self, index: int) -> bool:
+        """Whether the entry at this index would survive a power cut by now."""
+        return self._log.synced > index
 
     def know(self, identity: Identity) -> None:
         """Make sure that the identity's salt is there. Blocks on the database: call it in a thread. Raises LedgerError."""
@@ -114,6 +119,41 @@ class Book:
         if written is not None:
             self._rows.decided(action, verdict.ruling, said.row, str(fields["text"]), decision, now)
         return written
+
+    def pieces(self, session: Session, said: Said) -> Pieces:
+        """What is written each time the same is said, as the bytes between what differs."""
+        row, answer = said.row, ("action", "bytes", "masked", "ms", "rows", "status")
+        return (
+            self._log.pieces("action", {**said.fields, "step": "run"}, ("action", "decision", "size", "stmt_h", "text")),
+            self._log.pieces("answer", {"sid": session.id}, answer),
+            request_pieces(row.verb, row.reach, row.ruling, row.rule, row.reason),
+        )
+
+    def salt(self, identity: Identity) -> tuple[bytes, int]:
+        """What commits this identity's statements, while ``erased`` is the number that comes with it. LedgerError."""
+        erased = self.erased
+        return self._commitments.salt(_key(identity)), erased
+
+    @property
+    def erased(self) -> int:
+        """How many salts were erased so far."""
+        return self._commitments.erased
+
+    def fill_at_once(self, session: Session, write: Write) -> int | None:
+        """An entry of ``pieces``, written without waiting: its index; None when it must wait. Raises LedgerError."""
+        return self._log.fill_at_once(session.id, write) if not self._all_durable else None
+
+    def receipt(self, index: int) -> Receipt:
+        """Of the entry at this index."""
+        return Receipt(log=self._log.origin, index=index)
+
+    def passed(self, row: store.ActionValues) -> None:
+        """The row of an action that was let go and answered, both in the book already."""
+        self._rows.passed(row.session, row)
+
+    def taken_over(self, action: Action, said: Said, shown: str, decision: str, at: int) -> None:
+        """The row of an action that was let go, which is in the book already."""
+        self._rows.decided(action, Ruling.ALLOW, said.row, clip(shown), decision, at)
 
     def said(self, session: Session, action: Action, verdict: Verdict, shadow: tuple[str, ...]) -> Said:
         """What is said each time these deeds are ruled so in this session."""

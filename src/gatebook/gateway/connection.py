@@ -15,7 +15,6 @@ End. Whatever happens, ``_finish`` runs once: it closes both sockets and writes 
 from __future__ import annotations
 
 import asyncio
-import secrets
 import ssl
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, assert_never, cast
@@ -23,17 +22,18 @@ from typing import TYPE_CHECKING, Any, assert_never, cast
 import structlog
 
 from gatebook.config import PostgresTarget
-from gatebook.config.values import is_loopback
 from gatebook.errors import GatebookError, IdentityError, LedgerError, RecordingError
 from gatebook.gateway import credentials
 from gatebook.gateway.book import new_id, told
 from gatebook.gateway.desk import Needs, Welcome
 from gatebook.gateway.dial import binding, dial, say_once
-from gatebook.gateway.doorway import TLS_HANDSHAKE, TlsError, secure
+from gatebook.gateway.doorstep import Doorstep
+from gatebook.gateway.doorway import TLS_HANDSHAKE
 from gatebook.gateway.holding import Place
 from gatebook.gateway.preview import Trial
 from gatebook.gateway.recent import Recent
 from gatebook.gateway.released import SYNC_POLL_SECONDS, Released
+from gatebook.gateway.shortcut import Shortcut
 from gatebook.gateway.store import Decided, decided
 from gatebook.gateway.tape import Tape
 from gatebook.gateway.upstream import Upstream
@@ -41,7 +41,6 @@ from gatebook.gateway.waiting import Waiting
 from gatebook.identity.tokens import digest_of
 from gatebook.model import Reach, RefusalClass, Ruling, Session, Verdict
 from gatebook.protocols.postgres.refusal import too_many
-from gatebook.protocols.postgres.relay import PostgresRelay
 from gatebook.protocols.relay import (
     NO_IDENTITY,
     Allowed,
@@ -71,7 +70,6 @@ from gatebook.protocols.relay import (
 if TYPE_CHECKING:
     from gatebook.gateway.gateway import Gateway
 
-UNSENT_BYTES = 1  # towards the client, and the target is no longer read: the kernel has room for what keeps both busy
 TURN_SIGNALS = 32  # requests of one client taken in one turn of the loop, before others have theirs
 GOODBYE_SECONDS = 5.0  # for a client to take the last words
 
@@ -79,23 +77,20 @@ NO_TAPE = Tape(None, required=False)
 log = structlog.get_logger("gatebook.session")
 
 
-class Connection(asyncio.Protocol):
+class Connection(Doorstep):
     """The client's side, and the driver of its relay. Lives in one event loop."""
 
     def __init__(self, gateway: Gateway, certificate: ssl.SSLContext | None) -> None:
-        self._gateway, self._certificate = gateway, certificate
-        self._client: asyncio.Transport | None = None
+        super().__init__(gateway, certificate)
         self._upstream: Upstream | None = None
-        self._relay: PostgresRelay | None = None
         self._session: Session | None = None
-        self._address = ""
         self._target: PostgresTarget | None = None
         self._place = Place("", "", "")
         self._people = Waiting(gateway)
         self._granted: Reach | None = None
         self._recent, self._answer = Recent(), cast(Allowed | None, None)
+        self._shortcut: Shortcut | None = None
         self._tape = NO_TAPE
-        self.keys = gateway.new_keys()
         self.token: bytes | None = None  # the digest of the gateway token that the session stands on
         self._received = self._sent = self._written = 0
         self._started: dict[int, int] = {}
@@ -103,40 +98,9 @@ class Connection(asyncio.Protocol):
         self._released = Released()
         self._to_target: list[bytes] = []
         self._to_client: list[bytes] = []
-        self._client_full = self._finished = False
-        self._reads = True
-        self._patience: asyncio.TimerHandle | None = None
+        self._client_full = False
 
     # asyncio.Protocol -----------------------------------------------------------------------------------------------
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client is here, or TLS stands: asyncio says so in the same way."""
-        self._reads = True
-        self._client = client = cast(asyncio.Transport, transport)  # uvloop's are no subclass of it
-        client.set_write_buffer_limits(high=UNSENT_BYTES)
-        if self._relay is not None:
-            return
-        peer = transport.get_extra_info("peername") or ("", 0)
-        self._address = str(peer[0])
-        if why := self._gateway.admit(self, self._address):
-            client.write(too_many(why))
-            client.close()
-            self._finished = True
-            return
-        self._relay = self._new_relay(secure=is_loopback(self._address), offers_tls=self._certificate is not None)
-        loop = asyncio.get_running_loop()
-        self._patience = loop.call_later(self._gateway.login_seconds, self._too_slow)
-
-    def _new_relay(self, *, secure: bool, offers_tls: bool) -> PostgresRelay:
-        return PostgresRelay(
-            secure=secure,
-            offers_tls=offers_tls,
-            keys=self.keys,
-            secret=f"gatebook-{secrets.token_hex(16)}",
-            bearer=self._gateway.bearer,
-            stretched=self._gateway.stretched,
-            facts=self._gateway.facts,
-        )
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the client."""
@@ -144,7 +108,8 @@ class Connection(asyncio.Protocol):
             self._begin_tls(data)
             return
         self._received += len(data)
-        self.signal(FromClient(data))
+        if self._shortcut is None or not self._goes_short(data):
+            self.signal(FromClient(data))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""
@@ -176,6 +141,8 @@ class Connection(asyncio.Protocol):
     def tick(self) -> None:
         """About once a second."""
         try:
+            if self._shortcut is not None and self._shortcut.is_long(self._gateway.clock()):
+                self._shortcut.give_back(self._tape, self._released, self._started)
             self._tape.tick()
         except RecordingError as error:
             self.end(f"the recording cannot be written, so nothing may go on: {error}")
@@ -199,10 +166,13 @@ class Connection(asyncio.Protocol):
         if self._relay is None or self._finished:
             return
         try:
+            if self._shortcut is not None:
+                self._shortcut.give_back(self._tape, self._released, self._started)
             self._feed(signal)
+            if self._shortcut is not None:
+                self._shortcut.learn()
         except (LedgerError, RecordingError) as error:
-            self.end(told(error))
-            self._finish(told(error))  # what the relay said last may not have been carried out to its end
+            self._stop(error)
         except Exception:
             log.exception("relay failed", session=self._session.id if self._session else "")
             self._finish("an error inside the gateway; its operators' log has it")
@@ -242,7 +212,38 @@ class Connection(asyncio.Protocol):
 
     def from_target(self, data: bytes) -> None:
         """Bytes of the target."""
-        self.signal(FromServer(data))
+        if self._shortcut is None or not self._comes_short(data):
+            self.signal(FromServer(data))
+
+    # Past the relay -------------------------------------------------------------------------------------------------
+
+    def _goes_short(self, data: bytes) -> bool:
+        """Send on what the shortcut takes of the client; whether it took it."""
+        try:
+            sent = self._shortcut.request(data, self._tape) if self._shortcut is not None else None
+        except LedgerError as error:
+            self._stop(error)
+            return True
+        if sent is not None and self._upstream is not None:
+            self._upstream.write(sent)
+        return sent is not None
+
+    def _comes_short(self, data: bytes) -> bool:
+        """The same for what comes of the target."""
+        if self._client is None or self._client.is_closing() or self._writing or self._released.holds:
+            return False
+        try:
+            shown = self._shortcut.answer(data, self._tape, self._released) if self._shortcut is not None else None
+        except RecordingError as error:
+            self._unrecorded(error)
+            return True
+        if shown is not None:
+            self._hand(shown)
+        return shown is not None
+
+    def _stop(self, error: GatebookError) -> None:
+        self.end(told(error))
+        self._finish(told(error))  # what the relay said last may not have been carried out to its end
 
     def _do(self, effect: Effect) -> None:
         match effect:
@@ -297,39 +298,7 @@ class Connection(asyncio.Protocol):
                 self._reads = wanted
                 (self._client.resume_reading if wanted else self._client.pause_reading)()
 
-    # TLS, identity, session -----------------------------------------------------------------------------------------
-
-    def _start_tls(self, data: bytes) -> None:
-        if self._client is None or self._certificate is None:
-            raise AssertionError("TLS was offered without a certificate")
-        self._push()
-        self._client.pause_reading()
-        self._reads = False
-        self._client.write(data)
-        self._spawn(self._secure(self._client, self._certificate, b""))
-
-    def _begin_tls(self, begun: bytes) -> None:
-        """TLS begins without having been asked for; it does so once, since what comes next comes through it."""
-        if self._client is None or self._certificate is None:
-            return
-        self._client.pause_reading()
-        self._reads = False
-        self._relay, certificate = self._new_relay(secure=True, offers_tls=False), self._certificate
-        self._certificate = None
-        self._spawn(self._secure(self._client, certificate, begun))
-
-    async def _secure(self, plain: asyncio.Transport, certificate: ssl.SSLContext, begun: bytes) -> None:
-        try:
-            secured = await secure(plain, self, certificate, self._gateway.login_seconds, begun)
-        except TlsError as error:
-            log.info("no TLS", client=self._address, why=str(error))
-            self._finish(str(error))
-            return
-        if self._finished:
-            secured.abort()
-        else:
-            self.connection_made(secured)
-            self.flow()
+    # Identity, session ----------------------------------------------------------------------------------------------
 
     async def _prove(self, effect: Prove) -> None:
         gateway, now = self._gateway, self._gateway.clock()
@@ -377,6 +346,8 @@ class Connection(asyncio.Protocol):
             upstream.close()
             return
         self._upstream, self._target = upstream, target
+        if self._relay is not None and self._relay.lane is not None:
+            self._shortcut = Shortcut(self._gateway, welcome.session, self._relay.lane, self._recent)
         self.signal(Opened(welcome.session, credential, self._gateway.desk.covering(welcome.session, target)))
         if self._patience is not None:
             self._patience.cancel()
@@ -451,17 +422,21 @@ class Connection(asyncio.Protocol):
         try:
             self._tape.said(data)
         except RecordingError as error:
-            self._tape = NO_TAPE  # so that the last words get through
-            self.end(f"the recording cannot be written, so nothing may go on: {error}")
+            self._unrecorded(error)
             return
+        self._hand(data)
+
+    def _unrecorded(self, error: RecordingError) -> None:
+        self._tape = NO_TAPE  # so that the last words get through
+        self.end(f"the recording cannot be written, so nothing may go on: {error}")
+
+    def _hand(self, data: bytes) -> None:
         self._written = len(data)
         self._sent += self._written
-        self._client.write(data)
+        if self._client is not None:
+            self._client.write(data)
 
     # The end --------------------------------------------------------------------------------------------------------
-
-    def _too_slow(self) -> None:
-        self.end(f"the login took longer than {self._gateway.login_seconds:.0f} s")
 
     def _finish(self, why: str) -> None:
         if self._finished:
@@ -472,7 +447,7 @@ class Connection(asyncio.Protocol):
             self._patience.cancel()
         if self._upstream is not None:
             self._upstream.close()
-        self._recent = Recent()
+        self._recent, self._shortcut = Recent(), None
         self._relay = self._upstream = None  # they hold what the session held, and this object until a collector comes
         self._write(self._released.take(self._gateway))
         if self._client is not None:

@@ -17,7 +17,7 @@ class Released:
     """Bytes on their way to one client, in order, and those that are held back. Owned by one connection."""
 
     def __init__(self) -> None:
-        self._receipt: Receipt | None = None
+        self._index: int | None = None
         self._unsynced = 0
         self._held: list[bytes] = []
 
@@ -28,11 +28,15 @@ class Released:
 
     def under(self, receipt: Receipt) -> None:
         """What comes next is the answer to what this entry says."""
-        self._receipt, self._unsynced = receipt, 0
+        self.left(receipt.index, 0)
+
+    def left(self, index: int, size: int) -> None:
+        """The same, of the entry at this index; and so much of the answer has left."""
+        self._index, self._unsynced = index, size
 
     def synced(self, gateway: Gateway) -> bool:
         """Whether all may leave."""
-        return self._receipt is None or gateway.book.synced(self._receipt)
+        return self._index is None or gateway.book.synced(self._index)
 
     def passes(self, data: bytes, gateway: Gateway) -> bool:
         """Whether this may leave now; else it is kept until it is taken."""

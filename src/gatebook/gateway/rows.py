@@ -86,6 +86,17 @@ class Rows:
         row = store.ActionValues(action.session, action.seq, action.step, said, shown, decision, now)
         self._actions[action.session, action.seq] = row
 
+    def passed(self, session: str, row: store.ActionValues) -> None:
+        """An action that the policy let go was answered before anything was noted of it."""
+        counts = self._counts.get(session)
+        if counts is None:
+            counts = self._counts[session] = Counts()
+        counts.actions = max(counts.actions, row.seq)
+        if len(self._actions) >= WAITING:
+            self._lost += 1
+        else:
+            self._actions[session, row.seq] = row
+
     def answered(self, session: Session, answer: Answered) -> None:
         """An action was answered: where its own row still waits, that says so too."""
         row = self._actions.get((session.id, answer.action.seq))

@@ -34,8 +34,8 @@ class Tape:
     def __init__(self, recorder: Recorder | None, required: bool) -> None:
         self._recorder, self._required = recorder, required
 
-    def asked(self, ask: Ask, said: Decided, decision: str) -> None:
-        """A request, with what was decided about it."""
+    def asked(self, ask: Ask, said: Decided, decision: str, at: int = 0) -> None:
+        """A request, with what was decided about it; ``at`` is when it was recorded, if not now."""
         if self._recorder is None:
             return
         action = ask.action
@@ -51,6 +51,7 @@ class Tape:
                 decision=decision,
                 step=action.step,
                 noted=True,
+                at=at,
             )
         except RecordingError as error:
             self._lost(error)
@@ -84,6 +85,18 @@ class Tape:
         if self._recorder is not None:
             try:
                 self._recorder.answer(answer.action.seq, answer.status, answer.rows, answer.masked, noted=True)
+            except RecordingError as error:
+                self._lost(error)
+
+    def now(self) -> int:
+        """The time by which a request is recorded; 0 where nothing is."""
+        return self._recorder.now() if self._recorder is not None else 0
+
+    def together(self, write: Callable[[int], bytes], count: int) -> None:
+        """A request, its end and the bytes that the client is about to get, as so many events that ``write`` gives."""
+        if self._recorder is not None:
+            try:
+                self._recorder.add_together(write, count)
             except RecordingError as error:
                 self._lost(error)
 

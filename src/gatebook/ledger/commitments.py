@@ -35,6 +35,7 @@ class Commitments:
         self._clock = clock
         self._kept: OrderedDict[str, bytes] = OrderedDict()
         self._lock = threading.Lock()
+        self.erased = 0  # salts, by this process
 
     def commit(self, subject: str, value: str) -> str:
         """The commitment to a value: 43 characters of URL-safe base64. LedgerError if the salt cannot be kept."""
@@ -45,7 +46,12 @@ class Commitments:
         """Erase the subject's salt, here and in the database; whether there was one."""
         with self._lock:
             self._kept.pop(subject, None)
+            self.erased += 1
             return store.remove_salt(self._engine, subject)
+
+    def salt(self, subject: str) -> bytes:
+        """The salt that ``commit`` works with, for one who keeps it no longer than ``erased`` stays what it is. LedgerError."""
+        return self._salt(subject)
 
     def _salt(self, subject: str) -> bytes:
         with self._lock:

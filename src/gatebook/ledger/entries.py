@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -205,13 +205,31 @@ def plain(value: object, where: str, depth: int = 1) -> Any:
 
 def canonical(fields: Mapping[str, Any]) -> bytes:
     """RFC 8785 bytes of fields that ``plain`` let pass; LedgerError if they are too long or not Unicode."""
-    try:
-        data = orjson.dumps(fields, option=_OPTIONS)
-    except TypeError as error:  # a lone surrogate
-        raise LedgerError(f"an entry that is not Unicode text: {error}") from error
+    data = canonical_value(fields)
     if len(data) > LONGEST:
         raise LedgerError(f"an entry of {len(data)} bytes: at most {LONGEST}")
     return data
+
+
+def pieces(fields: Mapping[str, Any], holes: Sequence[str]) -> list[bytes]:
+    """The bytes of an entry between the values of ``holes``, which are in the order of their names."""
+    found, piece = [], b"{"
+    for place, name in enumerate(sorted({*fields, *holes})):
+        piece += (b"," if place else b"") + canonical_value(name) + b":"
+        if name in holes:
+            found.append(piece)
+            piece = b""
+        else:
+            piece += canonical_value(fields[name])
+    return [*found, piece + b"}"]
+
+
+def canonical_value(value: object) -> bytes:
+    """RFC 8785 bytes of a value that ``plain`` let pass; LedgerError if it is not Unicode."""
+    try:
+        return orjson.dumps(value, option=_OPTIONS)
+    except TypeError as error:  # a lone surrogate
+        raise LedgerError(f"an entry that is not Unicode text: {error}") from error
 
 
 def clip(text: str, size: int = TEXT_BYTES) -> str:

@@ -28,7 +28,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -38,7 +38,7 @@ from gatebook.ledger.disk import Disk, explain, ledger_error
 from gatebook.ledger.entries import check
 from gatebook.ledger.note import Signer
 from gatebook.ledger.recovery import Found, recover
-from gatebook.ledger.scribe import Scribe, Written
+from gatebook.ledger.scribe import Scribe, Write, Written
 from gatebook.ledger.volume import Volume
 from gatebook.ledger.wal import HEADER, LONGEST, SEGMENT_BYTES
 from gatebook.model import Entry
@@ -68,6 +68,7 @@ class _Waiting:
 
 
 _Outcome = Written | LedgerError
+_Given = TypeVar("_Given")  # what a producer gets for its entry
 
 
 class Log:
@@ -139,6 +140,11 @@ class Log:
         return self._failed
 
     @property
+    def origin(self) -> str:
+        """The log's name."""
+        return self._scribe.origin
+
+    @property
     def synced(self) -> int:
         """How many entries, from the first, would survive a power cut."""
         return self._synced
@@ -169,12 +175,23 @@ class Log:
 
         The entry keeps to ``entries.check`` already; it is not checked again. LedgerError as with ``append``.
         """
+        return self._put_at_once(lambda size: self._scribe.compose(entry.kind, entry.fields, size))
+
+    def fill_at_once(self, sid: str, write: Write) -> int | None:
+        """The same for an entry amid a session whose bytes ``write`` makes of ``pieces``; its index."""
+        return self._put_at_once(lambda size: (self._scribe.fill(sid, write), size))
+
+    def pieces(self, kind: str, fields: Mapping[str, Any], holes: Sequence[str]) -> list[bytes]:
+        """The bytes that entries of one form share, between the values that differ: ``holes``, id, time and seq by name."""
+        return self._scribe.pieces(kind, fields, holes)
+
+    def _put_at_once(self, compose: Callable[[int], tuple[bytes, _Given]]) -> _Given | None:
         with self._pen:
             self._check_writable()
             if self._queue or self._volume.room < SMALLEST_SEGMENT or self._behind:
                 return None
             try:
-                data, written = self._scribe.compose(entry.kind, entry.fields, self._volume.size)
+                data, given = compose(self._volume.size)
                 self._volume.write_one(data)
             except LedgerError:  # what cannot stand in the book, which goes on without it
                 raise
@@ -183,11 +200,11 @@ class Log:
                 raise LedgerError(self._failed or "") from error
             self._unhashed.append(data)
             if self._sync_at is not None:
-                return written
+                return given
             self._sync_at = time.monotonic() + SYNC_SECONDS
         with self._condition:
             self._condition.notify()
-        return written
+        return given
 
     @property
     def _behind(self) -> bool:

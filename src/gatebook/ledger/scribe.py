@@ -7,21 +7,24 @@ One thread at a time may touch a scribe: the writer's. The order in which it wri
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gatebook.errors import LedgerError
-from gatebook.ledger.entries import VERSION, canonical, uuid7
+from gatebook.ledger.entries import VERSION, canonical, pieces, uuid7
 from gatebook.ledger.keys import raw_public
+from gatebook.ledger.wal import LONGEST
 from gatebook.model import Receipt
 
 OPEN_SESSIONS = 100_000  # more than a gateway serves, and few enough to be listed by every heartbeat
 SID_CHARACTERS = 36  # a UUID
 SEAL_PREFIX = b"log.seal/v1\n"
 
+
+Write = Callable[[str, int, int], bytes]  # an entry's bytes by its id, time and seq
 
 _AMID = frozenset({"action", "answer"})  # what sessions say most, and what means nothing further for the log
 
@@ -86,7 +89,7 @@ class Scribe:
     """Writes entries out for one log, after its past."""
 
     def __init__(self, origin: str, key: Ed25519PrivateKey, clock: Callable[[], int], past: Past) -> None:
-        self._origin = origin
+        self.origin = origin
         self._clock = clock
         self._past = past
         self._sealing = key
@@ -115,11 +118,29 @@ class Scribe:
             self._past.time, self._past.sessions[stamped["sid"]] = stamped["time"], seq + 1
         else:
             self._past.read(stamped)
-        return data, Written(log=self._origin, index=index, id=stamped["id"], time=stamped["time"], seq=seq)
+        return data, Written(log=self.origin, index=index, id=stamped["id"], time=stamped["time"], seq=seq)
+
+    def pieces(self, kind: str, fields: Mapping[str, Any], holes: Sequence[str]) -> list[bytes]:
+        """Entries of one form, as the bytes between what differs; id, time and seq do in any case."""
+        same = {**fields, "v": VERSION, "type": kind, "origin": self.origin}
+        return pieces(same, sorted({*holes, "id", "time", "seq"}))
+
+    def fill(self, sid: str, write: Write) -> bytes:
+        """The next entry of a session, amid it, whose bytes ``write`` makes by id, time and seq; LedgerError as ``compose``."""
+        past = self._past
+        seq = past.sessions.get(sid)
+        if seq is None:
+            raise LedgerError(f"session {sid!r} is not open in the book")
+        time = max(past.time, self._clock())
+        data = write(uuid7(time), time, seq)
+        if len(data) > LONGEST:
+            raise LedgerError(f"an entry of {len(data)} bytes: at most {LONGEST}")
+        past.time, past.sessions[sid] = time, seq + 1
+        return data
 
     def _stamp(self, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         time = max(self._past.time, self._clock())
-        return {**fields, "v": VERSION, "type": kind, "id": uuid7(time), "time": time, "origin": self._origin}
+        return {**fields, "v": VERSION, "type": kind, "id": uuid7(time), "time": time, "origin": self.origin}
 
     def _number(self, kind: str, fields: Mapping[str, Any]) -> int | None:
         sid = fields.get("sid")

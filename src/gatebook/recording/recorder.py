@@ -117,13 +117,34 @@ class Recorder:
             if self._size >= SEGMENT_BYTES or self._content >= CONTENT_BYTES:
                 self._cut(last=False)
 
-    def note(self, kind: str, data: bytes) -> None:
-        """Append one event that goes to the spool with the next one, or at the next tick. Raises RecordingError."""
+    def add_together(self, write: Callable[[int], bytes], count: int) -> None:
+        """The same for so many events in one box: ``write`` gives them, each behind its head, by the time. All are small."""
         now = self._clock()
         with self._lock:
             self._check()
-            self._noted.append(HEAD.pack(len(data), kind.encode("ascii"), now) + data)
-            self._noted_at = self._noted_at or now
+            if self._events and now - self._t0 >= SEGMENT_MICROSECONDS:
+                self._cut(last=False)
+            self._write_noted(now)
+            events = write(now)
+            self._content += len(events)
+            self._seal(grec.BATCH, events, now, events=count, t0=now)
+            if self._size >= SEGMENT_BYTES or self._content >= CONTENT_BYTES:
+                self._cut(last=False)
+
+    def now(self) -> int:
+        """The time by which events are recorded."""
+        return self._clock()
+
+    def note(self, kind: str, data: bytes, at: int = 0) -> None:
+        """Append one event that goes to the spool with the next one, or at the next tick. Raises RecordingError.
+
+        ``at`` is when it was, if not now.
+        """
+        now = self._clock()
+        with self._lock:
+            self._check()
+            self._noted.append(HEAD.pack(len(data), kind.encode("ascii"), at or now) + data)
+            self._noted_at = self._noted_at or at or now
             self._noted_bytes += len(data)
             if self._noted_bytes >= NOTED_BYTES:
                 self._write_noted(now)
@@ -145,10 +166,15 @@ class Recorder:
         decision: str = "",
         step: str = "run",
         noted: bool = False,
+        at: int = 0,
     ) -> None:
         """A request and what was decided about it; ``shown`` is its text, covered already. ``noted``: only ``note`` it."""
         facts = {"seq": seq, "text": shown, "verb": verb, "reach": reach, "ruling": ruling, "rule": rule}
-        (self.note if noted else self.add)("q", _json(facts | {"reason": reason, "decision": decision, "step": step}))
+        data = _json(facts | {"reason": reason, "decision": decision, "step": step})
+        if noted:
+            self.note("q", data, at)
+        else:
+            self.add("q", data)
 
     def response(self, data: bytes) -> None:
         """Bytes on their way to the client, covered already."""
@@ -323,6 +349,12 @@ class Recorder:
 def behind() -> bool:
     """Whether the disk is slower than the sessions of this process: whoever can wait before it adds much should."""
     return len(_aside) > BEHIND
+
+
+def request_pieces(verb: str, reach: str, ruling: str, rule: str, reason: str) -> list[bytes]:
+    """What ``request`` writes of one that runs, as the bytes between its number, its text and its decision."""
+    said = _json({"verb": verb, "reach": reach, "ruling": ruling, "rule": rule, "reason": reason})[1:-1]
+    return [b'{"seq":', b',"text":', b"," + said + b',"decision":', b',"step":"run"}']
 
 
 def _read_back(spool: Path, n: int, box: AESGCM) -> Iterator[tuple[bytes, bool]]:

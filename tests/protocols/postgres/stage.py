@@ -117,6 +117,16 @@ def asked(rows: bytes = b"", status: bytes = b"I") -> bytes:
     return done + rows + complete("SELECT 1") + wire.message(b"3") * 2 + (ready(status) if status else b"")
 
 
+def catalog_rows(text: str, settings: str = "") -> bytes:
+    """The rows that answer a catalog question."""
+    found = [(name, text.index(f'"{name}"')) for name in CATALOG if f'"{name}"' in text]
+    rows = row(b"s", b"0", b"0", b"0", b"", b"public", settings.encode())
+    for number, (name, _) in enumerate(sorted(found, key=lambda one: one[1])):
+        for kind, oid, attnum, table, column in CATALOG[name]:
+            rows += row(*(str(v).encode() for v in (kind, number, oid, attnum, "public", table, column)))
+    return rows
+
+
 @dataclass
 class Stage:
     """Collects what a relay does; ``asks`` are answered by the test."""
@@ -147,11 +157,7 @@ class Stage:
         if self.catalog_errors:
             inside = data.endswith(wire.message(b"H"))
             return self.feed(FromServer(error("42501", "permission denied") + (b"" if inside else ready())))
-        found = [(name, text.index(f'"{name}"')) for name in CATALOG if f'"{name}"' in text]
-        rows = row(b"s", b"0", b"0", b"0", b"", b"public", self.settings.encode())
-        for number, (name, _) in enumerate(sorted(found, key=lambda one: one[1])):
-            for kind, oid, attnum, table, column in CATALOG[name]:
-                rows += row(*(str(v).encode() for v in (kind, number, oid, attnum, "public", table, column)))
+        rows = catalog_rows(text, self.settings)
         return self.feed(FromServer(asked(rows, b"" if data.endswith(wire.message(b"H")) else self.status)))
 
     # the beginning

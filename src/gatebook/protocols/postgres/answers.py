@@ -76,8 +76,6 @@ class Answers(Straight):
         self.tag = ""  # what application_name begins with
         self.untagged: str | None = None  # its value, when it does not
 
-    # What the relay does ---------------------------------------------------------------------------------------------
-
     def open(self, covering: Covering) -> None:
         """The session stands, and this covers its answers."""
         self.covering = covering
@@ -194,7 +192,7 @@ class Answers(Straight):
         if kind == b"N":
             self._say(kind, self._report(body))
         elif kind == b"A":
-            self._say(kind, reports.cover_notification(body, self._detectors))
+            self._say(kind, reports.cover_notification(body, self.detectors))
         elif kind == b"S":
             self._parameter(body)
         elif not self._queue:
@@ -203,7 +201,8 @@ class Answers(Straight):
             self._answer(self._queue[0], kind, body)
 
     @property
-    def _detectors(self) -> frozenset[str]:
+    def detectors(self) -> frozenset[str]:
+        """Those that look through all of this session."""
         return self.covering.detectors if self.covering else frozenset()
 
     def _report(self, body: bytes) -> bytes:
@@ -211,7 +210,7 @@ class Answers(Straight):
         running = head.running if isinstance(head, Simple | Executed | OwnQuery) else None
         touches = running is not None and running.touches
         self.fatal = wire.report_fields(body).get("V", "") in ("FATAL", "PANIC")
-        return reports.cover_report(body, generic=touches or self._touched, detectors=self._detectors)
+        return reports.cover_report(body, generic=touches or self._touched, detectors=self.detectors)
 
     def _parameter(self, body: bytes) -> None:
         name, value = wire.parameter_status(body)
@@ -219,7 +218,7 @@ class Answers(Straight):
         if name == tagged.NAME:
             self.untagged = None if value.startswith(self.tag) else value
         self.catalog.reported(name, value)
-        self._say(b"S", f"{name}\0{cover_text(value, self._detectors)}\0".encode())
+        self._say(b"S", f"{name}\0{cover_text(value, self.detectors)}\0".encode())
 
     def _unasked(self, kind: bytes, body: bytes) -> None:
         if kind != b"E":

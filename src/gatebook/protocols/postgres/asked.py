@@ -226,6 +226,11 @@ def _bare(text: str, detectors: frozenset[str]) -> str:
     return cover_sql(normalise(text), detectors)[:SHOWN_CHARACTERS]
 
 
+def kept_plain(text: str, detectors: frozenset[str]) -> str | None:
+    """The text as ``shown`` begins, away from masked columns; None where its literals may not stay, or it is long."""
+    return _kept_plain(text, detectors) if len(text) <= SHOWN_CHARACTERS else None
+
+
 KEPT_CHARACTERS = 4096  # of a text whose shown form is kept: 1,024 of them are a few MB
 _kept_plain = lru_cache(1024)(_plain)
 _kept_bare = lru_cache(1024)(_bare)

@@ -56,13 +56,15 @@ class Portal:
     taken: bool = False
     resolved: Resolved = PLAIN
     hashes: Hashes | None = None
+    described: bytes = b""  # the message that did, where it was taken whole
 
 
 @dataclass(slots=True)
 class Running:
     """One action on its way, and what came back of it so far.
 
-    ``calls``: the column of a function call message's answer. ``plain`` as ``Meaning.plain`` says.
+    ``calls``: the column of a function call message's answer. ``plain`` as ``Meaning.plain`` says. ``described``: the message
+    that did, where it was taken whole.
     """
 
     action: Action
@@ -79,6 +81,7 @@ class Running:
     hashes: Hashes | None = None
     calls: tuple[Column, ...] = ()
     plain: bool = False
+    described: bytes = b""
     copying: Copying = field(init=False)
 
     def __post_init__(self) -> None:

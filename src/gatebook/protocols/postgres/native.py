@@ -24,7 +24,10 @@ try:
 except ImportError:
     _crate = None
 
+LANE_CHARACTERS = 4096  # of a text that is remembered as having come
 crate: Any = _crate if _crate is not None and _crate.wanted() else None
+
+has_lanes = hasattr(crate, "Lane")  # which a crate that was built before has not
 
 # A rule's column: the name it is counted by, its style, and what covers a cell of it where the crate does not know the style.
 Rule: TypeAlias = tuple[str, str, Callable[[bytes], bytes | None]]
@@ -83,6 +86,11 @@ def run(found: Rows, data: bytes, at: int, limit: int, masked: dict[str, int]) -
     if covered is not None:
         return Run(end, covered, size)
     return Run(end, data if at == 0 and end == len(data) else memoryview(data)[at:end], size)
+
+
+def lane(names: frozenset[str], plain: str) -> Any:
+    """The plain way of one session (``relay_lane.py``) in the crate; ``plain`` is the pattern of texts that have a skeleton."""
+    return crate.Lane(_table(names), plain)
 
 
 @lru_cache(maxsize=64)  # one per choice that a config makes

@@ -59,6 +59,11 @@ class Owed(ABC):
         return not self._queue
 
     @property
+    def rests(self) -> bool:
+        """Whether the server owes nothing and no transaction is open, of the client's or the gateway's."""
+        return not (self._queue or self.unsynced or self.block or self.own_block or self.skipping) and self.status == b"I"
+
+    @property
     def askable(self) -> bool:
         """Whether a question of the gateway's own can go out now without touching the client's transaction."""
         return not self._queue and not self.unsynced and self.status != b"E"

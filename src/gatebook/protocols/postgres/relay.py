@@ -12,13 +12,14 @@ from typing import assert_never
 
 from gatebook.errors import WireError
 from gatebook.model import Permit, Session
-from gatebook.protocols.postgres import refusal, wire
+from gatebook.protocols.postgres import native, refusal, wire
 from gatebook.protocols.postgres.answers import Answers
 from gatebook.protocols.postgres.bearer import Bearer
 from gatebook.protocols.postgres.catalog_facts import Facts
 from gatebook.protocols.postgres.drafting import Tryable
 from gatebook.protocols.postgres.opening import Keys, Opening
 from gatebook.protocols.postgres.relay_asking import Asking
+from gatebook.protocols.postgres.relay_lane import Lane
 from gatebook.protocols.postgres.scram import Stretched
 from gatebook.protocols.relay import (
     NO_IDENTITY,
@@ -75,6 +76,7 @@ class PostgresRelay:
         self._answers = Answers()
         self._asking = Asking(self._answers, secret, self._out, self._client)
         self._session = ""
+        self.lane = Lane(self._asking, self._answers, (self._client, self._server)) if native.has_lanes else None
 
     @property
     def _phase(self) -> str:
@@ -102,6 +104,8 @@ class PostgresRelay:
             self._broken(str(fault))
         out = self._out.copy()
         self._out.clear()
+        if self.lane is not None:
+            self.lane.settle(is_open=self._phase == "open")
         return out
 
     def tryable(self) -> Tryable:

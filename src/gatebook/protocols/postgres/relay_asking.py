@@ -83,6 +83,13 @@ class Asking(Plain):
         waits = self._asked or self._again or self._fenced or self._due or self._draining
         return not waits and not self._answers.waits
 
+    @property
+    def rests(self) -> bool:
+        """Whether nothing is on its way, asked for or open: the next request finds the session as it was at its beginning."""
+        answers = self._answers
+        apart = self._undescribed is not None or self._whole or answers.portals or answers.untagged is not None or answers.fatal
+        return not apart and self.free and answers.rests
+
     def start(self, session: Session, settings: str, *, whole: bool) -> bool:
         """The session stands. Asks for the settings of its startup packet; False when there are none.
 

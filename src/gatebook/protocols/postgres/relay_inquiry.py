@@ -31,7 +31,7 @@ class Inquiry:
         self._name = f"{secret}-asks"  # of the statement and portal of the gateway's own questions
         self._session, self._whole = "", False
         self._again: tuple[bytes, bytes] | None = None
-        self._seq = 0
+        self.seq = 0
         self._retags = False
 
     def _own(self, kind: str, data: bytes, *expected: Synced | Closed | Described | Failing | Looking) -> None:
@@ -100,12 +100,12 @@ class Inquiry:
         """The next action of the session, and its text as the log may show it."""
         if self._answers.covering is None:
             raise AssertionError("an action before the session was opened")
-        self._seq += 1
+        self.seq += 1
         meaning = self._answers.meaning(reading, step)
         deeds = self._completed(reading, step, resolved) if resolved.places else meaning.deeds
         action = Action(
             session=self._session,
-            seq=self._seq,
+            seq=self.seq,
             deeds=deeds,
             text=text,
             step=step,

@@ -10,8 +10,11 @@ the effects are the same however the client's bytes were cut.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from gatebook.masking.styles import is_ours
-from gatebook.model import Permit
+from gatebook.model import Action, Permit
 from gatebook.protocols.postgres import wire
 from gatebook.protocols.postgres.answers import Answers
 from gatebook.protocols.postgres.asked import Asked, AskedBind, AskedQuery, forms
@@ -27,6 +30,15 @@ _EXECUTE = wire.message(b"E", bytes(5))[:-4]  # of the unnamed portal; four byte
 _OWN_DESCRIBE, _OWN_SYNC = Own("describe", _DESCRIBE), Own("sync", wire.SYNC)
 
 
+@dataclass(frozen=True, slots=True)
+class Went:
+    """A request that went the plain way last; ``portal`` is None for a Query."""
+
+    meaning: Meaning
+    running: Running
+    portal: Portal | None
+
+
 class Plain(Inquiry):
     """The part of ``Asking`` that handles plain requests. ``client`` has what the client sent next."""
 
@@ -34,6 +46,7 @@ class Plain(Inquiry):
         super().__init__(answers, secret, out)
         self._client, self._ahead = client, 0
         self._asked: Asked | None = None
+        self.went: Went | None = None
 
     def _meant(self, reading: Reading) -> Meaning | None:
         """What a text means, if it is plain as things are now."""
@@ -73,8 +86,7 @@ class Plain(Inquiry):
                 meaning = self._meant(reading)
                 if meaning is None or self._answers.skipping:
                     return False
-                self._answers.read_only(meaning.touches)
-                self._answers.expect(Simple(Running(action, permit, reading, meaning.touches, plain=True)))
+                self._expects_answer(action, permit, reading, meaning)
                 self._out.append(ToServer(permit, wire.message(b"Q", body)))
                 return True
             case AskedBind(action, prepared, name, body, plain=True):
@@ -94,15 +106,67 @@ class Plain(Inquiry):
         if not data.startswith(wire.SYNC, behind) or self._ahead + len(asked.body) > AHEAD_BYTES:
             return False
         self._ahead += len(asked.body)
-        answers, reading = self._answers, asked.prepared.reading
         portal = Portal(asked.action, permit, asked.prepared, meaning.touches, fresh=False, decision=decision)
-        answers.read_only(meaning.touches)
-        answers.binding("", portal)
-        answers.expect(Described(portal, own=False, first=True))
-        answers.expect(Executed(Running(asked.action, permit, reading, meaning.touches, plain=True), portal))
-        answers.expect(Synced())
+        self._expects_answers(portal, meaning, own=False)
         self._client.skip(behind + len(wire.SYNC))
         self._retags = True
         bound, executed = wire.message(b"B", asked.body), data[end:behind]
         self._out += (ToServer(permit, bound), _OWN_DESCRIBE, ToServer(permit, executed), _OWN_SYNC)
         return True
+
+    def _expects_answer(self, action: Action, permit: Permit, reading: Reading, meaning: Meaning) -> None:
+        running = Running(action, permit, reading, meaning.touches, plain=True)
+        self._answers.read_only(meaning.touches)
+        self._answers.expect(Simple(running))
+        self.went = Went(meaning, running, None)
+
+    def _expects_answers(self, portal: Portal, meaning: Meaning, *, own: bool) -> None:
+        """Of a Bind, a Describe, which may be the gateway's own, an Execute and a Sync."""
+        answers = self._answers
+        running = Running(portal.action, portal.permit, portal.prepared.reading, meaning.touches, plain=True)
+        answers.read_only(meaning.touches)
+        answers.binding("", portal)
+        answers.expect(Described(portal, own=own, first=True))
+        answers.expect(Executed(running, portal))
+        answers.expect(Synced())
+        self.went = Went(meaning, running, portal)
+
+    # Beside the lane (``relay_lane.py``) -----------------------------------------------------------------------------
+
+    def number(self) -> None:
+        """The session has one action more."""
+        self.seq += 1
+        self._retags = True
+
+    def sent_by_lane(
+        self,
+        reading: Reading,
+        meaning: Meaning,
+        prepared: Prepared | None,
+        data: bytes,
+        seq: int,
+        decision: str,
+        permit: Callable[[Action], Permit],
+    ) -> Action:
+        """Stand as if this request, which was sent, had been sent from here; its action."""
+        frames = wire.Frames(wire.CLIENT_BYTES)
+        frames.add(data)
+        sent = list(frames.messages())
+        bind = wire.bind(sent[0][1]) if prepared is not None else None
+        action = Action(
+            session=self._session,
+            seq=seq,
+            deeds=meaning.deeds,
+            text=reading.text if bind is not None else wire.query_text(sent[0][1]),
+            parameters=bind.values if bind is not None else (),
+            forms=forms(bind, prepared.types) if bind is not None and prepared is not None else (),
+            search_path=self._answers.catalog.search_path,
+            settings=self._answers.catalog.settings,
+        )
+        if prepared is None:
+            self._expects_answer(action, permit(action), reading, meaning)
+        else:
+            portal = Portal(action, permit(action), prepared, meaning.touches, fresh=False, decision=decision)
+            self._ahead += len(sent[0][1])
+            self._expects_answers(portal, meaning, own=sent[1][0] != b"D")
+        return action

@@ -136,17 +136,17 @@ class RowCover:
         self._scans = any(treatment is not None for treatment in self._suspected)
         self._hides = any(_may_hide(column) for column in columns)
         rules = [(one.type_oid, one.format, rule(one, how, how.key or key)) for one, how in pairs]
-        self._compiled = native.rows(detectors, rules, key)
+        self.compiled = native.rows(detectors, rules, key)
 
     @property
     def runs(self) -> bool:
         """Whether ``run`` may cover anything now."""
-        return self._compiled is not None
+        return self.compiled is not None
 
     def run(self, data: bytes, at: int) -> Run:
         """Cover the DataRow messages that stand whole from there on, as far as the compiled twin can."""
-        assert self._compiled is not None, "without it nothing runs"  # noqa: S101
-        return native.run(self._compiled, data, at, wire.SERVER_BYTES, self.masked)
+        assert self.compiled is not None, "without it nothing runs"  # noqa: S101
+        return native.run(self.compiled, data, at, wire.SERVER_BYTES, self.masked)
 
     def cover(self, body: bytes) -> bytes:
         """One DataRow's body with what has to be covered; the same object if that is nothing.

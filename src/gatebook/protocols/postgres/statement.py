@@ -63,6 +63,11 @@ def _first(text: str) -> Reading:
     return reading
 
 
+def fixed_numbers(reading: Reading) -> tuple[int, ...] | None:
+    """Which numbers of a text may not vary, by their place, where its reading is shared by texts that differ in the others."""
+    return _TEMPLATES.fixed(reading)
+
+
 def normalise(text: str) -> str:
     """The text without its literals (``$1``, ``$2`` …) and comments, or ``…`` where they could not all be told."""
     if len(text) > SHOWN_CHARACTERS or "\0" in text or read(text).error:

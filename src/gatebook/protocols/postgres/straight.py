@@ -14,6 +14,7 @@ from gatebook.protocols.postgres import rows, wire
 from gatebook.protocols.postgres.expected import Bound, Described, Executed, Portal, Running, Simple, Synced
 from gatebook.protocols.postgres.owed import Owed
 from gatebook.protocols.postgres.plans import Plans
+from gatebook.protocols.postgres.reading import Reading
 
 _BOUND = wire.message(b"2")
 _READY = wire.message(b"Z", b"I")[:-1]  # and the state of the transaction, one byte
@@ -47,7 +48,8 @@ class Straight(Owed):
         if not end:
             return False
         bound.made.bound = self.batch.bound = True
-        columns = self._plans.columns(data[start + _HEAD_BYTES : end])
+        bound.made.described = described_by = data[start:end]
+        columns = self._plans.columns(described_by[_HEAD_BYTES:])
         self._describe_portal(bound.made, columns, first=described.first)
         self._queue.popleft()
         self._queue.popleft()
@@ -68,8 +70,9 @@ class Straight(Owed):
             return self._complete(head, running, server, data[at:end])
         if isinstance(head, Executed):
             return False
-        running.cover = self._plan(data[at + _HEAD_BYTES : end], running)
-        self._said.append(data[at:end])
+        running.described = described = data[at:end]
+        running.cover = self._plan(described[_HEAD_BYTES:], running)
+        self._said.append(described)
         server.skip(end)
         return True
 
@@ -104,6 +107,11 @@ class Straight(Owed):
         if isinstance(head, Simple):
             self._answered(head.running)
         self._said.append(data[at:end])
+
+    def cover_again(self, described: bytes, reading: Reading, masks: frozenset[str]) -> rows.RowCover:
+        """How rows so described are covered, by what is known now, in an answer to one statement."""
+        columns = self._plans.columns(described[_HEAD_BYTES:])
+        return self._plans.rows(columns, self._plans.covers(columns, reading.statements[0], masks))
 
     @property
     @abstractmethod

@@ -37,8 +37,7 @@ NUMBERS = 256
 TIMES = 2  # a skeleton must come before the work of a template is worth it
 DULL = -1  # instead of how often a skeleton came: no number of it may vary
 
-_PLAIN = re.compile(
-    r"""(?: [A-Za-z_][A-Za-z0-9_]*+ (?!['"&])
+PLAIN = r"""(?: [A-Za-z_][A-Za-z0-9_]*+ (?!['"&])
           | "[ !#-\[\]-~]*+" (?!["'])
           | '[ !-&(-\[\]-~\t\n\r]*+' (?!['"A-Za-z0-9_])
           | [0-9]{1,9}+ (?![0-9A-Za-z_.'"])
@@ -47,9 +46,8 @@ _PLAIN = re.compile(
           | [ \t\n\r(),;<>=!+*\[\]:%|]
           | - (?!-)
           | / (?!\*)
-        )*+""",
-    re.VERBOSE | re.ASCII,
-)
+    )*+"""
+_PLAIN = re.compile(PLAIN, re.VERBOSE | re.ASCII)
 _NUMBER = re.compile(r"""("[^"]*"|'[^']*')|(?<![A-Za-z0-9_])([0-9]+)""", re.ASCII)
 _MARK = "\x02"  # which no plain text has
 _TELLING = ("0", "1", "2", "999999999")
@@ -82,6 +80,14 @@ class Templates:
             numbers = _numbers(text)
             if all(numbers[place] == number for place, number in template.fixed):
                 return template.statements
+        return None
+
+    def fixed(self, reading: Reading) -> tuple[int, ...] | None:
+        """The places of the numbers that may not vary, where the reading is one that texts share; None where it is not."""
+        skeleton = _skeleton(reading.text)
+        for template in self._kept.get(skeleton, ()) if skeleton else ():
+            if template.statements is reading.statements:
+                return tuple(place for place, _ in template.fixed)
         return None
 
     def learn(self, text: str, reading: Reading, read: Read) -> None:
