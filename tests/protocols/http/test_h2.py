@@ -88,6 +88,18 @@ def test_an_answer_is_as_long_as_it_says_in_http_2() -> None:
         side.data(1, b"hello!")
 
 
+def test_a_request_is_answered_once_and_by_its_head_first() -> None:
+    side, peer = serving()
+    side.feed(peer.headers(1, GET, over=True))
+    with pytest.raises(AssertionError):
+        side.data(1, b"x")
+    with pytest.raises(AssertionError):
+        side.respond(1, Response(103, ()), length=0)
+    side.respond(1, OK, length=None)
+    with pytest.raises(AssertionError):
+        side.respond(1, OK, length=None)
+
+
 def test_what_the_client_has_no_window_for_waits() -> None:
     side, peer = serving({Setting.INITIAL_WINDOW_SIZE: 10})
     side.feed(peer.headers(1, GET, over=True))

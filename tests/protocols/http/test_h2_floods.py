@@ -11,6 +11,7 @@ from tests.protocols.http.h2_peer import GET, POST, Peer, data, reset, serving, 
 from gatebook.protocols.http import h2
 from gatebook.protocols.http import h2_frames as wire
 from gatebook.protocols.http.checks import HEAD_BYTES
+from gatebook.protocols.http.h2_connection import CONNECTION_WINDOW, WINDOW
 from gatebook.protocols.http.h2_frames import BrokenConnectionError, Code, Setting
 from gatebook.protocols.http.message import Data, Response
 
@@ -107,6 +108,20 @@ def test_a_head_that_grows_when_unpacked_is_refused() -> None:
     assert len(value[1]) * 3_000 > 100 * HEAD_BYTES
 
 
+@pytest.mark.parametrize("block", [b"\x82" * 1_000, b"\x3f\xe1\x1f\x20" * 4_000, b"\x20\x3f\xe1\x1f\x20\x82"])
+def test_a_block_that_is_work_and_no_head_ends_the_connection(block: bytes) -> None:
+    side, _ = serving()
+    with pytest.raises(BrokenConnectionError) as fault:
+        side.feed(wire.frame(wire.HEADERS, wire.END_HEADERS | wire.END_STREAM, 1, block))
+    assert fault.value.code == Code.ENHANCE_YOUR_CALM
+
+
+def test_a_table_may_be_changed_twice_before_the_fields() -> None:
+    side, peer = serving()
+    block = b"\x20\x3f\xe1\x1f" + peer.headers(1, GET)[9:]
+    assert len(side.feed(wire.frame(wire.HEADERS, wire.END_HEADERS | wire.END_STREAM, 1, block))) == 2
+
+
 def test_settings_that_widen_every_stream_are_counted_one_by_one() -> None:
     side, peer = serving()
     for number in range(1, 200, 2):
@@ -136,13 +151,13 @@ def test_memory_is_bounded_by_the_windows() -> None:
         nonlocal kept
         for number in range(1, 200, 2):
             side.feed(peer.headers(number, POST))
-            for _ in range(16):
+            for _ in range(WINDOW // 16_384):
                 kept += sum(len(one.data) for _, one in side.feed(data(number, b"x" * 16_384)) if isinstance(one, Data))
 
     with pytest.raises(BrokenConnectionError) as fault:
         send_all()
     assert fault.value.code == Code.FLOW_CONTROL_ERROR
-    assert kept == 1_048_576
+    assert kept == CONNECTION_WINDOW
 
 
 def test_a_preface_that_trickles_in_is_a_preface() -> None:

@@ -31,6 +31,7 @@ METHOD = rb"[A-Z][A-Z-]{0,31}"  # in lower case some servers know it and some do
 _REQUEST_LINE = re.compile(rb"(%b) (%b) HTTP/1\.([01])\r\n" % (METHOD, TARGET))
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9]{2})(?: %b)?\r\n" % TEXT)
 _FIELD = re.compile(rb"^(%b):(%b)\r\n" % (TOKEN, TEXT), re.MULTILINE)
+PROTOCOL = re.compile(rb"%b(?:/%b)?" % (TOKEN, TOKEN))  # as an Upgrade names one
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]++")
 _TEXT = re.compile(TEXT)
 _LINES = re.compile(rb"[\t\n\x20-\x7e\x80-\xff]*+")

@@ -20,6 +20,7 @@ from http import HTTPStatus
 
 from gatebook.protocols.http.checks import (
     FRAMING,
+    PROTOCOL,
     MalformedError,
     addressed,
     authority_of,
@@ -64,7 +65,7 @@ def _upgrade_asked(found: dict[bytes, bytes], options: tuple[bytes, ...]) -> str
     wanted = listed(found[b"upgrade"])
     if wanted == (b"h2c",):
         return ""
-    if len(wanted) != 1 or not wanted[0].isascii():
+    if len(wanted) != 1 or not PROTOCOL.fullmatch(wanted[0]):
         raise MalformedError("upgrade does not name exactly one protocol")
     return wanted[0].decode()
 
@@ -264,6 +265,8 @@ class ClientSide:
         self._informed = self._seen = 0
         lines = b"" if length == 0 and request.method in ("GET", "HEAD", "OPTIONS", "DELETE") else self._outgoing.field
         if request.upgrade:
+            if not PROTOCOL.fullmatch(request.upgrade.encode()):
+                raise MalformedError("an upgrade to something that is no protocol's name")
             lines += b"connection: upgrade\r\nupgrade: %b\r\n" % request.upgrade.encode()
         host = b"host: %b\r\n" % authority_of(request.authority.encode()).encode()
         first = f"{request.method} {request.target} HTTP/1.1\r\n".encode()

@@ -162,6 +162,9 @@ class ServerSide(Connection):
         if found is None:
             return self.due()
         status = response.status
+        if found.spoken or (status < 200 and status != 101):
+            raise AssertionError("one answer to each request")
+        found.spoken = True
         if status == 101:
             if not found.tunnel:
                 raise AssertionError("an upgrade that nobody asked for")
@@ -226,6 +229,7 @@ class ClientSide(Connection):
         self._last += 2 if self._last else 1
         stream = self._streams[self._last] = Stream(self._last, self._initial_out, method=request.method)
         stream.tunnel = bool(request.upgrade)
+        stream.spoken = True
         stream.promised = length
         self._send_head(stream, (*pseudo, *fields, *_lengthy(length)), over)
         return stream.number, self.due()

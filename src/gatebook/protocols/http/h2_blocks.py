@@ -6,6 +6,7 @@ memory for each connection, and a secret that a later guess could be compared wi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -15,6 +16,7 @@ from gatebook.protocols.http.checks import HEAD_BYTES
 from gatebook.protocols.http.h2_frames import BrokenConnectionError, Code
 from gatebook.protocols.http.message import Fields
 
+CRUMBS = 512  # fields of a block: more than FIELDS, since a cookie may come in pieces, and each of them is paid for
 TABLE_BYTES = 4_096  # of what a peer sent before: the least that everybody expects
 NO_TABLE = b"\x20"  # said once, at the beginning of the first block
 
@@ -22,6 +24,8 @@ NO_TABLE = b"\x20"  # said once, at the beginning of the first block
 _SECRET = frozenset(
     b"authorization proxy-authorization cookie set-cookie x-api-key x-auth-token x-amz-security-token sec-websocket-key".split()
 )
+# Two changes of the table's size may stand before the fields (RFC 7541 §4.2); hpack works off any number.
+_RESIZES = re.compile(rb"(?:[\x20-\x3e]|\x3f[\x80-\xff]*+[\x00-\x7f]){3}")
 _STATIC = list(enumerate(table.HeaderTable.STATIC_TABLE, 1))
 _EXACT = {(name, value): bytes((0x80 | number,)) for number, (name, value) in _STATIC}
 _NAMES = {name: number for number, (name, _) in reversed(_STATIC)}
@@ -38,12 +42,17 @@ class Reader:
 
     def read(self, block: bytes) -> Fields:
         """The fields of a block, as they were sent. Raises BrokenConnectionError: later blocks could not be read either."""
+        if _RESIZES.match(block):
+            raise BrokenConnectionError("a header block that changes the table's size again and again", Code.ENHANCE_YOUR_CALM)
         try:
-            return tuple([(name, value) for name, value in self._decoder.decode(block, raw=True)])
+            fields = tuple([(name, value) for name, value in self._decoder.decode(block, raw=True)])
         except OversizedHeaderListError:
             raise BrokenConnectionError(f"a head of more than {HEAD_BYTES} bytes", Code.ENHANCE_YOUR_CALM) from None
         except HPACKError:
             raise BrokenConnectionError("a header block that cannot be decompressed", Code.COMPRESSION_ERROR) from None
+        if len(fields) > CRUMBS:
+            raise BrokenConnectionError(f"a head of {len(fields)} fields", Code.ENHANCE_YOUR_CALM)
+        return fields
 
 
 def block_of(fields: Iterable[tuple[bytes, bytes]]) -> bytes:

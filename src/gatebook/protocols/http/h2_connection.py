@@ -19,7 +19,7 @@ from gatebook.protocols.http.h2_frames import BrokenConnectionError, Budget, Cod
 from gatebook.protocols.http.h2_streams import WINDOW, Happening, Reset, Room, Stream, remember
 from gatebook.protocols.http.message import Data, End, Fields
 
-CONNECTION_WINDOW = 1_048_576
+CONNECTION_WINDOW = 2_097_152  # of all streams: sixteen that wait for a decision do not stop the others
 STREAMS = 100  # that a client may have open at once
 CONTINUATIONS = 16  # frames of one header block: HEAD_BYTES fit in four
 STALLED = 60  # refills of the budget without a window for what waits
@@ -400,6 +400,8 @@ class Connection:
 
     @staticmethod
     def _promise(stream: Stream, count: int, *, over: bool = False) -> None:
+        if not stream.spoken:
+            raise AssertionError("content before its head")
         if (not stream.sending and not over) or stream.ending is not None:
             raise MalformedError("content behind the end of a message")
         if stream.promised is not None:

@@ -19,7 +19,7 @@ FRAME_BYTES = 16_384  # one frame's payload, both ways: the least that everybody
 CONTROL = 1_000  # settings, pings, priorities, window updates and frames nobody knows; twice what gRPC sends with idle streams
 EARNED = 4  # of them for a frame with content: a window update for stream and connection each, a ping, one to spare
 MOST_CONTROL = 10_000
-RESETS = 100  # streams that a peer opens and ends without waiting, or that are refused for what it sent
+RESETS = 200  # streams that a peer opens and ends without waiting, or that are refused for what it sent
 EMPTY = 100  # frames of content with none in them
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)

@@ -8,7 +8,7 @@ from typing import TypeAlias, TypeVar
 
 from gatebook.protocols.http.message import Fields, Message
 
-WINDOW = 262_144  # a stream's content that was not passed on yet
+WINDOW = 131_072  # a stream's content that was not passed on yet
 FORGOTTEN = 256  # streams that have ended, and of which something may still be asked or on its way
 _Value = TypeVar("_Value")
 
@@ -45,6 +45,7 @@ class Stream:
     unread: int = 0  # bytes that the driver has not passed on
     owed: int = 0  # of these that it has, and the peer was not told
     method: str = ""
+    spoken: bool = False  # our head that counts is written
     tunnel: bool = False  # a protocol of its own is spoken: no end of content is promised
     promised: int | None = None  # bytes that are still to be sent by what our head said
     queue: deque[bytes] = field(default_factory=deque)
