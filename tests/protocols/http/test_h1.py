@@ -106,7 +106,9 @@ def test_a_pipelined_request_waits_for_its_turn() -> None:
 
 def test_what_is_pipelined_has_a_bound() -> None:
     side = serving()
+    assert side.kept == 0
     side.feed(b"x" * h1.KEPT_BYTES)
+    assert side.kept == h1.KEPT_BYTES
     with pytest.raises(MalformedError, match="not answered yet"):
         side.feed(b"x")
 

@@ -169,6 +169,11 @@ class ServerSide:
         return self._request is None and not self._buffer and not self._broken
 
     @property
+    def kept(self) -> int:
+        """Bytes behind the request, unread. Whoever reads on to see a client leave stops long before KEPT_BYTES."""
+        return len(self._buffer) if self.complete else 0
+
+    @property
     def answering(self) -> bool:
         """Whether the head of the answer is written: then nothing else can be said in its place, and a fault closes."""
         return self._answer is not None
