@@ -113,3 +113,15 @@ def test_a_request_without_one_of_its_facts_is_blocked(missing: str) -> None:
     short = Deed(verb=deed.verb, reach=deed.reach, resource=deed.resource, facts=facts)
     assert said(policy(PERMIT_ALL), deed).rule == "all"
     assert said(policy(PERMIT_ALL), short).rule == "policy-error"
+
+
+def test_a_rules_texts_name_the_tool_and_the_path() -> None:
+    message = '{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "close"}}'
+    call = f"POST /mcp\ncontent-type: application/json\n\n{message}"
+    rule = '@id("no") @reason("{tool} at {path} is closed") forbid (principal, action == Action::"mcp.call", resource);'
+    assert decided(rule, call).reason == "close at /mcp is closed"
+
+
+@pytest.mark.parametrize("route", ["crm/customers/{customerId}", "crm/customers/{id}", "crm/"])
+def test_parameters_of_a_route_may_have_capitals(route: str) -> None:
+    assert decided(forbid(f'Route::"{route}"'), "GET /nowhere").rule in ("all", "no")

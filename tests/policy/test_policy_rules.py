@@ -36,6 +36,17 @@ def faults(text: str, name: str = "rules.cedar") -> list[str]:
             '@id("a") @approvers("group:dba") permit (principal, action, resource);',
             "@approvers on a permit: expected on a forbid",
         ),
+        (
+            '@id("a") forbid (principal, action in Action::"http", resource == Route::"crm/iam");',
+            'resource == Route::"crm/iam": expected resource in it',
+        ),
+        (
+            '@id("a") forbid (principal, action, resource in Route::"crm/IAM");',
+            "expected small letters, which hold for capitals",
+        ),
+        ('@id("a") permit (principal, action, resource in Route::"crm/iam/");', "expected target and path, as Route::"),
+        ('@id("a") permit (principal, action, resource in Route::"crm");', "expected target and path, as Route::"),
+        ('@id("a") permit (principal, action, resource in Route::"/iam");', "expected target and path, as Route::"),
         ('@id("a") @instead("x") permit (principal, action, resource);', "@instead on a permit: expected on a forbid only"),
         ('@id("a") @mask("pii") forbid (principal, action, resource);', "@mask on a forbid: expected on a permit only"),
         ('@id("a") @unmask("pii") forbid (principal, action, resource);', "@unmask on a forbid: expected on a permit only"),

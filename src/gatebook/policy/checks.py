@@ -31,6 +31,7 @@ TEXT_MAX = 300  # characters of a reason: it travels in every protocol's error
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _ROWS = re.compile(r"[1-9][0-9]{0,9}")
+_PARAMETER = re.compile(r"\{[^{}]*\}")
 _APPROVER = re.compile(r"group:[^\s,:][^,]*")
 _LITERALS: Mapping[str, frozenset[str]] = {
     "kind": frozenset(Kind),
@@ -40,7 +41,9 @@ _LITERALS: Mapping[str, frozenset[str]] = {
 
 
 # What the texts of a rule may name of the deed they are said about.
-FILLED = frozenset({"tables", "columns", "functions", "tests_masked", "tested_sets", "keys_masked"})
+FILLED = frozenset(
+    {"tables", "columns", "functions", "tests_masked", "tested_sets", "keys_masked", "path", "tool", "fields", "body"}
+)
 FILLED_NAMES = 5  # then dots: the text travels in every protocol's error
 _ROOM = re.compile(r"\{(\w+)\}")
 
@@ -53,7 +56,8 @@ def filled(text: str, context: str) -> str:
     return _ROOM.sub(lambda room: _names(facts.get(room[1], [])), text)
 
 
-def _names(values: list[str]) -> str:
+def _names(values: list[str] | str) -> str:
+    values = [values] if isinstance(values, str) else values
     shown = [value if value.isprintable() else ascii(value) for value in values[:FILLED_NAMES]]
     return ", ".join(one[:80] for one in shown) + (", …" if len(values) > FILLED_NAMES else "")
 
@@ -68,6 +72,7 @@ def faults(rule: pst.Template) -> Iterator[str]:
     yield from _annotation_faults(rule)
     yield from _approval_faults(rule)
     yield from _table_faults(rule)
+    yield from _route_faults(rule)
     yield from _literal_faults(rule)
 
 
@@ -151,6 +156,21 @@ def _table_faults(rule: pst.Template) -> Iterator[str]:
         if str(uid.type) == "Table" and "." in name:
             bare = name.rpartition(".")[2]
             yield f'{uid}: expected resource in Table::"{target}/{bare}", since a statement may leave the schema out'
+
+
+def _route_faults(rule: pst.Template) -> Iterator[str]:
+    """A path may be written in other letters, or go by its template: only ``in``, and small letters, hold for all of these."""
+    for uid in sorted(pst.entity_uids(rule), key=str):
+        target, slash, path = uid.id.partition("/")
+        if str(uid.type) != "Route":
+            continue
+        if not target or not slash or path.endswith("/") or "//" in path:
+            yield f'{uid}: expected target and path, as Route::"crm/iam/users"'
+        elif rule.effect == "forbid" and _PARAMETER.sub("", path) != _PARAMETER.sub("", path).casefold():
+            yield f"{uid}: expected small letters, which hold for capitals too: a path may be written in either"
+    named = rule.resource.entity if isinstance(rule.resource, pst.ScopeEq) else None
+    if rule.effect == "forbid" and isinstance(named, pst.EntityUid) and str(named.type) == "Route":
+        yield f"resource == {named}: expected resource in it, which holds however the path is written"
 
 
 def _literal_faults(rule: pst.Template) -> Iterator[str]:

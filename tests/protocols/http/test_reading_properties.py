@@ -16,6 +16,7 @@ from gatebook.model import Reach, Ruling, Target
 from gatebook.policy.decide import decide
 from gatebook.protocols.http.message import Request
 from gatebook.protocols.http.reading import FACTS, VERBS, read, wants
+from gatebook.protocols.http.written import parse
 
 API = SHAPES["api"]
 CRM = Target(name="crm", protocol="http", address="crm:443")
@@ -209,3 +210,17 @@ def test_people_see_the_whole_request_with_its_secrets_covered() -> None:
     assert "\\x1b" in seen
     assert "\\u202e" in seen
     assert f"{len(body)} bytes, sha256 " in seen
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("GET /v1/API-Keys/7", {"v1", "v", "1", "api-keys", "api", "keys", "7"}),
+        ("GET /serviceAccounts", {"serviceaccounts", "service", "accounts"}),
+        ("GET /service_accounts:list", {"service_accounts:list", "service", "accounts", "list"}),
+        ("POST /Users.V2/ListAPITokens", {"users.v2", "users", "v", "2", "listapitokens", "list", "api", "tokens"}),
+    ],
+)
+def test_words_are_those_of_every_way_to_write_them_together(text: str, words: set[str]) -> None:
+    reading = read(*parse(text.encode()), SHAPES["lenient"])
+    assert reading.deeds[0].facts["words"] == words

@@ -20,7 +20,7 @@ from gatebook.protocols.http import mcp
 from gatebook.protocols.http.contents import ABSENT, JSON_TYPE, read_json
 from gatebook.protocols.http.doubts import Doubts
 from gatebook.protocols.http.message import Request
-from gatebook.protocols.http.reading import FACTS, Reading, Shape
+from gatebook.protocols.http.reading import FACTS, Reading, Shape, words_of
 
 EVENTS_TYPE = "text/event-stream"
 LIST = "tools/list"
@@ -45,9 +45,9 @@ def lists_tools(request: Request, reading: Reading) -> bool:
 def call_of(name: str, like: Deed, shape: Shape) -> Deed:
     """The deed of calling a tool, without arguments, at the path of another request: for asking whether it is open."""
     reach = shape.mcp.reach(name) if shape.mcp is not None else Reach.UNKNOWN
-    kept = ("method", "host", "path", "segments", "names_one", "route", "operation", "tags", "documented", "origin")
+    kept = ("method", "host", "path", "names_one", "route", "operation", "tags", "documented", "origin")
     facts = {**FACTS, **{fact: like.facts[fact] for fact in kept}, "method": "POST", "media_type": JSON_TYPE, "body_read": True}
-    facts |= {"rpc_method": mcp.CALL, "tool": name}
+    facts |= {"rpc_method": mcp.CALL, "tool": name, "words": words_of(like, name)}
     return Deed(verb="mcp.call", reach=reach, resource=Resource(kind="tool", name=name), facts=facts)
 
 

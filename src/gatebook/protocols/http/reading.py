@@ -59,7 +59,7 @@ FACTS: Mapping[str, bool | int | str | frozenset[str]] = MappingProxyType(
         "method": "",  # as it was sent
         "host": "",  # that the client means, in lower case, without port
         "path": "",  # decoded, without query
-        "segments": frozenset(),  # of the path, in small letters, and the words that they are made of
+        "words": frozenset(),  # that its path, tool and GraphQL fields are made of, in small letters, and its segments whole
         "names_one": False,  # its last segment is the name of one thing, as far as document or shape tell
         "route": "",  # the path's template in the target's document; "" where it has none
         "operation": "",  # the operation's id there
@@ -102,7 +102,7 @@ _REROUTES = frozenset({b"x-original-url", b"x-rewrite-url", b"x-override-url", b
 _PARAMETER = "_method"
 _ALL = frozenset({"all", "_all", "any", "-"})
 _VERSION = re.compile(r"v[0-9]+(\.[0-9]+)*", re.IGNORECASE)
-_BETWEEN_WORDS = re.compile(r"[^0-9a-z]+")
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,12 +151,13 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One thing that the request does; ``facts`` are those of its own."""
+    """One thing that the request does; ``facts`` are those of its own, ``names`` what it calls besides its path."""
 
     verb: str
     reach: Reach
     facts: Facts = field(default_factory=dict)
     resource: Resource | None = None
+    names: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -267,7 +268,7 @@ def _graphql(one: _Read) -> Iterator[_Part]:
             "arguments": frozenset(operation.arguments),
             "introspection": operation.introspects,
         }
-        yield _Part(verb, _reach(one, VERBS[verb], None), facts)
+        yield _Part(verb, _reach(one, VERBS[verb], None), facts, names=(*operation.fields,))
 
 
 def _mcp(one: _Read) -> list[_Part] | None:
@@ -278,8 +279,12 @@ def _mcp(one: _Read) -> list[_Part] | None:
         return None
     one.calls = sent
     one.said = "; ".join(message.shown for message in sent if message.method)
-    parts = [_Part(message.verb, _reach(one, message.reach, None), _told(message), _tool(message)) for message in sent]
-    return parts or [_by_method(one)]
+    return [_sent(one, message) for message in sent] or [_by_method(one)]
+
+
+def _sent(one: _Read, message: mcp.Message) -> _Part:
+    names = (message.tool,) if message.tool else ()
+    return _Part(message.verb, _reach(one, message.reach, None), _told(message), _tool(message), names)
 
 
 def _told(message: mcp.Message) -> Facts:
@@ -350,7 +355,7 @@ def _facts(one: _Read) -> Facts:
         "method": visible(request.method),
         "host": _host(request.authority),
         "path": one.path.text,
-        "segments": frozenset(_words(one.path.segments)),
+        "words": frozenset(_words(one.path.segments)),
         "names_one": _names_one(one),
         "route": match.template,
         "operation": match.operation,
@@ -365,12 +370,16 @@ def _facts(one: _Read) -> Facts:
     }
 
 
-def _words(segments: Iterable[str]) -> Iterator[str]:
-    """Each segment in small letters, and its words: ``api-keys`` is ``api``, ``keys`` and itself."""
-    for segment in segments:
-        folded = segment.casefold()
-        yield folded
-        yield from filter(None, _BETWEEN_WORDS.split(folded))
+def _words(names: Iterable[str]) -> Iterator[str]:
+    """Names in small letters, and words: of ``api-keys`` are ``api``, ``keys``, of ``deleteUser`` ``delete``, ``user``."""
+    for name in names:
+        yield name.casefold()
+        yield from (word.casefold() for word in _WORD.findall(name))
+
+
+def words_of(like: Deed, name: str) -> frozenset[str]:
+    """The words of a call of this name at another deed's path."""
+    return frozenset(_words([*str(like.facts["path"]).split("/")[1:], name]))
 
 
 def _names_one(one: _Read) -> bool:
@@ -396,7 +405,11 @@ def _host(authority: str) -> str:
 def _deeds(one: _Read, parts: Iterable[_Part], facts: Facts) -> Iterator[Deed]:
     here = Resource(kind="route", name=one.match.template or one.path.text) if one.path.segments != ("*",) else TARGET
     for part in parts:
-        yield Deed(verb=part.verb, reach=part.reach, resource=part.resource or here, facts={**facts, **part.facts})
+        own = {**facts, **part.facts}
+        named = frozenset(_words([*part.names]))
+        if named:
+            own["words"] = frozenset(_words(one.path.segments)) | named
+        yield Deed(verb=part.verb, reach=part.reach, resource=part.resource or here, facts=own)
     if one.doubts.found:
         yield Deed(verb="http.unknown", reach=VERBS["http.unknown"], resource=here, facts=facts)
 
