@@ -1,8 +1,8 @@
 """A window of a recording for people: steps, each a request with what came of it, bounded whatever the recording holds.
 
 A step begins with a request and has everything up to the next one, in the order in which it passed; an answer that belongs to
-an earlier request (clients may send several ahead) says so by its number. A window has so many steps and so many characters;
-what is more is counted, not kept. One pass, segment by segment: memory does not grow with the recording.
+an earlier request (clients may send several ahead) says so by its number. What HTTP answers stands with its own request,
+however many are answered at a time. A window has so many steps and so many characters; what is more is counted, not kept. One pass, segment by segment: memory does not grow with the recording.
 
 A window begins at the recording's start, or at a ``Mark``: the place of a request before which everything was answered, so that
 no message is cut there. Texts are as they were recorded: whoever shows them escapes them.
@@ -10,12 +10,15 @@ no message is cut there. Texts are as they were recorded: whoever shows them esc
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias, assert_never
 
+from gatebook.recording.answers import Content, Form, Garbled, Headed
 from gatebook.recording.grec import Event
 from gatebook.recording.reading import Piece, Recording
+from gatebook.recording.render import readable
 from gatebook.recording.results import (
     About,
     Answer,
@@ -30,14 +33,18 @@ from gatebook.recording.results import (
     Said,
     Table,
     Unread,
+    is_sent,
 )
 
 STEPS = 50  # of a window
 ROWS = 200  # of an answer that are shown
 COLUMNS = 64
+HEAD_FIELDS = 100
 CELL_CHARACTERS = 500
 TEXT_CHARACTERS = 20_000  # of a request, of a piece of a COPY and of an error
-OUTPUTS = 200  # of a step: tables, notices, pieces of a COPY
+OUTPUTS = 200  # of a step: tables, notices, pieces of a COPY, server-sent events
+DECODED_BYTES = 1 << 22  # of one answer that is coded
+UNDER_WAY = 1_000  # requests whose answers are put to them
 CHARACTERS = 1_500_000  # of a window
 SEGMENT_BYTES = 1 << 26  # of one segment's content
 READ_BYTES = 1 << 27  # of all that one window looks through
@@ -77,6 +84,27 @@ class Shown:
     more_columns: int = 0
 
 
+@dataclass(slots=True)
+class Passed:
+    """Content of the answer to request ``seq``, as it is read; of ``size`` bytes, where so much is ``left`` out."""
+
+    time: int
+    seq: int
+    form: Form
+    media: str
+    text: str
+    size: int
+    left: int = 0
+
+    def add(self, item: Content) -> None:
+        """More of the same content."""
+        room = max(0, TEXT_CHARACTERS - len(self.text)) if isinstance(item.data, str) and self.form is not Form.BINARY else 0
+        if isinstance(item.data, str):
+            self.text += item.data[:room]
+        self.left += len(item.data) - room if len(item.data) > room else 0
+        self.size += item.size
+
+
 @dataclass(frozen=True, slots=True)
 class Broken:
     """A segment that is missing or damaged, or part of one."""
@@ -85,7 +113,7 @@ class Broken:
     why: str
 
 
-Output: TypeAlias = Shown | Said | Notified | Copied | Done | Answer | End | Unread | Broken
+Output: TypeAlias = Shown | Said | Notified | Copied | Done | Headed | Passed | Garbled | Answer | End | Unread | Broken
 
 
 @dataclass(slots=True)
@@ -99,6 +127,7 @@ class Step:
     outputs: list[Output] = field(default_factory=list)
     left_out: int = 0  # outputs that are not shown
     matches: bool = True
+    kept: bool = False  # it is among the window's steps
 
     @property
     def ruling(self) -> str:
@@ -163,27 +192,27 @@ def latest(recording: Recording, steps: int = STEPS) -> Mark:
 
 
 def _places(recording: Recording, n: int) -> Iterator[Mark | None]:
-    """The requests of one segment; a mark for each before which everything seen in it was answered."""
+    """The requests of one segment; a mark for each before which everything seen in it was answered, or that cuts nothing."""
     asked: set[int] = set()
     answered = False
     piece = next(recording.pieces(n, SEGMENT_BYTES), None)
     if piece is None or piece.n != n:
         return
     results = Results()
+    apart = any(event.kind in _APART for event in piece.events)  # no answer of HTTP is in another's way
     for place, event in enumerate(piece.events):
-        for item in results.feed(event) if event.kind != "s" else ():
+        for item in results.feed(event) if event.kind not in _BYTES else ():
             if isinstance(item, Asked):
-                yield Mark(n, place) if answered and not asked else None
-                if _is_sent(item):
+                yield Mark(n, place) if apart or (answered and not asked) else None
+                if is_sent(item):
                     asked.add(item.seq)
             elif isinstance(item, Answer):
                 asked.discard(item.seq)
                 answered = True
 
 
-def _is_sent(asked: Asked) -> bool:
-    """Whether an answer will follow: what is only made ready, or not let through, has none of its own."""
-    return asked.facts.get("step") == "run" and asked.facts.get("ruling") in ("allow", "mask")
+_APART = ("h", "b")
+_BYTES = ("s", *_APART)
 
 
 class _Player:
@@ -192,10 +221,11 @@ class _Player:
     def __init__(self, recording: Recording, wanted: Wanted, steps: int) -> None:
         self._recording, self._wanted, self._most = recording, wanted, steps
         self._needle = wanted.text.casefold()
-        self._results = Results()
+        self._results = Results(DECODED_BYTES)
         self._window = Window()
         self._step: Step | None = None
         self._open: set[int] = set()  # requests that are not answered yet
+        self._of: dict[int, Step] = {}  # the steps of requests, for what is said to them later
         self._characters = self._read = 0
 
     def play(self, mark: Mark) -> Window:
@@ -231,7 +261,7 @@ class _Player:
     def _break(self, broken: Broken) -> None:
         """Say what is missing in its place; what comes next begins anew."""
         self._window.broken.append(broken)
-        self._results, self._open = Results(), set()
+        self._results, self._open = Results(DECODED_BYTES), set()
         self._put(broken, self._step.at if self._step else self._window.start, vouched=False)
 
     def _event(self, event: Event, mark: Mark, vouched: bool) -> bool:
@@ -255,16 +285,25 @@ class _Player:
             case About():
                 self._window.about |= item.facts
             case Asked():
-                if _is_sent(item):
+                if is_sent(item):
                     self._open.add(item.seq)
                 self._step = Step(item.time, item, mark, vouched)
                 self._step.matches = self._wanted_ruling(self._step) and (not self._needle or self._has(_texts(item)))
                 self._characters += min(len(str(item.facts.get("text", ""))), TEXT_CHARACTERS)
+                if len(self._of) >= UNDER_WAY:
+                    del self._of[next(iter(self._of))]
+                self._of[item.seq] = self._step
             case Table():
                 self._rows(item, vouched)
+            case Headed() | Garbled():
+                self._put(_cut(item), item.time, vouched, self._step_of(item.seq, item.time, vouched))
+            case Content():
+                self._content(item, vouched)
             case Answer():
                 self._open.discard(item.seq)
-                self._put(item, item.time, vouched)
+                step = self._of.pop(item.seq, None)
+                apart = step is not None and any(isinstance(one, Headed | Passed) for one in step.outputs)
+                self._put(item, item.time, vouched, step if apart else None)
             case Copied() | Said() | Notified() | Done() | End() | Unread():
                 self._put(_cut(item), item.time, vouched)
             case _:
@@ -290,11 +329,37 @@ class _Player:
             else:
                 last.more += 1
 
-    def _put(self, output: Output, time: int, vouched: bool) -> bool:
+    def _step_of(self, seq: int, time: int, vouched: bool) -> Step:
+        """The step of a request; where that was before this window, the one that is at hand."""
+        step = self._of.get(seq)
+        if step is None:
+            return self._begun(time, vouched)
+        step.vouched = step.vouched and vouched
+        return step
+
+    def _content(self, item: Content, vouched: bool) -> None:
+        """Content of one answer is one output, though it came in several pieces; each event is one."""
+        step = self._step_of(item.seq, item.time, vouched)
+        self._read += item.size
+        if self._needle and not step.matches and isinstance(item.data, str):
+            step.matches = self._wanted_ruling(step) and self._needle in item.data.casefold()
+        last = next((one for one in reversed(step.outputs) if isinstance(one, Passed) and one.seq == item.seq), None)
+        if last is None or not item.at or Form.EVENT in (item.form, last.form) or last.form is not item.form:
+            text, left = readable(item, TEXT_CHARACTERS)
+            self._put(Passed(item.time, item.seq, item.form, item.media, text, item.size, left), item.time, vouched, step)
+        else:
+            before = len(last.text)
+            last.add(item)
+            self._characters += len(last.text) - before
+            self._keep(step)
+
+    def _put(self, output: Output, time: int, vouched: bool, step: Step | None = None) -> bool:
         """Whether there was room."""
-        step = self._begun(time, vouched)
+        step = step or self._begun(time, vouched)
         if self._needle and not step.matches:
             step.matches = self._wanted_ruling(step) and self._has(_texts(output))
+        if step is not self._step:
+            self._keep(step)
         always = isinstance(output, Broken | End | Answer)
         if not always and (len(step.outputs) >= OUTPUTS or self._characters >= CHARACTERS):
             step.left_out += 1
@@ -313,8 +378,15 @@ class _Player:
 
     def _finish(self) -> None:
         step, self._step = self._step, None
-        if step is not None and (step.matches or any(isinstance(one, Broken) for one in step.outputs)):
-            self._window.steps.append(step)
+        if step is not None:
+            self._keep(step)
+
+    def _keep(self, step: Step) -> None:
+        """Put a step that is wanted in its place among the others."""
+        if step is self._step or step.kept or not (step.matches or any(isinstance(one, Broken) for one in step.outputs)):
+            return
+        step.kept = True
+        insort(self._window.steps, step, key=lambda one: (one.mark.segment, one.mark.event))
 
     def _wanted_ruling(self, step: Step) -> bool:
         return not self._wanted.ruling or step.ruling == self._wanted.ruling
@@ -334,9 +406,14 @@ def _texts(item: Output | Asked) -> Iterator[str]:
             yield from (item.channel, item.payload)
         case Copied():
             yield item.data.decode("utf-8", "backslashreplace")
+        case Headed():
+            yield str(item.status)
+            yield from (f"{name}: {value}" for name, value in item.fields)
+        case Passed():
+            yield item.text
         case Done():
             yield item.tag
-        case End() | Unread() | Broken():
+        case End() | Unread() | Broken() | Garbled():
             yield item.why
         case Answer():
             yield str(item.facts.get("status", ""))
@@ -344,7 +421,10 @@ def _texts(item: Output | Asked) -> Iterator[str]:
             yield from item.columns or ()
 
 
-def _cut(item: Copied | Said | Notified | Done | End | Unread) -> Copied | Said | Notified | Done | End | Unread:
+_Cut: TypeAlias = Copied | Said | Notified | Done | End | Unread | Headed | Garbled
+
+
+def _cut(item: _Cut) -> _Cut:
     """The same, no longer than is shown."""
     match item:
         case Said():
@@ -357,7 +437,10 @@ def _cut(item: Copied | Said | Notified | Done | End | Unread) -> Copied | Said 
             return Done(item.time, _limited(item.tag))
         case End():
             return End(item.time, _limited(item.why))
-        case Unread():
+        case Headed():
+            fields = tuple((name[:CELL_CHARACTERS], _limited(value)) for name, value in item.fields[:HEAD_FIELDS])
+            return Headed(item.time, item.seq, item.status, fields)
+        case Unread() | Garbled():
             return item
     assert_never(item)
 

@@ -11,8 +11,11 @@ import json
 import unicodedata
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any, assert_never
 
+from gatebook.recording.answers import Content, Form, Garbled, Headed
+from gatebook.recording.laid_out import laid_out
 from gatebook.recording.results import (
     About,
     Answer,
@@ -29,8 +32,11 @@ from gatebook.recording.results import (
 )
 
 CELL_CHARACTERS = 120  # of a cell in a table; JSON has all of it
+CONTENT_CHARACTERS = 16_384  # of a piece of content; JSON has all of it
+CONTENT_BYTES = 65_536  # of a content; of what comes behind them, only how much it is
+BINARY_BYTES = 48  # of a content that is no text
 MARGIN = "    "
-REQUEST, COPIED = "  > ", "  < "  # so that no line of a request or a copy passes for one made here
+REQUEST, COPIED = "  > ", "  < "  # so that no line of a request, a copy or an answer passes for one made here
 
 
 def safe(text: str) -> str:
@@ -75,6 +81,14 @@ class Lines:
             case Copied(_, data):
                 text = data.decode("utf-8", "backslashreplace").removesuffix("\n")
                 yield from (COPIED + safe(line) for line in text.split("\n"))
+            case Headed():
+                yield f"{self._when(item.time)}  #{item.seq}  answer {status_of(item.status)}"
+                yield from (f"{COPIED}{safe(name)}: {safe(value)}" for name, value in item.fields)
+            case Content():
+                yield f"{self._when(item.time)}  #{item.seq}  {extent(item)}"
+                yield from _content(item)
+            case Garbled():
+                yield f"{self._when(item.time)}  #{item.seq}  unreadable: {safe(item.why)}"
             case Answer():
                 yield f"{self._when(item.time)}  #{item.seq}  {_ending(item)}"
             case End(time, why):
@@ -113,6 +127,44 @@ def _ending(item: Answer) -> str:
     if isinstance(masked, dict) and masked:
         words.append("masked " + ", ".join(f"{safe(str(name))} {safe(str(count))}" for name, count in sorted(masked.items())))
     return " · ".join(words)
+
+
+def status_of(status: int) -> str:
+    """A status with the words that go with it."""
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+def extent(item: Content) -> str:
+    """What a piece of content is, and which of its bytes."""
+    if item.form is Form.EVENT:
+        return f"event, {item.size:,} bytes"
+    of = f" of {safe(item.media)}" if item.media else ""
+    if item.at == 0 and not item.more:
+        return f"content, {item.size:,} byte{'' if item.size == 1 else 's'}{of}"
+    return f"content{of}, bytes {item.at:,} to {item.at + item.size - 1:,}{', more follow' if item.more else ''}"
+
+
+def _content(item: Content) -> Iterator[str]:
+    if item.at >= CONTENT_BYTES and item.form is not Form.EVENT:
+        return
+    text, left = readable(item, CONTENT_CHARACTERS)
+    yield from (COPIED + safe(line.removesuffix("\r")) for line in text.removesuffix("\n").split("\n"))
+    if left:
+        yield f"{MARGIN}({left:,} more {'bytes' if isinstance(item.data, bytes) else 'characters'})"
+
+
+def readable(item: Content, most: int) -> tuple[str, int]:
+    """A piece of content as a person reads it, and how much of it is left out: JSON laid out, what is no text in hex."""
+    data = item.data
+    if isinstance(data, bytes):
+        return data[:BINARY_BYTES].hex(" "), max(0, len(data) - BINARY_BYTES)
+    if item.form is Form.JSON:
+        text, taken = laid_out(data, most)
+        return text, len(data) - taken
+    return data[:most], max(0, len(data) - most)
 
 
 def _said(fields: dict[str, str]) -> Iterator[str]:
@@ -188,6 +240,14 @@ def _plain(item: Item) -> tuple[str, Any]:
             return "n", {"channel": item.channel, "payload": item.payload}
         case Copied(_, data):
             return "d", _cell(data)
+        case Headed():
+            return "h", {"seq": item.seq, "status": item.status, "fields": [list(field) for field in item.fields]}
+        case Content():
+            shown = {"hex": item.data.hex()} if isinstance(item.data, bytes) else {"text": item.data}
+            placed = {"seq": item.seq, "form": str(item.form), "type": item.media, "from": item.at, "bytes": item.size}
+            return "b", placed | shown | {"more": item.more}
+        case Garbled():
+            return "u", {"why": item.why, "seq": item.seq}
         case Answer():
             return "a", {**item.facts, "ms": item.milliseconds}
         case End(_, why):

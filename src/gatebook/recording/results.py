@@ -1,8 +1,9 @@
-"""From a recording's events to what happened, as a person reads it: statements, result tables, errors, ends.
+"""From a recording's events to what happened, as a person reads it: requests, result tables, contents, errors, ends.
 
 ``Results.feed`` takes one event and returns the items that are complete by it. PostgreSQL's messages are cut out of the
 server's bytes; rows are collected into tables of at most ``ROWS`` rows. Where a result was not described together with its rows
 (a statement prepared before), its columns have no names, and the format of its cells is guessed: what reads as text is text.
+Answers of HTTP are put together in ``answers.py``.
 
 Nothing here is fit for a terminal or a page: texts are as they were recorded. ``render`` escapes them; so must a page.
 """
@@ -18,6 +19,7 @@ from typing import Any, TypeAlias
 
 from gatebook.errors import WireError
 from gatebook.protocols.postgres import oids, rows, wire
+from gatebook.recording.answers import DECODED_BYTES, Answers, Content, Garbled, Headed
 from gatebook.recording.grec import Event
 
 ROWS, TABLE_BYTES = 200, 1 << 22  # of one table; a longer result is several tables
@@ -113,13 +115,19 @@ class Unread:
     why: str
 
 
-Item: TypeAlias = About | Asked | Table | Done | Said | Notified | Copied | Answer | End | Unread
+Item: TypeAlias = About | Asked | Table | Done | Said | Notified | Copied | Headed | Content | Garbled | Answer | End | Unread
+
+
+def is_sent(asked: Asked) -> bool:
+    """Whether an answer will follow: what is only made ready, or not let through, has none of its own."""
+    return asked.facts.get("step") == "run" and asked.facts.get("ruling") in ("allow", "mask")
 
 
 class Results:
-    """Reads one recording in order."""
+    """Reads one recording in order. Of an HTTP answer that is coded, ``decoded_bytes`` are read."""
 
-    def __init__(self) -> None:
+    def __init__(self, decoded_bytes: int = DECODED_BYTES) -> None:
+        self._answers = Answers(decoded_bytes)
         self._frames = wire.Frames(LONGEST_BYTES)
         self._asked: dict[int, int] = {}
         self._columns: tuple[rows.Column, ...] | None = None
@@ -133,25 +141,40 @@ class Results:
         if event.kind == "s":
             return list(self._server(event))
         try:
-            facts = json.loads(event.data)
-            return [*self._held(event.time, more=True), self._told(event, dict(facts))]
-        except (ValueError, TypeError, KeyError):
+            if event.kind == "h":
+                return list(self._answers.head(event.time, event.data))
+            if event.kind == "b":
+                return list(self._answers.content(event.time, event.data))
+            facts = dict(json.loads(event.data))
+            return [*self._before(event, facts), self._told(event, facts)]
+        except (ValueError, TypeError, KeyError, RecursionError):
             return [Unread(event.time, f"an event {event.kind!r} of {len(event.data)} bytes")]
 
     def rest(self, time: int) -> list[Item]:
         """What is left where a recording ends in the middle of a result."""
-        return list(self._held(time, more=True))
+        return [*self._held(time, more=True), *self._answers.rest(time)]
+
+    def _before(self, event: Event, facts: dict[str, Any]) -> Iterator[Item]:
+        """What is complete, or ends, with what is told now."""
+        yield from self._held(event.time, more=True)
+        if event.kind == "a":
+            yield from self._answers.ended(event.time, int(facts["seq"]))
+        elif event.kind == "x":
+            yield from self._answers.rest(event.time)
 
     def _told(self, event: Event, facts: dict[str, Any]) -> Item:
         match event.kind:
             case "m":
                 return About(event.time, facts)
             case "q":
-                self._asked[int(facts["seq"])] = event.time
-                return Asked(event.time, int(facts["seq"]), facts)
+                asked = Asked(event.time, int(facts["seq"]), facts)
+                self._asked[asked.seq] = event.time
+                if not is_sent(asked):
+                    self._answers.refused(asked.seq)
+                return asked
             case "a":
-                asked = self._asked.pop(int(facts["seq"]), None)
-                took = -1 if asked is None else (event.time - asked) // 1000
+                since = self._asked.pop(int(facts["seq"]), None)
+                took = -1 if since is None else (event.time - since) // 1000
                 return Answer(event.time, int(facts["seq"]), facts, took)
             case "x":
                 return End(event.time, str(facts["why"]))

@@ -219,6 +219,21 @@ def _decoder(name: str) -> _Decoder:
     return _Zstd() if name == "zstd" else _Zlib(name)
 
 
+class Decoding:
+    """Takes codings off as content streams. How much may come of it is the caller's to bound, who may stop at any piece."""
+
+    def __init__(self, codings: tuple[str, ...]) -> None:
+        self._decoders = [_decoder(name) for name in reversed(codings)]
+
+    def pieces(self, data: bytes, level: int = 0) -> Iterator[bytes]:
+        """What comes of this data. Raises WireError for what is damaged."""
+        if level == len(self._decoders):
+            yield data
+            return
+        for piece in self._decoders[level].pieces(data):
+            yield from self.pieces(piece, level + 1)
+
+
 def decoded(data: bytes, codings: tuple[str, ...], most: int) -> bytes:
     """What stands inside, at most so many bytes of it, for a log. Raises WireError for what is damaged."""
     pieces: list[bytes] = [data]
