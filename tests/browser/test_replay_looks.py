@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.stage import NARROW, WIDE, Stage
 from tests.browser.test_page_looks import HOSTILE, axe_faults, overflowing
 from tests.web.pages.site import add_session
-from tests.web.pages.tapes import Deck, described, done, fill, open_deck, row
+from tests.web.pages.tapes import Deck, described, done, fill, fill_http, open_deck, row
 
 from gatebook.db import writing
 from gatebook.gateway import store
@@ -50,6 +50,51 @@ def test_a_replay_is_fit_for_everybody_and_for_every_screen(stage: Stage, size: 
         assert axe_faults(page) == []
         assert overflowing(page) == 0
         stage.picture(page, f"replay-{size[0]}-{scheme}")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["1280", "390"])
+def test_a_replay_of_an_api_shows_what_was_asked_and_what_came(stage: Stage, size: tuple[int, int], scheme: str) -> None:
+    session = add_session(stage.source, 900, "billing-agent")
+    with open_deck(stage.folder, session) as deck:
+        fill_http(deck)
+        close(stage, deck)
+        page = look(stage, stage.sign_in(stage.open(size, scheme), to=f"/sessions/{session}"), session)
+        expect(page.get_by_role("region", name="Request, step 1")).to_contain_text("GET /customers?limit=2")
+        expect(page.get_by_role("region", name="Content, step 1 part 2")).to_have_text(
+            '{\n  "customers": [\n    {\n      "name": "Ada Brown",\n      "email": "a***@example.com"\n    },\n    {\n'
+            '      "name": "Ben Gray",\n      "tags": []\n    }\n  ]\n}'
+        )
+        expect(page.get_by_text("customers are not deleted")).to_be_visible()
+        expect(page.get_by_text("403 Forbidden")).to_be_visible()
+        events = page.locator("li.step", has_text="GET /events").locator(".passed.event")
+        expect(events).to_have_count(3)
+        expect(events.last).to_contain_text("data: three")
+        expect(page.get_by_text("89 50 4e 47")).to_be_visible()
+        expect(page.get_by_text("40,000 more characters")).to_be_visible()
+        expect(page.get_by_text("0 rows")).to_have_count(0)
+        field = page.get_by_text("content-encoding")
+        expect(field).to_be_hidden()
+        page.get_by_text("200 OK").first.click()
+        expect(field).to_be_visible()
+        assert axe_faults(page) == []
+        assert overflowing(page) == 0
+        stage.picture(page, f"replay-http-{size[0]}-{scheme}")
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["1280", "390"])
+def test_what_an_api_answered_never_becomes_markup(stage: Stage, size: tuple[int, int]) -> None:
+    session = add_session(stage.source, 900, "<i>agent</i>")
+    with open_deck(stage.folder, session) as deck:
+        fill_http(deck, HOSTILE.replace("\0", ""))
+        close(stage, deck)
+        page = look(stage, stage.sign_in(stage.open(size), to=f"/sessions/{session}"), session)
+        page.locator("details.head summary").last.click()
+        assert page.evaluate("document.querySelectorAll('main script, main img, main b, main i, main u, main s').length") == 0
+        assert "owned" not in page.title()
+        assert {"U+202E", "U+001B", "U+200B"} <= set(page.locator(".passed .mark").all_inner_texts())
+        assert overflowing(page) == 0
+        assert axe_faults(page) == []
 
 
 def test_the_reason_is_in_the_book_before_anything_is_shown(stage: Stage) -> None:

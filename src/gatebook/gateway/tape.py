@@ -35,14 +35,14 @@ class Tape:
         self._recorder, self._required = recorder, required
 
     def asked(self, ask: Ask, said: Decided, decision: str, at: int = 0) -> None:
-        """A request, with what was decided about it; ``at`` is when it was recorded, if not now."""
+        """A request as far as people may see it, with what was decided about it; ``at`` is when it was recorded, if not now."""
         if self._recorder is None:
             return
         action = ask.action
         try:
             self._recorder.request(
                 action.seq,
-                ask.shown,
+                ask.seen or ask.shown,
                 verb=said.verb,
                 reach=said.reach,
                 ruling=said.ruling,

@@ -122,11 +122,13 @@ class Answers:
         yield Headed(time, seq, int(status), tuple((_text(name), _text(value)) for name, value in fields))
 
     def content(self, time: int, data: bytes) -> Iterator[Piece]:
-        """An event of kind b. Raises ValueError for one that is none."""
+        """An event of kind p. Raises ValueError for one that is none."""
         seq, rest = _numbered(data)
         if seq not in self._under:
             yield from self._begin(time, seq, ())
         under = self._under[seq]
+        if under.over:
+            return
         if under.held and time - under.since > SLOW_MICROSECONDS and not (under.media.is_json or under.media.name == _EVENTS):
             yield from self._out(time, seq, under, more=True)
         try:

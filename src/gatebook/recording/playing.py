@@ -1,8 +1,9 @@
 """A window of a recording for people: steps, each a request with what came of it, bounded whatever the recording holds.
 
 A step begins with a request and has everything up to the next one, in the order in which it passed; an answer that belongs to
-an earlier request (clients may send several ahead) says so by its number. What HTTP answers stands with its own request,
-however many are answered at a time. A window has so many steps and so many characters; what is more is counted, not kept. One pass, segment by segment: memory does not grow with the recording.
+an earlier request (clients may send several ahead) says so by its number. What HTTP answers stands with its own request, also
+where several are answered at a time. A window has so many steps and so many characters; what is more is counted, not kept. One
+pass, segment by segment: memory does not grow with the recording.
 
 A window begins at the recording's start, or at a ``Mark``: the place of a request before which everything was answered, so that
 no message is cut there. Texts are as they were recorded: whoever shows them escapes them.
@@ -199,8 +200,9 @@ def _places(recording: Recording, n: int) -> Iterator[Mark | None]:
     if piece is None or piece.n != n:
         return
     results = Results()
-    apart = any(event.kind in _APART for event in piece.events)  # no answer of HTTP is in another's way
+    apart = False  # answers of HTTP are in nobody's way
     for place, event in enumerate(piece.events):
+        apart = apart or event.kind in _APART
         for item in results.feed(event) if event.kind not in _BYTES else ():
             if isinstance(item, Asked):
                 yield Mark(n, place) if apart or (answered and not asked) else None
@@ -211,7 +213,7 @@ def _places(recording: Recording, n: int) -> Iterator[Mark | None]:
                 answered = True
 
 
-_APART = ("h", "b")
+_APART = ("h", "p")
 _BYTES = ("s", *_APART)
 
 

@@ -11,8 +11,8 @@ segment n yet.
 After a crash nobody here has the session's key any more: spools become segments as they are (``recovery.py``).
 
 Kinds of events: ``m`` about the session, ``q`` a request with its decision, ``s`` bytes of the server (covered), ``a`` how a
-request ended, ``x`` the end. Where several requests are answered at a time, ``h`` is the head of an answer and ``b`` some of
-its content (both covered), behind the number of the request. All but ``s``, ``h`` and ``b`` are JSON.
+request ended, ``x`` the end. Where several requests are answered at a time, ``h`` is the head of an answer and ``p`` a piece of
+its content (both covered), behind the number of the request. All but ``s``, ``h`` and ``p`` are JSON.
 
 Any failure to write raises RecordingError, from then on at every call: the session must end.
 """
@@ -186,7 +186,7 @@ class Recorder:
 
     def content(self, seq: int, data: bytes) -> None:
         """Content of such an answer on its way to the client, covered already."""
-        self.add("b", grec.NUMBER.pack(seq) + data)
+        self.add("p", grec.NUMBER.pack(seq) + data)
 
     def answer(self, seq: int, status: str, rows: int, masked: dict[str, int], *, noted: bool = False) -> None:
         """The answer to a request is complete. ``noted``: only ``note`` it."""

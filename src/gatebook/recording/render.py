@@ -164,7 +164,8 @@ def readable(item: Content, most: int) -> tuple[str, int]:
     if item.form is Form.JSON:
         text, taken = laid_out(data, most)
         return text, len(data) - taken
-    return data[:most], max(0, len(data) - most)
+    text = data.rstrip("\r\n") if item.form is Form.EVENT else data
+    return text[:most], max(0, len(text) - most)
 
 
 def _said(fields: dict[str, str]) -> Iterator[str]:
@@ -245,7 +246,7 @@ def _plain(item: Item) -> tuple[str, Any]:
         case Content():
             shown = {"hex": item.data.hex()} if isinstance(item.data, bytes) else {"text": item.data}
             placed = {"seq": item.seq, "form": str(item.form), "type": item.media, "from": item.at, "bytes": item.size}
-            return "b", placed | shown | {"more": item.more}
+            return "p", placed | shown | {"more": item.more}
         case Garbled():
             return "u", {"why": item.why, "seq": item.seq}
         case Answer():

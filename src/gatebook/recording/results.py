@@ -143,7 +143,7 @@ class Results:
         try:
             if event.kind == "h":
                 return list(self._answers.head(event.time, event.data))
-            if event.kind == "b":
+            if event.kind == "p":
                 return list(self._answers.content(event.time, event.data))
             facts = dict(json.loads(event.data))
             return [*self._before(event, facts), self._told(event, facts)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -138,4 +139,37 @@ def fill(deck: Deck, hostile: str = "") -> None:
         deck.recorder.add("?", b"<script>1</script>")
 
 
-__all__ = ["Deck", "fill", "open_deck", "recording_keys"]
+def answered(deck: Deck, seq: int, kind: str, *pieces: bytes, status: int = 200, **fields: str) -> None:
+    """An HTTP answer of several pieces; without a piece it is only begun."""
+    lines = [str(status), f"content-type: {kind}", *(f"{name.replace('_', '-')}: {value}" for name, value in fields.items())]
+    deck.recorder.head(seq, "\n".join(lines).encode())
+    for piece in pieces:
+        deck.wait(0.2)
+        deck.recorder.content(seq, piece)
+
+
+def fill_http(deck: Deck, hostile: str = "") -> None:
+    """A session on an API: JSON in gzip, a refusal, events beside an image, what is sent."""
+    deck.asked("GET /customers?limit=2\nhost: billing.example.org", "mask", "read-apis", "http.get")
+    listed = json.dumps({"customers": [{"name": "Ada Brown", "email": "a***@example.com"}, {"name": "Ben Gray", "tags": []}]})
+    answered(deck, 1, "application/json", gzip.compress(listed.encode()), content_encoding="gzip", etag='"7"')
+    deck.recorder.answer(1, "200", 0, {"partial": 2})
+    deck.wait(1.2)
+    deck.asked("DELETE /customers/1\nhost: billing.example.org", "block", "no-deletes", "http.delete", reach="write",
+               reason="customers are not deleted")  # fmt: skip
+    answered(deck, 2, "application/problem+json", b'{"status":403,"rule":"no-deletes"}', status=403)
+    deck.segment()
+    deck.asked("GET /events?n=3", "allow", "read-apis", "http.get")
+    answered(deck, 3, "text/event-stream", b"event: paid\ndata: 1\n\n")
+    deck.asked("GET /logo.png", "allow", "read-apis", "http.get")
+    answered(deck, 4, "image/png", b"\x89PNG\r\n" + bytes(40_000))
+    deck.recorder.answer(4, "200", 0, {})
+    deck.recorder.content(3, b"data: two\n\ndata: three\n\n")
+    deck.recorder.answer(3, "200", 0, {})
+    deck.segment()
+    deck.asked("POST /notes\ncontent: text/plain, 5 bytes\n\nhello", "allow", "write-notes", "http.post", reach="write")
+    answered(deck, 5, hostile.replace("\n", " ") or "text/plain", *[(hostile or "line\n" * 6_000).encode()] * 2, status=201)
+    deck.recorder.answer(5, hostile or "201", 0, {})
+
+
+__all__ = ["Deck", "fill", "fill_http", "open_deck", "recording_keys"]

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from gatebook.errors import RecordingError
 from gatebook.policy.acts import KILL
 from gatebook.recording.playing import RULINGS, START, Mark, Wanted, Window
+from gatebook.recording.render import status_of
 from gatebook.web.acts import Asker
 from gatebook.web.pages import browser
 from gatebook.web.pages.browser import Refused, form_of
@@ -89,6 +90,7 @@ class Replaying:
             follows=mark is None and wanted.everything and reading.session.live,
             counts=self._replays.counts(reading.session.id),
             rulings=RULINGS,
+            status_of=status_of,
             may_end=reading.session.live and self._sessions.may(visitor, KILL, reading.session),
             links=_Links(base, wanted),
         )
