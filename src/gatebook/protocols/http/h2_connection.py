@@ -47,7 +47,7 @@ class Connection:
         self._room_in = CONNECTION_WINDOW
         self._owed = 0
         self._initial_out = _DEFAULT_WINDOW
-        self._out: list[bytes] = []
+        self._out: list[bytes | memoryview] = []
         self._broken = False
         self.draining = False  # no new streams: said here or by the peer
         self._served = _LARGEST  # streams above are not, once we said so
@@ -381,7 +381,7 @@ class Connection:
         found = self._streams.get(stream)
         if found is not None and piece:
             self._promise(found, len(piece))
-            found.queue.append(piece)
+            found.queue.append(memoryview(piece))  # cut without being copied
             found.queued += len(piece)
             self._blocked[stream] = None
             self._flush([])
@@ -432,7 +432,7 @@ class Connection:
             stream.stalled = 0
             self._budget.earn()
             last = not stream.queue and stream.ending == ()
-            self._out.append(wire.frame(wire.DATA, wire.END_STREAM if last else 0, stream.number, piece))
+            self._out += (wire.heading(wire.DATA, wire.END_STREAM if last else 0, stream.number, size), piece)
             if not last:
                 return self._emptied(stream, told)
         elif stream.ending:

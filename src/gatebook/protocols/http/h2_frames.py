@@ -83,8 +83,12 @@ class Frame(NamedTuple):
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     """Build one frame."""
-    size = len(payload)
-    return _HEAD.pack(size >> 8, size & 0xFF, kind, flags, stream) + payload
+    return heading(kind, flags, stream, len(payload)) + payload
+
+
+def heading(kind: int, flags: int, stream: int, size: int) -> bytes:
+    """Build what stands before a payload of this size."""
+    return _HEAD.pack(size >> 8, size & 0xFF, kind, flags, stream)
 
 
 def u32(value: int) -> bytes:

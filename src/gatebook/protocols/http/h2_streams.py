@@ -48,7 +48,7 @@ class Stream:
     spoken: bool = False  # our head that counts is written
     tunnel: bool = False  # a protocol of its own is spoken: no end of content is promised
     promised: int | None = None  # bytes that are still to be sent by what our head said
-    queue: deque[bytes] = field(default_factory=deque)
+    queue: deque[memoryview] = field(default_factory=deque)
     queued: int = 0
     ending: Fields | None = None  # the end is due behind the queue
     stalled: int = 0
