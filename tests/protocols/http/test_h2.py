@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging.config
+
 import pytest
 from hpack import Decoder
 from tests.protocols.http.h2_peer import GET, HELLO, POST, Peer, asking, data, reset, serving, story, window
@@ -377,6 +379,7 @@ def test_framing_is_written_by_the_codec_alone_in_http_2(name: bytes) -> None:
 
 def test_fields_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(1)
+    logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})  # as uvicorn does
     side, _ = asking()
     _, sent = side.request(ASK, length=0, over=True)
     serving()[0].feed(sent)

@@ -30,7 +30,9 @@ _STATIC = list(enumerate(table.HeaderTable.STATIC_TABLE, 1))
 _EXACT = {(name, value): bytes((0x80 | number,)) for number, (name, value) in _STATIC}
 _NAMES = {name: number for number, (name, _) in reversed(_STATIC)}
 
-hpack.log.disabled = table.log.disabled = True  # they would log every field at level DEBUG, credentials too
+# They would log every field at level DEBUG, credentials too. A level outlasts a dictConfig, as ``disabled`` does not.
+for _log in (hpack.log, table.log):
+    _log.setLevel(60)
 
 
 class Reader:
