@@ -47,6 +47,11 @@ class Crowd:
         self._inside.add(connection)
         return ""
 
+    def rename(self, before: Hashable, after: Hashable) -> None:
+        """Whoever stands at the door is known by another name from now on."""
+        if before in self._at_the_door:
+            self._at_the_door[after] = self._at_the_door.pop(before)
+
     def proved(self, connection: Hashable) -> None:
         """It proved who it is, and is one of the connections of a session that has its place already."""
         self._leave_the_door(connection)

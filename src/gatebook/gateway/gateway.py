@@ -34,6 +34,7 @@ from gatebook.gateway.doorway import ALPN
 from gatebook.gateway.granted import Granted
 from gatebook.gateway.holding import Holding
 from gatebook.gateway.http.front import Http, HttpConnection, alpn
+from gatebook.gateway.http.http2 import Http2Connection
 from gatebook.gateway.live import Live
 from gatebook.gateway.preview import Previews
 from gatebook.gateway.proving import Proving
@@ -89,7 +90,7 @@ class Gateway:
         self._tokens, self._rows, self._cancels, self._tasks = tokens, rows, cancels, tasks
         self._connections: set[Connection] = set()
         self._live: set[Live] = set()
-        self._doors: set[HttpConnection] = set()
+        self._doors: set[HttpConnection | Http2Connection] = set()
         self.http = Http(self, config, self.trust)
         self._crowd = crowd
         self._stopping = False
@@ -118,12 +119,18 @@ class Gateway:
             self._doors.add(connection)
         return why
 
-    def leave_http(self, connection: HttpConnection) -> None:
+    def leave_http(self, connection: HttpConnection | Http2Connection) -> None:
         """Forget a connection of HTTP that has ended."""
         self._crowd.leave(connection)
         self._doors.discard(connection)
 
-    def proved_http(self, connection: HttpConnection) -> None:
+    def hand_over_http(self, before: HttpConnection, after: Http2Connection) -> None:
+        """The same client, which turns out to speak another version."""
+        self._doors.discard(before)
+        self._crowd.rename(before, after)
+        self._doors.add(after)
+
+    def proved_http(self, connection: HttpConnection | Http2Connection) -> None:
         """A connection showed a good token: it no longer counts among those that proved nothing."""
         self._crowd.proved(connection)
 

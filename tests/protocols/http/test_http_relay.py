@@ -40,6 +40,7 @@ def terms(**changes: Any) -> Terms:
         "base": "https://billing.targets.example.org",
         "client_address": "192.0.2.7",
         "may": lambda _deed: True,
+        "random": lambda count: b"r" * count,
     }
     return Terms(**(found | changes))
 

@@ -11,6 +11,7 @@ said and the disk has the entry (``released.py``).
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Coroutine
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol, assert_never
@@ -185,6 +186,7 @@ class Exchange:
             base=knocked.prefix or f"{knocked.request.scheme}://{knocked.request.authority}",
             client_address=self._address,
             may=session.may,
+            random=secrets.token_bytes,
             elsewhere=frozenset(session.target.redirects),
             passes=session.target.passes,
         )
@@ -368,8 +370,10 @@ class Exchange:
                 self._answering = True
                 self._client.respond(reply.message, reply.length)
             case Data(data):
-                session.tape.content(seq, data)
+                session.tape.content(seq, data if reply.shown is None else reply.shown)
                 session.sent += len(data)
+                if not data:
+                    return
                 waits = self._released.holds
                 if self._released.passes(data, self._gateway):
                     self._client.say(reply.message)

@@ -18,12 +18,14 @@ from gatebook.config.shapes import shape_of
 from gatebook.gateway.dial import Trust
 from gatebook.gateway.http.credentials import Credentials
 from gatebook.gateway.http.exchange import Exchange
+from gatebook.gateway.http.http2 import Http2Connection
 from gatebook.gateway.http.sessions import HttpSession, Key, Sessions
 from gatebook.gateway.http.upstream import Pool
 from gatebook.protocols.http import refusal
 from gatebook.protocols.http.checks import MalformedError
 from gatebook.protocols.http.door import Knock
 from gatebook.protocols.http.h1 import ServerSide
+from gatebook.protocols.http.h2 import PREFACE
 from gatebook.protocols.http.message import Data, End, Message, Request, Response
 from gatebook.protocols.http.reading import Shape
 from gatebook.protocols.relay import Refused
@@ -77,7 +79,8 @@ class HttpConnection(asyncio.Protocol):
         self._address = ""
         self._out: list[bytes] = []
         self._reads = True
-        self._closing = False
+        self._closing = self._tunnel = False
+        self._first = True
         self._inside = False
         self._patience: asyncio.TimerHandle | None = None
         self.full = False
@@ -92,11 +95,33 @@ class HttpConnection(asyncio.Protocol):
         if why := self._gateway.admit_http(self, self._address):
             self._refuse(refusal.Problem(503, why, fields=((b"retry-after", b"1"),)))
             return
+        secured = transport.get_extra_info("ssl_object")
+        if secured is not None and secured.selected_alpn_protocol() == "h2":
+            self._speak_http2(client)
+            return
         self._wait(HEAD_SECONDS)
+
+    def _speak_http2(self, client: asyncio.Transport) -> Http2Connection:
+        """From here on the connection is another's."""
+        other = Http2Connection(self._gateway, self._scheme)
+        self._gateway.hand_over_http(self, other)
+        self._wait(0)
+        self._closing, self._transport = True, None
+        client.set_protocol(other)
+        other.connection_made(client)
+        return other
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the client."""
         if self._closing:
+            return
+        if self._first and self._transport is not None and data.startswith(PREFACE[:14]):
+            self._speak_http2(self._transport).data_received(data)
+            return
+        self._first = False
+        if self._tunnel and self._exchange is not None:
+            self._exchange.from_client(Data(data))
+            self.flow()
             return
         if self._exchange is not None:
             self._wait(CONTENT_SECONDS)
@@ -117,7 +142,7 @@ class HttpConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The client says no more; its answer may still come, so it stays open where one is under way."""
-        return self._exchange is not None and self._codec.complete
+        return self._exchange is not None and self._codec.complete and not self._tunnel
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""
@@ -158,6 +183,9 @@ class HttpConnection(asyncio.Protocol):
     def respond(self, response: Response, length: int | None) -> None:
         """The head of the answer."""
         self._out.append(self._codec.respond(response, length=length))
+        if response.status == 101:
+            self._tunnel = True
+            asyncio.get_running_loop().call_soon(self._go_on)
 
     def proceed(self) -> None:
         """Have the client send its content."""
@@ -165,7 +193,16 @@ class HttpConnection(asyncio.Protocol):
 
     def say(self, message: Data | End) -> None:
         """What belongs to the answer."""
-        self._out.append(self._codec.data(message.data) if isinstance(message, Data) else self._codec.end(message.trailers))
+        if self._tunnel:
+            self._out.append(message.data if isinstance(message, Data) else b"")
+        else:
+            self._out.append(self._codec.data(message.data) if isinstance(message, Data) else self._codec.end(message.trailers))
+
+    def _go_on(self) -> None:
+        """What a client said behind the opening of a WebSocket."""
+        rest = self._codec.rest()
+        if rest and self._exchange is not None:
+            self._exchange.from_client(Data(rest))
 
     def push(self) -> None:
         """One write for all that was said."""
@@ -188,7 +225,7 @@ class HttpConnection(asyncio.Protocol):
         self._exchange = None
         if self._closing or self._transport is None:
             return
-        if not self._codec.keeps_alive:
+        if self._tunnel or not self._codec.keeps_alive:
             self._close()
             return
         self._wait(IDLE_SECONDS)
@@ -202,7 +239,7 @@ class HttpConnection(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             return
         exchange = self._exchange
-        wanted = exchange is None or exchange.hungry or self._codec.complete
+        wanted = exchange is None or exchange.hungry or (self._codec.complete and not self._tunnel)
         if wanted is not self._reads:
             self._reads = wanted
             (self._transport.resume_reading if wanted else self._transport.pause_reading)()
@@ -240,7 +277,7 @@ class HttpConnection(asyncio.Protocol):
         self._patience = None
         if self._exchange is None:
             self._close()
-        elif self._exchange.hungry and not self._codec.complete:
+        elif self._exchange.hungry and not self._codec.complete and not self._tunnel:
             self._exchange.end(f"no content came within {CONTENT_SECONDS:.0f} s")
 
     def _close(self) -> None:
@@ -254,4 +291,4 @@ class HttpConnection(asyncio.Protocol):
 
 def alpn(context: ssl.SSLContext) -> None:
     """What the door speaks, best first."""
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols(["h2", "http/1.1"])

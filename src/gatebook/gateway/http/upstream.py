@@ -53,7 +53,7 @@ class Upstream(asyncio.Protocol):
     def __init__(self, origin: str) -> None:
         self.origin = origin
         self.fresh = True  # no request was answered on it yet
-        self.full = False
+        self.full = self._tunnel = False
         self._codec = ClientSide()
         self._transport: asyncio.Transport | None = None
         self._answers: Answers | None = None
@@ -69,7 +69,8 @@ class Upstream(asyncio.Protocol):
     @property
     def reusable(self) -> bool:
         """Whether another request may follow."""
-        return self._transport is not None and not self._transport.is_closing() and self._codec.reusable
+        open_still = self._transport is not None and not self._transport.is_closing()
+        return open_still and not self._tunnel and self._codec.reusable
 
     # What is asked --------------------------------------------------------------------------------------------------------
 
@@ -80,7 +81,10 @@ class Upstream(asyncio.Protocol):
 
     def send(self, message: Data | End) -> None:
         """Send what belongs to it."""
-        self._out.append(self._codec.data(message.data) if isinstance(message, Data) else self._codec.end(message.trailers))
+        if self._tunnel:
+            self._out.append(message.data if isinstance(message, Data) else b"")
+        else:
+            self._out.append(self._codec.data(message.data) if isinstance(message, Data) else self._codec.end(message.trailers))
 
     def push(self) -> None:
         """One write for all that was said."""
@@ -97,6 +101,9 @@ class Upstream(asyncio.Protocol):
         if answers is None:
             self.close()  # it speaks without having been asked
             return
+        if self._tunnel:
+            answers.from_target(Data(data))
+            return
         try:
             messages = self._codec.feed(data)
         except WireError as error:
@@ -112,6 +119,9 @@ class Upstream(asyncio.Protocol):
         answers = self._answers
         if answers is None:
             return
+        if self._tunnel:
+            answers.from_target(End())
+            return
         try:
             messages = self._codec.closed()
         except WireError as error:
@@ -125,9 +135,12 @@ class Upstream(asyncio.Protocol):
         for message in messages:
             if self._answers is not answers:
                 return
-            if isinstance(message, Response) and message.status >= 200:
-                self.fresh = False
+            if isinstance(message, Response):
+                self.fresh = self.fresh and message.status < 200
+                self._tunnel = message.status == 101
             answers.from_target(message)
+        if self._tunnel and (rest := self._codec.rest()) and self._answers is answers:
+            answers.from_target(Data(rest))
 
     def _lost(self, why: str) -> None:
         answers, self._answers = self._answers, None

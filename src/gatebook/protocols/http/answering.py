@@ -16,6 +16,7 @@ from gatebook.protocols.http.door import COOKIE
 from gatebook.protocols.http.forwarding import forwardable, without_cookies
 from gatebook.protocols.http.message import Fields, Request, Response
 from gatebook.protocols.http.terms import Terms
+from gatebook.protocols.http.websocket import agreed
 
 _NEVER = frozenset((b"alt-svc", b"public-key-pins", b"strict-transport-security", b"service-worker-allowed"))
 _OWN_ORIGIN = frozenset((b"set-cookie", b"clear-site-data", b"content-security-policy"))  # of a host of its own
@@ -38,11 +39,11 @@ class Said:
 class Answering:
     """Of one answer. Everything here may raise WireError: then the answer cannot be passed on.
 
-    ``rewrite`` changes the content as a whole, before it is covered.
+    ``told`` is the request as the target heard it. ``rewrite`` changes the content as a whole, before it is covered.
     """
 
-    def __init__(self, request: Request, terms: Terms, plan: Plan, rewrite: Rewrite | None = None) -> None:
-        self._request, self._terms, self._plan, self._rewrite = request, terms, plan, rewrite
+    def __init__(self, request: Request, terms: Terms, plan: Plan, told: Request, rewrite: Rewrite | None = None) -> None:
+        self._request, self._terms, self.plan, self._told, self._rewrite = request, terms, plan, told, rewrite
         self._coverer: Coverer | None = None
         self._whole: list[bytes] = []
         self._whole_bytes = 0
@@ -59,12 +60,12 @@ class Answering:
         """The head, or None for one that is not the last."""
         if response.status < 200 and response.status != 101:
             return None
-        if response.status == 101 and self._request.upgrade != "websocket":
-            raise WireError("it changes to another protocol, which nobody asked for")
+        if response.status == 101:
+            return self._opened(response)
         self.status = response.status
         stated = response.get(b"content-length")
         asked = Response(response.status, (*self._fields(forwardable(response.fields)), *_length(stated)))
-        choice = cover_for(self._request, asked, self._plan, self._terms.passes)
+        choice = cover_for(self._request, asked, self.plan, self._terms.passes)
         match choice:
             case Unreadable(why):
                 raise WireError(why)
@@ -77,6 +78,15 @@ class Answering:
         self._counts = dict(masked)
         fields = tuple(field for field in head.fields if field[0] != b"content-length")
         return Said(Response(head.status, fields), None if self._rewrite is not None else length)
+
+    def _opened(self, response: Response) -> Said:
+        """The target agrees to a WebSocket."""
+        if not self._told.upgrade:
+            raise WireError("it changes to another protocol, which nobody asked for")
+        agreed(self._told, response, self._told.get(b"sec-websocket-key") or b"")
+        self.status = response.status
+        fields = covered_fields(self._fields(forwardable(response.fields)), self.plan, self._counts, content=False)
+        return Said(Response(response.status, fields), None)
 
     def data(self, data: bytes) -> bytes:
         """Content as the client gets it."""
@@ -96,7 +106,7 @@ class Answering:
             rest = self._coverer.feed(whole) if self._coverer is not None else whole
         if self._coverer is not None:
             rest += self._coverer.finish()
-        told = covered_fields(trailers, self._plan, self._counts, content=False) if trailers else ()
+        told = covered_fields(trailers, self.plan, self._counts, content=False) if trailers else ()
         return self._counted(rest), told
 
     def _counted(self, data: bytes) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+
 from gatebook.model import Action
 from gatebook.protocols.http.contents import is_json
 from gatebook.protocols.http.covering.codings import acceptable
@@ -11,6 +13,7 @@ from gatebook.protocols.http.forwarding import forwardable, forwarded, without, 
 from gatebook.protocols.http.message import Fields, Request
 from gatebook.protocols.http.reading import Shape, read
 from gatebook.protocols.http.terms import Terms
+from gatebook.protocols.http.websocket import offered
 from gatebook.protocols.relay import ANY_FIELD, Ask
 
 # What differs each time the same is sent again, and changes nothing of what it means.
@@ -77,6 +80,8 @@ def outgoing(request: Request, terms: Terms, plan: Plan) -> Request:
     if terms.shared:
         fields = (*fields, (b"x-forwarded-prefix", terms.base.encode()))
     fields = (*fields, (b"gatebook-session", terms.session.encode()), *terms.injected.fields)
+    if request.upgrade:
+        fields = offered(fields, b64encode(terms.random(16)))
     return Request(request.method, request.scheme, host, request.target, fields, request.upgrade)
 
 

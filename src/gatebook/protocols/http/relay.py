@@ -14,18 +14,21 @@ after ``HangUp`` every signal returns no effects.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeAlias, assert_never
 
 from gatebook.errors import WireError
 from gatebook.model import Action, Permit
-from gatebook.protocols.http import refusal
+from gatebook.protocols.http import refusal, websocket
 from gatebook.protocols.http.answering import Answering, shown
 from gatebook.protocols.http.asking import asked, outgoing, wants_content
+from gatebook.protocols.http.checks import MalformedError
 from gatebook.protocols.http.covering.plan import plan_of
 from gatebook.protocols.http.message import Data, End, Message, Request, Response
 from gatebook.protocols.http.terms import Terms
+from gatebook.protocols.http.tunnel import Moved, Tunnel
 from gatebook.protocols.relay import Allowed, Answered, Ask, Ended, HangUp, Held, Refused, Side, Withdraw
 
 # Signals -----------------------------------------------------------------------------------------------------------------
@@ -69,10 +72,14 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Send a message to the client; it is covered already. ``length`` as above."""
+    """Send a message to the client; it is covered already. ``length`` as above.
+
+    ``shown`` is what a replay shows in the place of its bytes, where those are frames of another protocol.
+    """
 
     message: Message
     length: int | None = None
+    shown: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,12 +113,14 @@ class HttpRelay:
         self._action: Action | None = None
         self._permit: Permit | None = None
         self._answering: Answering | None = None
+        self._tunnel: Tunnel | None = None
+        self._key = b""  # of a WebSocket's opening, the client's own
         self._replied = False
 
     @property
     def hungry(self) -> bool:
         """Whether more of the client's content is of use now."""
-        return not self._whole and self.step in (Step.GATHERING, Step.SENDING)
+        return self._tunnel is not None or (not self._whole and self.step in (Step.GATHERING, Step.SENDING))
 
     @property
     def replied(self) -> bool:
@@ -124,9 +133,13 @@ class HttpRelay:
             return []
         match signal:
             case ClientSaid(message):
+                if self._tunnel is not None:
+                    return self._through(self._tunnel, message, self._tunnel.from_client)
                 return self._from_client(message)
             case TargetSaid(message):
                 try:
+                    if self._tunnel is not None:
+                        return self._through(self._tunnel, message, self._tunnel.from_target)
                     return self._from_target(message)
                 except WireError as error:
                     return self._failed(502, f"the target's answer cannot be passed on: {error}")
@@ -167,6 +180,11 @@ class HttpRelay:
 
     def _begun(self, request: Request) -> list[Effect]:
         self._request = request
+        if request.upgrade:
+            try:
+                self._key = websocket.asked(request)
+            except MalformedError as error:
+                return self._problem(refusal.Problem(error.status, str(error)))
         self._expects = (request.get(b"expect") or b"").lower() == b"100-continue"
         if not wants_content(request, self._terms.shape):
             return self._ask(None)
@@ -198,9 +216,10 @@ class HttpRelay:
             raise AssertionError("allowed without having asked")
         self._permit, self.step = allowed.permit, Step.SENDING
         plan = plan_of(self._terms.covering, allowed.permit.masks, self._terms.injected.needles)
-        self._answering = Answering(self._request, self._terms, plan)
+        told = outgoing(self._request, self._terms, plan)
+        self._answering = Answering(self._request, self._terms, plan, told)
         length = self._kept_bytes if self._whole else _stated(self._request)
-        effects: list[Effect] = [Forward(self._permit, outgoing(self._request, self._terms, plan), length)]
+        effects: list[Effect] = [Forward(self._permit, told, length)]
         effects += [Forward(self._permit, one) for one in self._kept]
         self._kept = []
         effects += [Forward(self._permit, End())] if self._whole else self._go_on()
@@ -224,6 +243,9 @@ class HttpRelay:
                 if said is None:
                     return []
                 self._replied = True
+                if said.head.status == 101:
+                    self._tunnel = Tunnel(self._answering.plan, self._terms.passes, lambda: self._terms.random(4))
+                    return [Reply(websocket.answer(said.head.fields, self._key))]
                 return [Reply(said.head, said.length)]
             case Data():
                 data = self._answering.data(message.data)
@@ -237,11 +259,26 @@ class HttpRelay:
             case _:
                 assert_never(message)
 
+    def _through(self, tunnel: Tunnel, message: Message, move: Callable[[bytes], Moved]) -> list[Effect]:
+        """A piece of a WebSocket; its end is that of its connection."""
+        if self._permit is None:
+            raise AssertionError("a WebSocket without a permit")
+        if not isinstance(message, Data):
+            return [Reply(End()), *self._over("101")]
+        moved = move(message.data)
+        effects: list[Effect] = [Forward(self._permit, Data(moved.to_target))] if moved.to_target else []
+        if moved.to_client or moved.shown:
+            effects.append(Reply(Data(moved.to_client), shown=moved.shown))
+        return [*effects, Reply(End()), *self._over("101")] if moved.over else effects
+
     def _over(self, status: str) -> list[Effect]:
         self.step = Step.OVER
         if self._action is None or self._permit is None or self._answering is None:
             return []
-        return [Answered(self._action, status, 0, self._answering.size, self._answering.masked)]
+        tunnel, answering = self._tunnel, self._answering
+        size = tunnel.size if tunnel is not None else answering.size
+        masked = tunnel.masked if tunnel is not None else answering.masked
+        return [Answered(self._action, status, 0, size, masked)]
 
     # What goes wrong ----------------------------------------------------------------------------------------------------
 

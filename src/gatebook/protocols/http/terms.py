@@ -33,7 +33,7 @@ class Terms:
     ``origins`` are the target's own, as ``https://host:port``; ``base`` is how the client addresses the target, without a last
     slash: ``https://billing.targets.example.org``, or a path as ``/http/billing``. ``elsewhere`` are hosts that the target may
     send a client to, ``passes`` the types of content that go on unread. ``may`` says whether the policy would let this session
-    do a deed.
+    do a deed; ``random`` gives so many bytes that nobody could foresee.
     """
 
     session: str
@@ -44,6 +44,7 @@ class Terms:
     base: str
     client_address: str
     may: Callable[[Deed], bool]
+    random: Callable[[int], bytes]
     elsewhere: frozenset[str] = frozenset()
     passes: tuple[str, ...] = PASSES
 

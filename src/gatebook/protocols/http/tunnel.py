@@ -1,0 +1,83 @@
+"""A WebSocket that was opened: messages from side to side, text covered on its way to the client.
+
+Every frame is taken apart and built anew. A text message goes to the client as its answer's permit says; a binary one cannot be
+read, so that where anything must be covered, it passes only where the target's configuration says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from gatebook.protocols.http.covering.media import media_type, meets
+from gatebook.protocols.http.covering.messages import cover_message
+from gatebook.protocols.http.covering.plan import Counts, Plan
+from gatebook.protocols.http.websocket import Binary, Close, Closing, Heard, Reader, SocketError, Text, Writer
+
+_BINARY = media_type(b"application/octet-stream")
+_UNREAD = b"binary messages cannot be read here, and the target's `passes` does not list application/octet-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What goes to either side, and what a replay shows of it. ``over``: nothing more follows from the side that said it."""
+
+    to_target: bytes = b""
+    to_client: bytes = b""
+    shown: bytes = b""
+    over: bool = False
+
+
+class Tunnel:
+    """Owned by one exchange. ``keys`` gives four bytes that nobody could foresee, for each frame to the target."""
+
+    def __init__(self, plan: Plan, passes: Collection[str], keys: Callable[[], bytes]) -> None:
+        self._plan = plan
+        self._passes = not plan.reads or meets(_BINARY, passes)
+        self._client, self._target = Reader(of_client=True), Reader(of_client=False)
+        self._to_client, self._to_target = Writer(), Writer(keys)
+        self.masked: Counts = {}
+        self.size = 0
+
+    def from_client(self, data: bytes) -> Moved:
+        """Bytes of the client."""
+        try:
+            heard = self._client.feed(data)
+        except SocketError as error:
+            return self._end(error.closing, str(error).encode())
+        told, shown, seen = [], [], dict[str, int]()
+        for one in heard:
+            told.append(self._to_target.say(one))
+            shown.append(self._shown(one, seen))
+        return Moved(to_target=b"".join(told), shown=b"".join(shown), over=self._client.closed and self._target.closed)
+
+    def from_target(self, data: bytes) -> Moved:
+        """Bytes of the target."""
+        try:
+            heard = self._target.feed(data)
+        except SocketError as error:
+            return self._end(error.closing, b"the target's frames cannot be passed on")
+        told, shown = [], []
+        for one in heard:
+            if isinstance(one, Text):
+                one = Text(cover_message(one.data, self._plan, self.masked))
+            elif isinstance(one, Binary) and not self._passes:
+                return self._end(Closing.UNSUPPORTED, _UNREAD)
+            elif isinstance(one, Close) and one.reason:
+                one = Close(one.code, self._plan.looked(one.reason, self.masked, b""))
+            frame = self._to_client.say(one)
+            self.size += len(frame)
+            told.append(frame)
+            shown.append(one.data + b"\n" if isinstance(one, Text) else b"")
+        return Moved(to_client=b"".join(told), shown=b"".join(shown), over=self._client.closed and self._target.closed)
+
+    def _shown(self, one: Heard, seen: Counts) -> bytes:
+        """What a client said, covered: nobody but the target needs it as it was."""
+        return b"> " + cover_message(one.data, self._plan, seen) + b"\n" if isinstance(one, Text) else b""
+
+    def _end(self, code: Closing, why: bytes) -> Moved:
+        """Both sides hear that it ends, as far as they can."""
+        said = Close(code, why)
+        to_client = b"" if self._to_client.closed else self._to_client.say(said)
+        to_target = b"" if self._to_target.closed else self._to_target.say(Close(Closing.GOING_AWAY))
+        return Moved(to_target, to_client, over=True)
