@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import itertools
 import os
@@ -10,9 +11,9 @@ from pathlib import Path
 import pytest
 import zstandard
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from tests.recording.tapes import AUDITOR, SID, Clock, begin, reading
+from tests.recording.tapes import AUDITOR, ORIGIN, RECIPIENT, SID, Clock, begin, reading
 
-from gatebook.errors import RecordingError
+from gatebook.errors import LedgerError, RecordingError
 from gatebook.recording import grec, packing
 from gatebook.recording.grec import Event, Segment
 from gatebook.recording.packing import LEAST_BYTES
@@ -113,3 +114,90 @@ def test_pieces_are_joined_in_their_order() -> None:
     pieces = [(b"a", False), (b"b", False), (packing.pack(b"c", b"d"), True), (b"e", False), (packing.pack(b"f", b""), True)]
     assert packing.unpacked(packing.joined(pieces), 100) == b"abcdef"
     assert packing.unpacked(packing.joined([]), 100) == b""
+
+
+LARGE = [os.urandom(100_000) for _ in range(30)]
+
+
+def large(folder: Path, segments: list[Segment]) -> Recorder:
+    """A recording of which nearly all is compressed at once, so that its spools become segments as they are."""
+    recorder = begin(folder, segments)
+    for data in LARGE:
+        recorder.response(data)
+    return recorder
+
+
+def test_a_spool_that_is_compressed_already_becomes_the_segment_as_it_is(tmp_path: Path) -> None:
+    segments: list[Segment] = []
+    large(tmp_path, segments).close("done")
+    found = reading(tmp_path, segments)
+    assert told(list(found.events())) == [*(("s", data) for data in LARGE), ("x", b"")]
+    assert (found.faults, found.notes, found.complete) == ([], [], True)
+    files = [(tmp_path / SID / f"{one.n}.seg").read_bytes() for one in segments]
+    assert [grec.read_first_line(data)[0] for data in files] == [grec.SPOOL] * len(files)
+    assert [(hashlib.sha256(data).hexdigest(), len(data)) for data in files] == [(one.sha256, one.bytes) for one in segments]
+    assert sum(one.events for one in segments) == len(LARGE) + 1
+    assert [one.last for one in segments] == [*[False] * (len(segments) - 1), True]
+    assert not list((tmp_path / SID).glob("*.spool"))
+
+
+def test_a_spool_with_much_that_is_not_compressed_is_packed(tmp_path: Path) -> None:
+    recorder = begin(tmp_path, [])
+    recorder.response(LARGE[0])
+    recorder.response(b"row " * 4_000)
+    recorder.close()
+    assert grec.read_first_line((tmp_path / SID / "0.seg").read_bytes())[0] == grec.SEGMENT
+
+
+def test_a_tail_goes_on_where_a_spool_became_the_segment_as_it_is(tmp_path: Path) -> None:
+    recorder = large(tmp_path, [])
+    tail = Tail(tmp_path / SID, unlock(tmp_path / SID, [AUDITOR]), from_start=True)
+    events = tail.news()
+    recorder.response(LARGE[0])
+    recorder.close()
+    while not tail.ended:
+        events += tail.news()
+    assert told(events) == [*(("s", data) for data in (*LARGE, LARGE[0])), ("x", b"")]
+
+
+def test_a_segment_that_the_ledger_did_not_take_is_recovered_as_it_is(tmp_path: Path) -> None:
+    segments, again = list[Segment](), list[Segment]()
+
+    def lost(segment: Segment) -> None:
+        segments.append(segment)
+        raise LedgerError("the disk is full")
+
+    recorder = Recorder.open(SID, tmp_path, [RECIPIENT], ORIGIN, lost)
+    recorder.response(LARGE[0])
+    with pytest.raises(RecordingError, match="the disk is full"):
+        recorder.close("done")
+    recover(tmp_path, again.append)
+    assert [(one.n, one.sha256, one.last) for one in again] == [(one.n, one.sha256, one.last) for one in segments]
+    found = reading(tmp_path, again)
+    assert told(list(found.events())) == [("s", LARGE[0]), ("x", b"")]
+    assert (found.faults, found.notes, found.complete) == ([], [], True)
+
+
+def test_a_spool_that_somebody_changed_does_not_become_a_segment(tmp_path: Path) -> None:
+    segments: list[Segment] = []
+    recorder = begin(tmp_path, segments)
+    recorder.response(LARGE[0])
+    spool = tmp_path / SID / "0.spool"
+    with spool.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([spool.read_bytes()[-1] ^ 1]))
+    with pytest.raises(RecordingError, match="box 0 is not as it was written"):
+        recorder.close()
+    assert segments == []
+
+
+def test_a_segment_without_its_last_box_is_not_what_the_ledger_knows(tmp_path: Path) -> None:
+    segments: list[Segment] = []
+    large(tmp_path, segments).close()
+    path = tmp_path / SID / "0.seg"
+    data = path.read_bytes()
+    ends = [end for _, _, end in grec.frames(data, len(grec.read_first_line(data)[2]))]
+    path.write_bytes(data[: ends[-2]])
+    found = reading(tmp_path, segments)
+    list(found.events())
+    assert found.faults == ["segment 0: these are not the bytes that the ledger knows"]

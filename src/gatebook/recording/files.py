@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from gatebook.errors import RecordingError
 from gatebook.recording import grec
@@ -23,13 +25,18 @@ def spool_path(folder: Path, n: int) -> Path:
     return folder / f"{n}.spool"
 
 
-def segment_of(data: bytes) -> Segment:
-    """A finished segment's facts. Raises RecordingError."""
+def found_segment(data: bytes) -> Segment:
+    """A finished segment, by what its first line says. Raises RecordingError."""
     _, facts, _ = grec.read_first_line(data)
+    return segment_of(data, facts["sid"], facts["n"], facts)
+
+
+def segment_of(data: bytes, sid: str, n: int, facts: Mapping[str, Any]) -> Segment:
+    """A finished segment with these facts. Raises RecordingError."""
     try:
         return Segment(
-            sid=facts["sid"],
-            n=facts["n"],
+            sid=sid,
+            n=n,
             last=bool(facts["last"]),
             cut=False,
             events=int(facts["events"]),

@@ -7,7 +7,9 @@ line, ``grec/v1 FORM {json}``. Forms::
     spool     the rest are events as they came, each in a box of its own behind its head. Nonce: number and place
 
 Several events of a spool may share a box: its kind is ``b`` then, and what is in it are they, each behind its own head. In a
-box of kind ``z`` that is compressed too. What is compressed is zstd frames, one behind the other (``packing.py``).
+box of kind ``z`` that is compressed too. What is compressed is zstd frames, one behind the other (``packing.py``). A spool that
+is finished as it is, since nearly all of it is compressed, ends with a box of kind ``e``, JSON: ``last``, ``events``, ``t0``,
+``t1``.
 
 Head of an event, here and inside a segment: length u32, kind one ASCII letter, µs since the epoch u64, big endian; in a spool
 the length is that of the box. The first line is bound into every box, so that no box can be moved to another session, number
@@ -38,6 +40,7 @@ NUMBER = Struct(">I")  # of the request that an event of kind h or p belongs to
 HEAD = Struct(">IcQ")
 BATCH = b"b"  # the kind of a box that holds several events; no event has this one or the next
 PACKED = b"z"  # and of one where they are compressed
+WHOLE = b"e"  # and of the last one, where the spool is finished as it is
 LATEST = 2**53 - 1  # µs: beyond it no number is exact in every reader of the ledger
 LONGEST_LINE = 1024  # of a file's first line
 SESSION = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")

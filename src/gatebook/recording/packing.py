@@ -53,11 +53,11 @@ def joined(pieces: Iterable[tuple[bytes, bool]]) -> bytes:
     return b"".join(found)
 
 
-def unpacked(data: bytes, limit: int) -> bytes:
-    """The events as they were. Raises RecordingError, also where they have more bytes than ``limit``."""
+def unpacked(data: bytes, limit: int, before: int = 0) -> bytes:
+    """The events as they were. Raises RecordingError, also where they and those ``before`` have more bytes than ``limit``."""
     reader = zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True)
     found: list[bytes] = []
-    size = 0
+    size = before
     try:
         while piece := reader.read(min(_PIECE, limit + 1)):
             found.append(piece)

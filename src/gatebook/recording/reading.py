@@ -184,10 +184,10 @@ class Recording:
         if form == grec.SEGMENT:
             yield from _segment(data, n, line, self.key, content_bytes)
             return
-        if finished:
-            self.notes.append(f"segment {n} was cut by a crash")
-        spool = _Spool(self.key, n, line)
+        spool = _Spool(self.key, n, line, content_bytes)
         yield from spool.read(data[len(line) :])
+        if finished and not spool.whole:
+            self.notes.append(f"segment {n} was cut by a crash")
 
 
 def _segment(data: bytes, n: int, line: bytes, key: bytes, content_bytes: int = SEGMENT_BYTES) -> list[Event]:
@@ -201,10 +201,12 @@ def _segment(data: bytes, n: int, line: bytes, key: bytes, content_bytes: int = 
 class _Spool:
     """Opens the events of one spool as its bytes come."""
 
-    def __init__(self, key: bytes, n: int, line: bytes) -> None:
+    def __init__(self, key: bytes, n: int, line: bytes, content_bytes: int = SEGMENT_BYTES) -> None:
         self._box: AESGCM = grec.box(key, grec.SPOOL)
         self._n, self._line, self._rest = n, line, b""
+        self._limit, self._content = content_bytes, 0
         self.events = self._boxes = 0
+        self.whole = False  # its last box says that it was finished
 
     def read(self, data: bytes) -> Iterator[Event]:
         """The events that are whole by now. Raises RecordingError at one that is not as it was written."""
@@ -216,21 +218,24 @@ class _Spool:
                 raise RecordingError(f"event {self.events} is not as it was written; what follows is not shown") from None
             self._boxes += 1
             end = stop
-            for event in _events(head, plain):
+            for event in self._events(head, plain):
                 self.events += 1
                 yield event
         self._rest = data[end:]
 
-
-def _events(head: bytes, plain: bytes) -> Iterator[Event]:
-    """What one box of a spool holds."""
-    event = grec.event_of(head, plain)
-    if event.kind == grec.PACKED.decode():
-        yield from _within(packing.unpacked(plain, SEGMENT_BYTES))
-    elif event.kind == grec.BATCH.decode():
-        yield from _within(plain)
-    else:
-        yield event
+    def _events(self, head: bytes, plain: bytes) -> Iterator[Event]:
+        """What one box holds. Raises RecordingError where all of them hold too much."""
+        event = grec.event_of(head, plain)
+        packed = event.kind == grec.PACKED.decode()
+        if packed:
+            plain = packing.unpacked(plain, self._limit, self._content)
+        self._content += len(plain)
+        if packed or event.kind == grec.BATCH.decode():
+            yield from _within(plain)
+        elif event.kind == grec.WHOLE.decode():
+            self.whole = True
+        else:
+            yield event
 
 
 def _within(plain: bytes) -> Iterator[Event]:

@@ -5,8 +5,9 @@ survives a crash of the process. A large one is compressed first, so that the di
 requests and how they ended, goes out with the next bytes, in one box, or with the next tick: nobody waits for it, and the
 ledger has both. At 1 MiB, with 4 MiB of events, or after 5 s the spool is put aside, the next one begun, and a thread turns the
 one put aside into a segment: reads it back, compresses what is not yet, encrypts, syncs, hands the segment's facts to
-``finished`` (which writes them into the ledger), and only then removes the spool. So ``n.spool`` means: the ledger may not know
-segment n yet.
+``finished`` (which writes them into the ledger), and only then removes the spool. A spool of which nearly all is compressed
+becomes the segment as it is, and gets its name once the ledger has it. So ``n.spool`` means: the ledger may not know segment n
+yet.
 
 After a crash nobody here has the session's key any more: spools become segments as they are (``recovery.py``).
 
@@ -29,6 +30,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pyrage
@@ -45,6 +47,7 @@ CONTENT_BYTES = 4 * SEGMENT_BYTES  # of a segment's events before they are compr
 SEGMENT_MICROSECONDS = 5_000_000
 WAITING = 8  # spools put aside before ``add`` waits for the thread: the disk is slower than the session
 BEHIND = 4  # of all sessions of this process, before who can should wait before it adds more
+PLAIN_PART = 8  # a spool of which no more than one byte in so many is not compressed becomes a segment as it is
 NOTED_BYTES = 65_536  # of requests and endings that may wait for the next box
 
 _cutter = ThreadPoolExecutor(1, thread_name_prefix="recording")
@@ -70,7 +73,7 @@ class Recorder:
         self._closed = False
         self._file = self._n = -1
         self._line = b""
-        self._t0 = self._events = self._boxes = self._size = self._content = 0
+        self._t0 = self._events = self._boxes = self._size = self._plain = self._content = 0
         self._noted: list[bytes] = []
         self._noted_at = self._noted_bytes = 0
         self._begin()
@@ -289,6 +292,8 @@ class Recorder:
         self._events += events
         self._boxes += 1
         self._size += HEAD.size + len(sealed)
+        if kind != grec.PACKED:
+            self._plain += HEAD.size + len(sealed)
 
     def _begin(self) -> None:
         """Begin the next spool; it gets its name when its first line is in it."""
@@ -303,12 +308,16 @@ class Recorder:
             os.close(file)
             raise
         self._file, self._n = file, n
-        self._t0 = self._events = self._boxes = self._content = 0
+        self._t0 = self._events = self._boxes = self._plain = self._content = 0
         self._size = len(self._line)
 
     def _cut(self, *, last: bool) -> None:
-        done, n, t1 = self._file, self._n, self._clock()
-        facts = {"events": self._events, "t0": self._t0, "t1": t1}
+        t1 = self._clock()
+        facts: dict[str, Any] = {"last": last, "events": self._events, "t0": self._t0, "t1": t1}
+        whole = self._plain * PLAIN_PART <= self._size
+        if whole:
+            self._seal(grec.WHOLE, _json(facts), t1, events=0, t0=t1)
+        done, n = self._file, self._n
         try:
             if not last:
                 self._begin()
@@ -319,7 +328,7 @@ class Recorder:
         os.close(done)
         if last:
             self._file = -1
-        segment = _cutter.submit(self._finish, n, last, facts)
+        segment = _cutter.submit(self._keep if whole else self._pack, n, facts)
         _aside.add(segment)
         segment.add_done_callback(_aside.discard)
         self._waiting.append(segment)
@@ -329,21 +338,37 @@ class Recorder:
 
     # The recording's thread -----------------------------------------------------------------------------------------
 
-    def _finish(self, n: int, last: bool, facts: dict[str, int]) -> None:
+    def _keep(self, n: int, facts: dict[str, Any]) -> None:
+        """Make a segment of a spool as it is."""
         spool = spool_path(self._folder, n)
-        packed = packing.joined(_read_back(spool, n, grec.box(self._key, grec.SPOOL)))
-        line = grec.first_line(grec.SEGMENT, origin=self._origin, sid=self._sid, n=n, last=last, **facts)
+        data = spool.read_bytes()
+        for _ in _read_back(spool, data, n, grec.box(self._key, grec.SPOOL)):
+            pass
+        sync(spool)
+        self._sync_beginning(n)
+        self._finished(segment_of(data, self._sid, n, facts))
+        os.rename(spool, segment_path(self._folder, n))
+
+    def _pack(self, n: int, facts: dict[str, Any]) -> None:
+        """Make a segment of a spool's events, compressed together."""
+        spool = spool_path(self._folder, n)
+        packed = packing.joined(_read_back(spool, spool.read_bytes(), n, grec.box(self._key, grec.SPOOL)))
+        line = grec.first_line(grec.SEGMENT, origin=self._origin, sid=self._sid, n=n, **facts)
         data = line + grec.box(self._key, grec.SEGMENT).encrypt(grec.segment_nonce(n), packed, line)
         place = segment_path(self._folder, n)
         write(place.with_suffix(".tmp"), data)
+        os.rename(place.with_suffix(".tmp"), place)
+        self._sync_beginning(n)
+        self._finished(segment_of(data, self._sid, n, facts))
+        spool.unlink()
+
+    def _sync_beginning(self, n: int) -> None:
+        """What names the file, and with the first one what is needed to read it."""
         if not n:
             sync(self._folder / grec.KEY_FILE)
-        os.rename(place.with_suffix(".tmp"), place)
         sync_folder(self._folder)
         if not n:
             sync_folder(self._folder.parent)
-        self._finished(segment_of(data))
-        spool.unlink()
 
 
 def behind() -> bool:
@@ -357,9 +382,8 @@ def request_pieces(verb: str, reach: str, ruling: str, rule: str, reason: str) -
     return [b'{"seq":', b',"text":', b"," + said + b',"decision":', b',"step":"run"}']
 
 
-def _read_back(spool: Path, n: int, box: AESGCM) -> Iterator[tuple[bytes, bool]]:
+def _read_back(spool: Path, data: bytes, n: int, box: AESGCM) -> Iterator[tuple[bytes, bool]]:
     """Heads and data of all events of a spool of ours, and whether they are compressed; every byte must be as written."""
-    data = spool.read_bytes()
     line = grec.read_first_line(data)[2]
     end = len(line)
     for place, (head, body, stop) in enumerate(grec.frames(data, end)):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gatebook.errors import RecordingError
 from gatebook.recording import grec
-from gatebook.recording.files import segment_of, segment_path, spool_path, sync_folder, why
+from gatebook.recording.files import found_segment, segment_path, spool_path, sync_folder, why
 from gatebook.recording.grec import Segment
 
 _SPOOL = re.compile(r"(0|[1-9][0-9]{0,8})\.spool")
@@ -66,7 +66,7 @@ def _finished_before(done: Path) -> Segment | None:
     if not done.exists():
         return None
     try:
-        return segment_of(done.read_bytes())
+        return found_segment(done.read_bytes())
     except RecordingError:
         os.rename(done, done.with_suffix(".damaged"))
         return None
