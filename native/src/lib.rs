@@ -8,6 +8,7 @@ mod binary;
 mod checks;
 mod copying;
 mod lane;
+mod numbers;
 mod rows;
 mod scan;
 mod signs;

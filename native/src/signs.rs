@@ -4,27 +4,13 @@
 //! are literals that the table names (its `marks`, looked for in the lower-cased bytes), and for numbers the runs of bytes
 //! that they consist of. A detector without either is asked of every row.
 
+use crate::numbers;
 use aho_corasick::{packed, AhoCorasick, MatchKind};
 
 const DIALLED: usize = 8; // digits behind a plus
 const CARD: usize = 13; // digits
 const SSN: usize = 9;
 const PHONE: usize = 6; // the fewest digits of a run in which a phone number's hint can hold
-const NUMBER_RUN: usize = 7; // bytes of the shortest run that a number's hint can hold in
-
-/// Bytes that numbers are written with, and those of account numbers.
-const NUMBER: [bool; 256] = class(b"0123456789 ()./+-");
-const ACCOUNT: [bool; 256] = class(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ ");
-
-const fn class(bytes: &[u8]) -> [bool; 256] {
-    let mut found = [false; 256];
-    let mut at = 0;
-    while at < bytes.len() {
-        found[bytes[at] as usize] = true;
-        at += 1;
-    }
-    found
-}
 
 /// Notes which rows hold a sign. `ends` are the rows' ends, ascending, counted from `base` before the first; each search begins
 /// with `again`.
@@ -52,10 +38,82 @@ impl<'a> Marker<'a> {
     }
 }
 
-enum Literals {
-    None,
+/// Literals that are looked for in one pass.
+///
+/// A pass is fast while hardly any place passes its first test, of three bytes by their halves; with too many literals most
+/// places do. So those with a `-` or `_`, as tokens have, go by the three bytes that end with it, and the words by themselves.
+struct Literals {
+    find: Find,
+    candidates: Vec<Vec<Literal>>, // that may stand where a pattern was found
+}
+
+/// The whole of it, where its pattern begins in it, and the detectors that it is a sign of.
+type Literal = (Vec<u8>, usize, u32);
+
+enum Find {
     Packed(packed::Searcher),
     Automaton(AhoCorasick),
+}
+
+const WINDOW: usize = 3;
+
+impl Literals {
+    /// None for no literals. A pattern has at most `window` bytes.
+    fn new(literals: &[Literal], window: usize) -> Result<Option<Literals>, String> {
+        let cut = |(literal, place, _): &Literal| literal[*place..literal.len().min(place.saturating_add(window))].to_vec();
+        let mut patterns: Vec<Vec<u8>> = literals.iter().map(cut).collect();
+        patterns.sort();
+        patterns.dedup();
+        if patterns.is_empty() {
+            return Ok(None);
+        }
+        // One pattern may begin another, and a search tells of one: so all that begin with the same byte are looked at.
+        let same = |pattern: &Vec<u8>| literals.iter().filter(|(literal, place, _)| literal[*place] == pattern[0]).cloned().collect();
+        let candidates = patterns.iter().map(same).collect();
+        let find = match (built(&patterns, window > WINDOW), built(&patterns, false)) {
+            (Some(searcher), _) | (None, Some(searcher)) => Find::Packed(searcher),
+            (None, None) => Find::Automaton(
+                AhoCorasick::builder().match_kind(MatchKind::LeftmostFirst).build(&patterns).map_err(|fault| fault.to_string())?,
+            ),
+        };
+        Ok(Some(Literals { find, candidates }))
+    }
+
+    /// Mark where they stand in the lower-cased bytes. Patterns may overlap, so the search goes on behind each one's first byte.
+    fn mark(&self, lower: &[u8], marker: &mut Marker) {
+        marker.again();
+        let mut at = 0;
+        while let Some((pattern, start)) = self.next(lower, at) {
+            let stands = |literal: &[u8], place: usize| start >= place && lower[start - place..].starts_with(literal);
+            let here = self.candidates[pattern].iter().filter(|(literal, place, _)| stands(literal, *place));
+            let mask = here.fold(0, |mask, (_, _, bit)| mask | bit);
+            if mask != 0 {
+                marker.hit(start, mask);
+            }
+            at = start + 1;
+        }
+    }
+
+    fn next(&self, lower: &[u8], at: usize) -> Option<(usize, usize)> {
+        match &self.find {
+            Find::Packed(searcher) => searcher
+                .find_in(lower, aho_corasick::Span::from(at..lower.len()))
+                .map(|found| (found.pattern().as_usize(), found.start())),
+            Find::Automaton(searcher) => searcher
+                .find(aho_corasick::Input::new(lower).span(at..lower.len()))
+                .map(|found| (found.pattern().as_usize(), found.start())),
+        }
+    }
+}
+
+/// `wide`: with as many groups of literals as the machine allows.
+fn built(patterns: &[Vec<u8>], wide: bool) -> Option<packed::Searcher> {
+    let mut config = packed::Config::new();
+    config.match_kind(packed::MatchKind::LeftmostFirst);
+    if wide {
+        config.only_teddy(true).only_teddy_fat(Some(true));
+    }
+    config.builder().extend(patterns).build()
 }
 
 /// What a text must have for a detector to find anything in it; a cheap no for the other cells of a row with a sign.
@@ -69,9 +127,7 @@ pub struct Signs {
     always: u32,
     needs: Vec<Need>,
     singles: Vec<(u8, u32)>,
-    literals: Literals,
-    masks: Vec<u32>,                           // of each literal
-    by_first: Vec<Vec<(Vec<u8>, u32)>>, // literals by their first byte
+    literals: Vec<Literals>,
     card: u32,
     dial: u32,
     ssn: u32,
@@ -86,16 +142,14 @@ impl Signs {
             always: 0,
             needs: Vec::new(),
             singles: Vec::new(),
-            literals: Literals::None,
-            masks: Vec::new(),
-            by_first: vec![Vec::new(); 256],
+            literals: Vec::new(),
             card: 0,
             dial: 0,
             ssn: 0,
             phone: 0,
             iban: 0,
         };
-        let mut literals: Vec<Vec<u8>> = Vec::new();
+        let (mut tokens, mut words) = (Vec::new(), Vec::new());
         for (rank, (name, marks)) in detectors.iter().enumerate() {
             let bit = 1u32 << rank;
             made.needs.push(match (name.as_str(), marks.as_slice()) {
@@ -121,23 +175,15 @@ impl Signs {
                 match mark.as_slice() {
                     [] => made.always |= bit,
                     [one] => made.single(*one, bit),
-                    _ => {
-                        literals.push(mark.clone());
-                        made.masks.push(bit);
-                        made.by_first[mark[0] as usize].push((mark.clone(), bit));
-                    }
+                    _ => match window(mark) {
+                        Some(place) => tokens.push((mark.clone(), place, bit)),
+                        None => words.push((mark.clone(), 0, bit)),
+                    },
                 }
             }
         }
-        if !literals.is_empty() {
-            let packed = packed::Config::new().match_kind(packed::MatchKind::LeftmostFirst).builder().extend(&literals).build();
-            made.literals = match packed {
-                Some(searcher) => Literals::Packed(searcher),
-                None => Literals::Automaton(
-                    AhoCorasick::builder().match_kind(MatchKind::Standard).build(&literals).map_err(|fault| fault.to_string())?,
-                ),
-            };
-        }
+        made.literals.extend(Literals::new(&tokens, WINDOW)?);
+        made.literals.extend(Literals::new(&words, usize::MAX)?);
         Ok(made)
     }
 
@@ -166,16 +212,15 @@ impl Signs {
             marker.again();
             memchr::memchr_iter(*byte, data).for_each(|place| marker.hit(place, *mask));
         }
-        if !self.masks.is_empty() {
-            marker.again();
+        if !self.literals.is_empty() {
             lower.clear();
             lower.extend_from_slice(data);
             lower.make_ascii_lowercase();
-            self.mark_literals(lower, marker);
+            self.literals.iter().for_each(|literals| literals.mark(lower, marker));
         }
         if self.card | self.dial | self.ssn | self.phone != 0 {
             marker.again();
-            runs(data, |start, end| {
+            numbers::runs(data, |start, end| {
                 let mask = self.number(&data[start..end]);
                 if mask != 0 {
                     marker.hit(start, mask);
@@ -184,7 +229,7 @@ impl Signs {
         }
         if self.iban != 0 {
             marker.again();
-            accounts(data, |place| marker.hit(place, self.iban));
+            numbers::accounts(data, |place| marker.hit(place, self.iban));
         }
     }
 
@@ -193,27 +238,6 @@ impl Signs {
         let mut masks = [0u32];
         self.mark(data, lower, &mut Marker::new(0, &[usize::MAX], &mut masks));
         masks[0]
-    }
-
-    fn mark_literals(&self, lower: &[u8], marker: &mut Marker) {
-        match &self.literals {
-            Literals::None => {}
-            Literals::Packed(searcher) => {
-                let mut at = 0;
-                // Literals may overlap, so the search goes on behind the first byte of what was found.
-                while let Some(found) = searcher.find_in(lower, aho_corasick::Span::from(at..lower.len())) {
-                    let rest = &lower[found.start()..];
-                    let same = self.by_first[rest[0] as usize].iter().filter(|(literal, _)| rest.starts_with(literal));
-                    marker.hit(found.start(), same.fold(0, |mask, (_, bit)| mask | bit));
-                    at = found.start() + 1;
-                }
-            }
-            Literals::Automaton(searcher) => {
-                for found in searcher.find_overlapping_iter(lower) {
-                    marker.hit(found.end() - 1, self.masks[found.pattern().as_usize()]);
-                }
-            }
-        }
     }
 
     /// What a run of digits and the signs between them may be.
@@ -273,59 +297,6 @@ impl Signs {
     }
 }
 
-/// Every run of at least `NUMBER_RUN` bytes that numbers are written with. What is no such run is passed over in blocks.
-fn runs(data: &[u8], mut each: impl FnMut(usize, usize)) {
-    let mut from = 0;
-    while let Some(at) = run(data, from) {
-        let end = at + data[at..].iter().take_while(|byte| NUMBER[**byte as usize]).count();
-        each(at, end);
-        from = end;
-    }
-}
-
-/// Where the next such run begins; the byte before `from` is in none.
-fn run(data: &[u8], from: usize) -> Option<usize> {
-    const BLOCK: usize = 32;
-    let mut at = from;
-    while let Some(block) = data.get(at..at + BLOCK + NUMBER_RUN - 1) {
-        let mut within = [false; BLOCK + NUMBER_RUN - 1];
-        for (found, byte) in within.iter_mut().zip(block) {
-            *found = ((byte.wrapping_sub(b'(') <= b'9' - b'(') & (*byte != b'*') & (*byte != b',')) | (*byte == b' ');
-        }
-        for step in [1, 2, 3] {
-            for place in 0..within.len() - step {
-                within[place] &= within[place + step]; // of 2 bytes, of 4, and of 7
-            }
-        }
-        if let Some(found) = within[..BLOCK].iter().position(|found| *found) {
-            return Some(at + found);
-        }
-        at += BLOCK;
-    }
-    (at..data.len()).find(|at| data.get(*at..at + NUMBER_RUN).is_some_and(|bytes| bytes.iter().all(|byte| NUMBER[*byte as usize])))
-}
-
-/// Where account numbers may begin: two capital letters and two digits, and what an account number needs behind them.
-fn accounts(data: &[u8], mut each: impl FnMut(usize)) {
-    const BLOCK: usize = 32;
-    let begins = |head: &[u8]| {
-        let letters = head[0].is_ascii_uppercase() & head[1].is_ascii_uppercase();
-        letters & head[2].is_ascii_digit() & head[3].is_ascii_digit()
-    };
-    let mut at = 0;
-    while at + 4 <= data.len() {
-        let last = (data.len() - 3).min(at + BLOCK);
-        if let Some(block) = data.get(at..at + BLOCK + 3) {
-            if !(0..BLOCK).fold(false, |found, place| found | begins(&block[place..place + 4])) {
-                at += BLOCK;
-                continue;
-            }
-        }
-        (at..last).filter(|place| begins(&data[*place..*place + 4]) && account(&data[*place..])).for_each(&mut each);
-        at = last;
-    }
-}
-
 /// The most digits in a row, some bytes between them not counted.
 fn longest(run: &[u8], between: impl Fn(u8) -> bool) -> usize {
     let (mut most, mut count) = (0, 0);
@@ -360,6 +331,13 @@ fn number_of(run: &[u8], at: usize, shape: &[u8]) -> bool {
         && shape.iter().zip(&run[at..]).all(|(wanted, byte)| if *wanted == b'0' { byte.is_ascii_digit() } else { wanted == byte })
 }
 
+/// Where the window of a literal begins that ends with `-` or `_`; none in one that has no such.
+fn window(literal: &[u8]) -> Option<usize> {
+    let end = literal.iter().rposition(|byte| b"-_".contains(byte))? + 1;
+    let begin = end.checked_sub(WINDOW)?;
+    literal[begin..end - 1].iter().all(|byte| !b"-_".contains(byte)).then_some(begin)
+}
+
 fn shape(run: &[u8], at: usize, before: &[u8], from: &[u8]) -> bool {
     at >= before.len() && number_of(run, at, from) && number_of(run, at - before.len(), before)
 }
@@ -367,20 +345,4 @@ fn shape(run: &[u8], at: usize, before: &[u8], from: &[u8]) -> bool {
 /// Six digits, or three and three, or four and three, as behind an area code.
 fn area_code(run: &[u8], at: usize) -> bool {
     number_of(run, at, b"000000") || number_of(run, at, b"000 000") || number_of(run, at, b"0000 000")
-}
-
-/// Behind two capital letters and two digits, eleven more letters or digits, with single spaces between.
-fn account(data: &[u8]) -> bool {
-    let (mut place, mut count) = (4, 0);
-    while count < 11 {
-        if data.get(place) == Some(&b' ') {
-            place += 1;
-        }
-        match data.get(place) {
-            Some(byte) if *byte != b' ' && ACCOUNT[*byte as usize] => count += 1,
-            _ => return false,
-        }
-        place += 1;
-    }
-    true
 }

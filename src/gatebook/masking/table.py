@@ -153,13 +153,13 @@ TABLE: tuple[Detector, ...] = (
         "gitlab-token",
         rb"-(?:(?<=glpat-)|(?<=glptt-)|(?<=gl[dr]t-)|(?<=glcbt-)|(?<=glft-)|(?<=glsoat-)|(?<=glimt-)|(?<=glagent-)"
         rb"|(?<=glffct-))[A-Za-z0-9_-]{20}",
-        "glp gldt glrt glc glf glso glim glag",
+        "glpat- glptt- gldt- glrt- glcbt- glft- glsoat- glimt- glagent- glffct-",
         rb"gl(?:pat|ptt|dt|rt|cbt|ft|soat|imt|agent|ffct)-[A-Za-z0-9_-]{20,}+(?:[.][A-Za-z0-9_-]++){0,3}",
     ),
     _token(
         "slack-token",
         rb"-(?:(?<=xox[abeoprs]-)|(?<=xapp-))|/services/",
-        "xox xapp- /services/",
+        "xoxa- xoxb- xoxe- xoxo- xoxp- xoxr- xoxs- xapp- /services/",
         rb"xox[abeoprs]-[A-Za-z0-9-]{10,}+|xapp-[0-9]-[A-Za-z0-9-]{20,}+|hooks[.]slack[.]com/services/[A-Za-z0-9/]{20,}+",
     ),
     _token(

@@ -403,3 +403,39 @@ def test_a_copy_that_no_server_writes_fails_alike(plan, bodies):
             return str(fault)
 
     assert outcome(True) == outcome(False)
+
+
+@pytest.mark.parametrize(
+    "detector", [one for one in TABLE if any(len(mark) > 1 for mark in one.marks)], ids=lambda one: one.name
+)
+def test_a_mark_is_a_sign_wherever_it_stands(detector):
+    table = native._table(NAMES)
+    for mark in detector.marks:
+        for before in (*range(70), 4_000):
+            for data in (
+                b"-_key"[: before % 6] + b"x" * before + mark,
+                b"-" * before + mark.upper() + b"_",
+                mark * 2 + b" " * before,
+            ):
+                assert detector.name in table.suspects(data)[0], (mark, data)
+
+
+NUMBERS = (
+    b"4242424242424242",
+    b"+4915112345678",
+    b"078-05-1120",
+    b"(555) 555-0100",
+    b"DE89370400440532013000",
+    b"GB29 NWBK 6016 1331 9268 19",
+)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_number_is_a_sign_wherever_it_stands(number):
+    table = native._table(NAMES)
+    expected = {one.name for one in scan(NAMES).suspects(number)}
+    assert expected
+    for before in (*range(140), 4_000):
+        for around in (b"x", b"\0", b"7x", b"A."):
+            data = (around * 4_000)[:before] + b"," + number + b"," + around * (before % 70)
+            assert expected <= set(table.suspects(data)[0]), data
