@@ -8,6 +8,7 @@ import pytest
 from gatebook.masking.rules import FieldPattern, MaskSet, Style
 from gatebook.model import Action, Permit, Receipt, RefusalClass, Ruling, Verdict
 from gatebook.policy.permit import permit
+from gatebook.protocols.http import mcp
 from gatebook.protocols.http.message import Data, End, Fields, Request, Response
 from gatebook.protocols.http.reading import Shape
 from gatebook.protocols.http.relay import (
@@ -144,7 +145,7 @@ def test_content_is_read_before_a_decision_and_goes_on_whole() -> None:
     assert not stage.relay.hungry
     assert asked.action.parameters == (b'{"name":"Ada"}',)
     effects = stage.allow()
-    assert [one.message for one in effects if isinstance(one, Forward)][1:] == [Data(b'{"name":'), Data(b'"Ada"}'), End()]
+    assert [one.message for one in effects if isinstance(one, Forward)][1:] == [Data(b'{"name":"Ada"}'), End()]
     assert next(one.length for one in effects if isinstance(one, Forward)) == len(b'{"name":"Ada"}')
 
 
@@ -346,3 +347,41 @@ def test_a_permit_is_what_each_message_to_the_target_carries() -> None:
     stage = Stage()
     stage.ask(request("POST", "/x", JSON), Data(b"{}"), End())
     assert all(isinstance(one.permit, Permit) for one in stage.allow() if isinstance(one, Forward))
+
+
+# MCP ----------------------------------------------------------------------------------------------------------------------
+
+MCP = {"shape": Shape(mcp=mcp.Shape(paths=frozenset({"/mcp"})))}
+
+
+def call(method: str, **params: Any) -> tuple[Request, Data, End]:
+    said = json.dumps({"jsonrpc": "2.0", "id": 7, "method": method, "params": params}).encode()
+    return request("POST", "/mcp", JSON), Data(said), End()
+
+
+def test_a_refused_tool_call_is_an_answer_that_an_agent_reads() -> None:
+    stage = Stage(**MCP)
+    asked = stage.ask(*call("tools/call", name="wipe_ledger", arguments={}))
+    effects = stage.feed(refused(asked.action))
+    said = json.loads(content(effects))
+    assert (head(effects).status, said["id"], said["result"]["isError"]) == (200, 7, True)
+    assert "some-rule" in said["result"]["content"][0]["text"]
+
+
+def test_tools_that_are_not_open_are_not_listed() -> None:
+    stage = Stage(**MCP, may=lambda deed: deed.resource.name != "wipe_ledger")
+    stage.ask(*call("tools/list"))
+    assert forwarded(stage.allow()).get(b"accept-encoding") == b"identity"
+    tools = [{"name": "find_customer"}, {"name": "wipe_ledger"}]
+    answer = json.dumps({"jsonrpc": "2.0", "id": 7, "result": {"tools": tools}}).encode()
+    effects = stage.answer(Response(200, (JSON,)), Data(answer[:30]), Data(answer[30:]), End())
+    assert [one["name"] for one in json.loads(content(effects))["result"]["tools"]] == ["find_customer"]
+    assert next(one.masked for one in effects if isinstance(one, Answered)) == {"tool": 1}
+
+
+def test_a_covered_value_is_not_written_back_over_the_real_one() -> None:
+    stage = Stage()
+    stage.ask(request("PATCH", "/customers/1", JSON), Data(b'{"ssn": "****"}'), End())
+    effects = stage.allow()
+    assert not any(isinstance(one, Forward) for one in effects)
+    assert (head(effects).status, json.loads(content(effects))["class"]) == (403, "fix")

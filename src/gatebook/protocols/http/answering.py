@@ -11,9 +11,11 @@ from urllib.parse import urlsplit
 from gatebook.errors import WireError
 from gatebook.protocols.http.covering.choosing import Covered, Passed, Unreadable, cover_for
 from gatebook.protocols.http.covering.heads import covered_fields
+from gatebook.protocols.http.covering.media import media_type
 from gatebook.protocols.http.covering.plan import Counts, Coverer, Plan
 from gatebook.protocols.http.door import COOKIE
 from gatebook.protocols.http.forwarding import forwardable, without_cookies
+from gatebook.protocols.http.mcp_answers import ToolFilter
 from gatebook.protocols.http.message import Fields, Request, Response
 from gatebook.protocols.http.terms import Terms
 from gatebook.protocols.http.websocket import agreed
@@ -23,9 +25,7 @@ _OWN_ORIGIN = frozenset((b"set-cookie", b"clear-site-data", b"content-security-p
 _REDIRECTS = frozenset((b"location", b"content-location", b"refresh"))
 _DOMAIN = re.compile(rb";[ \t]*domain[ \t]*=[^;]*", re.IGNORECASE)
 _SANDBOX = (b"content-security-policy", b"sandbox")
-WHOLE_BYTES = 4_194_304  # of an answer that is changed as a whole
-
-Rewrite = Callable[[bytes], bytes]
+TOOL = "tool"  # what is counted for a tool that a list was shown without
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,21 +39,25 @@ class Said:
 class Answering:
     """Of one answer. Everything here may raise WireError: then the answer cannot be passed on.
 
-    ``told`` is the request as the target heard it. ``rewrite`` changes the content as a whole, before it is covered.
+    ``told`` is the request as the target heard it. ``opens`` says which tools of MCP the client may see listed, where the
+    answer may list any.
     """
 
-    def __init__(self, request: Request, terms: Terms, plan: Plan, told: Request, rewrite: Rewrite | None = None) -> None:
-        self._request, self._terms, self.plan, self._told, self._rewrite = request, terms, plan, told, rewrite
+    def __init__(
+        self, request: Request, terms: Terms, plan: Plan, told: Request, opens: Callable[[str], bool] | None = None
+    ) -> None:
+        self._request, self._terms, self.plan, self._told, self._opens = request, terms, plan, told, opens
         self._coverer: Coverer | None = None
-        self._whole: list[bytes] = []
-        self._whole_bytes = 0
+        self._tools: ToolFilter | None = None
         self._counts: Counts = {}
         self.status = self.size = 0
 
     @property
     def masked(self) -> dict[str, int]:
         """What was covered, head, content and trailers, by style or detector."""
-        inner = self._coverer.masked if self._coverer is not None else {}
+        inner = dict(self._coverer.masked) if self._coverer is not None else {}
+        if self._tools is not None and self._tools.left_out:
+            inner[TOOL] = self._tools.left_out
         return {name: self._counts.get(name, 0) + inner.get(name, 0) for name in (*self._counts, *inner)}
 
     def head(self, response: Response) -> Said | None:
@@ -77,7 +81,11 @@ class Answering:
                 assert_never(choice)
         self._counts = dict(masked)
         fields = tuple(field for field in head.fields if field[0] != b"content-length")
-        return Said(Response(head.status, fields), None if self._rewrite is not None else length)
+        if self._opens is not None and head.status < 300:
+            if response.get(b"content-encoding") is not None:
+                raise WireError("a list of tools comes in a coding that was not asked for")
+            self._tools, length = ToolFilter(media_type(response.get(b"content-type")).name, self._opens), None
+        return Said(Response(head.status, fields), length)
 
     def _opened(self, response: Response) -> Said:
         """The target agrees to a WebSocket."""
@@ -90,22 +98,15 @@ class Answering:
 
     def data(self, data: bytes) -> bytes:
         """Content as the client gets it."""
-        if self._rewrite is not None:
-            self._whole.append(data)
-            self._whole_bytes += len(data)
-            if self._whole_bytes > WHOLE_BYTES:
-                raise WireError(f"an answer of more than {WHOLE_BYTES} bytes, which has to be read whole")
-            return b""
+        if self._tools is not None:
+            data = self._tools.feed(data)
         return self._counted(self._coverer.feed(data) if self._coverer is not None else data)
 
     def end(self, trailers: Fields) -> tuple[bytes, Fields]:
         """What was held back, and the trailers."""
-        rest = b""
-        if self._rewrite is not None:
-            whole = self._rewrite(b"".join(self._whole))
-            rest = self._coverer.feed(whole) if self._coverer is not None else whole
+        rest = self._tools.finish() if self._tools is not None else b""
         if self._coverer is not None:
-            rest += self._coverer.finish()
+            rest = self._coverer.feed(rest) + self._coverer.finish()
         told = covered_fields(trailers, self.plan, self._counts, content=False) if trailers else ()
         return self._counted(rest), told
 

@@ -8,10 +8,11 @@ from gatebook.model import Action
 from gatebook.protocols.http.contents import is_json
 from gatebook.protocols.http.covering.codings import acceptable
 from gatebook.protocols.http.covering.heads import towards_target
-from gatebook.protocols.http.covering.plan import Plan
+from gatebook.protocols.http.covering.plan import Plan, plan_of
+from gatebook.protocols.http.covering.requests import shown_request
 from gatebook.protocols.http.forwarding import forwardable, forwarded, without, without_owned
 from gatebook.protocols.http.message import Fields, Request
-from gatebook.protocols.http.reading import Shape, read
+from gatebook.protocols.http.reading import Reading, Shape, read
 from gatebook.protocols.http.terms import Terms
 from gatebook.protocols.http.websocket import offered
 from gatebook.protocols.relay import ANY_FIELD, Ask
@@ -24,6 +25,7 @@ _PASSING = frozenset(
     x-correlation-id x-request-id
     """.split()
 )
+SEEN_BYTES = 262_144  # of a request's content, for people who decide about it and for its recording
 _FIELDS = frozenset({ANY_FIELD})
 _FORM = "application/x-www-form-urlencoded"
 _STREAMED = (b"application/grpc",)
@@ -42,9 +44,10 @@ def wants_content(request: Request, shape: Shape) -> bool:
     return not kind or is_json(said) or said == _FORM
 
 
-def asked(request: Request, content: bytes | None, terms: Terms, seq: int) -> Ask:
-    """The action of a request; ``content`` is None where it was not read."""
+def asked(request: Request, content: bytes | None, terms: Terms, seq: int) -> tuple[Ask, Reading]:
+    """The action of a request, and how it was read; ``content`` is None where it was not."""
     reading = read(request, content, terms.shape)
+    plan = plan_of(terms.covering, terms.covering.possible, terms.injected.needles)
     action = Action(
         session=terms.session,
         seq=seq,
@@ -53,7 +56,8 @@ def asked(request: Request, content: bytes | None, terms: Terms, seq: int) -> As
         parameters=(content,) if content else (),
     )
     fault = reading.fault or (_UNREAD if content is None and not request.upgrade else "")
-    return Ask(action, _FIELDS, reading.shown, fault=fault, seen=reading.seen)
+    seen = shown_request(request, content, plan, most=SEEN_BYTES)
+    return Ask(action, _FIELDS, reading.shown, fault=fault, seen=seen), reading
 
 
 def exact(request: Request) -> str:
@@ -65,13 +69,16 @@ def exact(request: Request) -> str:
     return "\n".join(lines)
 
 
-def outgoing(request: Request, terms: Terms, plan: Plan) -> Request:
+def outgoing(request: Request, terms: Terms, plan: Plan, *, plain: bool = False) -> Request:
     """The head as the target gets it: without what is the gateway's to say, with its credential in the client's place.
 
-    Where a rule covers fields of its answer, it asks for no part of a content and proves nothing of one.
+    Where a rule covers fields of its answer, it asks for no part of a content and proves nothing of one; with ``plain`` for an
+    answer in no coding.
     """
     fields = without(without_owned(forwardable(request.fields)), b"authorization", *(name for name, _ in terms.injected.fields))
-    if plan.rules_fields:
+    if plain:
+        fields = (*without(fields, b"accept-encoding"), (b"accept-encoding", b"identity"))
+    elif plan.rules_fields:
         fields = towards_target(fields)
     elif plan.reads:
         fields = readable_codings(fields)

@@ -15,18 +15,21 @@ after ``HangUp`` every signal returns no effects.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeAlias, assert_never
 
 from gatebook.errors import WireError
 from gatebook.model import Action, Permit
-from gatebook.protocols.http import refusal, websocket
+from gatebook.protocols.http import mcp_answers, refusal, websocket
 from gatebook.protocols.http.answering import Answering, shown
 from gatebook.protocols.http.asking import asked, outgoing, wants_content
 from gatebook.protocols.http.checks import MalformedError
 from gatebook.protocols.http.covering.plan import plan_of
+from gatebook.protocols.http.covering.resolving import resolve
+from gatebook.protocols.http.mcp_answers import call_of, lists_tools
 from gatebook.protocols.http.message import Data, End, Message, Request, Response
+from gatebook.protocols.http.reading import Reading
 from gatebook.protocols.http.terms import Terms
 from gatebook.protocols.http.tunnel import Moved, Tunnel
 from gatebook.protocols.relay import Allowed, Answered, Ask, Ended, HangUp, Held, Refused, Side, Withdraw
@@ -110,6 +113,8 @@ class HttpRelay:
         self._kept_bytes = 0
         self._whole = False  # the client has said all
         self._expects = False
+        self._content: bytes | None = None  # None: not read
+        self._reading: Reading | None = None
         self._action: Action | None = None
         self._permit: Permit | None = None
         self._answering: Answering | None = None
@@ -207,7 +212,8 @@ class HttpRelay:
         if self._request is None:
             raise AssertionError("content without a head")
         self.step = Step.ASKING
-        ask = asked(self._request, content, self._terms, self.seq)
+        self._content = content
+        ask, self._reading = asked(self._request, content, self._terms, self.seq)
         self._action = ask.action
         return [ask]
 
@@ -215,12 +221,20 @@ class HttpRelay:
         if self._request is None or self.step is not Step.ASKING:
             raise AssertionError("allowed without having asked")
         self._permit, self.step = allowed.permit, Step.SENDING
-        plan = plan_of(self._terms.covering, allowed.permit.masks, self._terms.injected.needles)
-        told = outgoing(self._request, self._terms, plan)
-        self._answering = Answering(self._request, self._terms, plan, told)
-        length = self._kept_bytes if self._whole else _stated(self._request)
-        effects: list[Effect] = [Forward(self._permit, told, length)]
-        effects += [Forward(self._permit, one) for one in self._kept]
+        covering, needles = self._terms.covering, self._terms.injected.needles
+        said, resolved = self._request, None
+        if self._content is not None:
+            resolved = resolve(said, self._content, plan_of(covering, covering.possible, needles))
+            said, needles = replace(said, target=resolved.target), (*needles, *resolved.values)
+        plan = plan_of(covering, allowed.permit.masks, needles)
+        lists = self._reading is not None and lists_tools(said, self._reading)
+        told = outgoing(said, self._terms, plan, plain=lists)
+        self._answering = Answering(self._request, self._terms, plan, told, self._opens if lists else None)
+        if resolved is not None and resolved.refusal:
+            return self._problem(refusal.Problem(403, resolved.refusal, {"class": "fix", "decision": allowed.decision}))
+        kept = self._kept if resolved is None else [Data(resolved.content)] if resolved.content else []
+        length = sum(len(one.data) for one in kept) if self._whole else _stated(self._request)
+        effects: list[Effect] = [Forward(self._permit, told, length), *(Forward(self._permit, one) for one in kept)]
         self._kept = []
         effects += [Forward(self._permit, End())] if self._whole else self._go_on()
         return effects
@@ -230,7 +244,18 @@ class HttpRelay:
         self._kept = []
         if refused.action is None:
             return self._problem(refusal.not_let_in(refused))
-        return self._problem(refusal.refused(refused.action, refused))
+        problem = refusal.refused(refused.action, refused)
+        if self._reading is not None and self._reading.calls and self._content:
+            said = mcp_answers.refusal(self._content, problem.detail, problem.more)
+            if said is not None:
+                return self._say(Response(200, ((b"content-type", b"application/json"), *problem.fields)), said)
+        return self._problem(problem)
+
+    def _opens(self, tool: str) -> bool:
+        """Whether a tool is shown where tools are listed: where the policy would let it be called, or hold it for people."""
+        if self._action is None:
+            raise AssertionError("a list that nobody asked for")
+        return self._terms.may(call_of(tool, self._action.deeds[0], self._terms.shape))
 
     # The answer ---------------------------------------------------------------------------------------------------------
 
@@ -301,12 +326,14 @@ class HttpRelay:
 
     def _problem(self, problem: refusal.Problem) -> list[Effect]:
         """An answer of the gateway's own."""
-        head, content = problem.said()
+        return self._say(*problem.said())
+
+    def _say(self, head: Response, content: bytes) -> list[Effect]:
         self._replied = True
         replies: list[Effect] = [Reply(head, len(content)), Reply(Data(content)), Reply(End())]
         if self._request is not None and self._request.method == "HEAD":
             del replies[1]
-        return [*replies, *self._over(str(problem.status))]
+        return [*replies, *self._over(str(head.status))]
 
 
 def _stated(request: Request) -> int | None:
