@@ -33,7 +33,7 @@ def play_approval(story: Story) -> None:
         approval = _approval_in(notice)
         stage.check("nothing has reached the database", _columns(story) == "0", _columns(story))
         _approve_own(story, approval)
-        _approve(story, approval, "OPS-12: gift notes")
+        approve(story, approval, "OPS-12: gift notes")
         answer = psql.finish()
         stage.output(answer)
         stage.check("the waiting statement has run, in the same psql", "ALTER TABLE" in answer, answer)
@@ -59,7 +59,8 @@ def _approve_own(story: Story, approval: str) -> None:
     story.stage.check("that is refused", answer.status == 1, answer.output)
 
 
-def _approve(story: Story, approval: str, reason: str) -> None:
+def approve(story: Story, approval: str, reason: str) -> None:
+    """Dana says yes."""
     stage, world = story.stage, story.world
     stage.say("Dana, who is in group dba, looks at what waits, and decides.")
     stage.command("gatebook approvals ls", "dana$")
@@ -97,7 +98,7 @@ def play_grant(story: Story) -> None:
     wish = ("grants", "request", "shop", "--for", f"{GRANT_SECONDS}s", "--reason", "month-end report", "--json")
     asked = world.gatebook(*wish, env=_as(token))
     stage.check("it may ask, with a reason", asked.status == 0, asked.output)
-    _approve(story, str(json.loads(asked.output)["id"]), "as every month")
+    approve(story, str(json.loads(asked.output)["id"]), "as every month")
     with world.psql(token) as psql:
         opened = wait_until(lambda: psql.alive, 1.0) and ask(story, psql, "SELECT count(*) FROM orders;")
         stage.check("now it gets in, and reads", isinstance(opened, str) and "(1 row)" in opened, str(opened))

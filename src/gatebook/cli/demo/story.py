@@ -18,6 +18,7 @@ from gatebook.cli.demo.processes import PartError
 from gatebook.cli.demo.stage import BrokenError, Stage
 
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+CURL = 'curl --cacert "$GATEBOOK_CA" -H "Authorization: Bearer $GATEBOOK_TOKEN" "$HTTP_URL/customers"'
 OPENING = "Gatebook stands between an agent and a shop's database. Everything here is real, and runs on this machine alone."
 
 
@@ -78,6 +79,7 @@ def _start_parts(stage: Stage, place: world.World) -> None:
     stage.console.print()
     stage.doing("PostgreSQL 18 with a small shop", place.start_database)
     stage.doing("an identity provider (the demo's own, not for production)", place.start_provider)
+    stage.doing("an internal API: customers, who may do what, tools for agents", place.start_api)
     stage.doing("the gateway: gatebook serve", place.start_gateway)
 
 
@@ -100,6 +102,7 @@ def _tell_how_to_try(story: acts.Story) -> None:
     stage.console.print()
     for line in (
         shown(place.psql_arguments(), place.psql_environment(story.token)),
+        f". {shlex.quote(str(path))} && {CURL}",
         f". {shlex.quote(str(path))} && \"$PSQL\"",
     ):  # fmt: skip
         stage.console.print(Text("    " + line, style="bold cyan"), soft_wrap=True)

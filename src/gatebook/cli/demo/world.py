@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
+import json
 import os
 import secrets
 import shlex
@@ -16,6 +17,7 @@ from pathlib import Path
 import httpx
 import yaml
 
+from gatebook.cli.demo import billing
 from gatebook.cli.demo.certificates import Authority
 from gatebook.cli.demo.clients import Answer, Psql, run
 from gatebook.cli.demo.parts import EmbeddedPostgres, wheel_programs
@@ -29,6 +31,7 @@ READY_SECONDS = 30.0
 LOG_TAIL = 30
 DATABASE = "shop"
 ROLE = "shop_app"
+BILLING = "billing"
 AGENT, FOREIGN, APPROVER, JOB = "shop-agent", "payroll-agent", "dana", "nightly-report"
 JOB_CLAIMS: Mapping[str, str | list[str]] = {"kind": "ci", "groups": ["jobs"]}
 AGENT_CLAIMS: Mapping[str, str | list[str]] = {
@@ -81,6 +84,8 @@ class World:
     provider_port: int = field(default_factory=free_port)
     postgres_port: int = field(default_factory=free_port)
     api_port: int = field(default_factory=free_port)
+    http_port: int = field(default_factory=free_port)
+    billing_port: int = field(default_factory=free_port)
     roster: Roster = field(init=False)
     database: EmbeddedPostgres = field(init=False)
     gateway: Running = field(init=False)
@@ -88,7 +93,9 @@ class World:
 
     def __post_init__(self) -> None:
         self.roster = Roster(self.folder / "run.json")
-        self.secrets = {name: secrets.token_urlsafe(24) for name in (AGENT, FOREIGN, APPROVER, JOB, WEB, "shop_owner", ROLE)}
+        self.secrets = {
+            name: secrets.token_urlsafe(24) for name in (AGENT, FOREIGN, APPROVER, JOB, WEB, "shop_owner", ROLE, BILLING)
+        }
 
     @property
     def issuer(self) -> str:
@@ -99,6 +106,16 @@ class World:
     def url(self) -> str:
         """The gateway's API."""
         return f"https://127.0.0.1:{self.api_port}"
+
+    @property
+    def http_url(self) -> str:
+        """The billing API, as its clients reach it."""
+        return f"https://127.0.0.1:{self.http_port}/http/{BILLING}"
+
+    @property
+    def billing_log(self) -> Path:
+        """What reached the billing API, a JSON line each."""
+        return self.folder / "billing.requests"
 
     @property
     def config(self) -> Path:
@@ -157,13 +174,27 @@ class World:
         running = self._start("provider", argv)
         self._wait("provider", running, lambda: answers(self.provider_port))
 
+    def start_api(self) -> None:
+        """An internal API that asks for a key which only the gateway has."""
+        folder = self._secrets_folder()
+        write_private(folder / BILLING, self.secrets[BILLING])
+        (self.folder / "billing.json").write_text(json.dumps(billing.openapi(), indent=1))
+        self.billing_log.touch()
+        argv = [sys.executable, "-m", "gatebook.cli.demo.billing", str(self.billing_port)]
+        running = self._start(BILLING, [*argv, str(folder / BILLING), str(self.billing_log)])
+        self._wait(BILLING, running, lambda: answers(self.billing_port))
+
+    def _secrets_folder(self) -> Path:
+        folder = self.folder / "secrets"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder
+
     def start_gateway(self) -> None:
         """Write its configuration and start it, as ``gatebook serve`` does anywhere."""
         authority = Authority(self.folder / "tls")
         authority.certificate("gateway")
         self._write_policies()
-        folder = self.folder / "secrets"
-        folder.mkdir(mode=0o700)
+        folder = self._secrets_folder()
         for name in (ROLE, WEB):
             write_private(folder / name, self.secrets[name])
         self.config.write_text(yaml.safe_dump(self._configuration(folder), sort_keys=False))
@@ -199,6 +230,7 @@ class World:
             "home": ".",
             "listeners": {
                 "postgres": {"bind": f"127.0.0.1:{self.postgres_port}", "tls": tls},
+                "http": {"bind": f"127.0.0.1:{self.http_port}", "tls": dict(tls), "domain": "targets.localhost"},
                 "api": {"bind": f"127.0.0.1:{self.api_port}", "tls": dict(tls)},
                 "public_url": self.url,
             },
@@ -228,11 +260,28 @@ class World:
                     "default_role": ROLE,
                     "labels": {"env": "production"},
                     "masks": ["pii"],
-                }
+                },
+                {
+                    "name": BILLING,
+                    "protocol": "http",
+                    "origins": [f"http://127.0.0.1:{self.billing_port}"],
+                    "roles": {"agent": {"header": {"name": "X-Api-Key", "value": f"file:{secrets_folder / BILLING}"}}},
+                    "default_role": "agent",
+                    "openapi": "billing.json",
+                    "mcp": {"paths": ["/mcp"], "reads": ["find_customer"]},
+                    "labels": {"env": "production"},
+                    "masks": ["pii"],
+                },
             ],
             "policy": {"folder": "policies"},
             "masking": {
-                "sets": {"pii": {"columns": ["*.ssn", "*.card", "*.email"], "style": "partial"}},
+                "sets": {
+                    "pii": {
+                        "columns": ["*.ssn", "*.card", "*.email"],
+                        "fields": ["ssn", "card", "email"],
+                        "style": "partial",
+                    }
+                },
                 "detectors": "all",
             },
             "ledger": {"folder": "ledger", "durability": "writes"},
@@ -300,6 +349,15 @@ class World:
         path = self.folder / f"{name}.log"
         return "\n".join(path.read_text(errors="replace").splitlines()[-LOG_TAIL:]) if path.exists() else "(no log)"
 
+    def curl(self, token: str, *arguments: str) -> Answer:
+        """An unmodified curl; the token comes by its standard input, where no list of processes shows it."""
+        told = f'header = "Authorization: Bearer {token}"\n'
+        return run(["curl", "--config", "-", *self.curl_arguments(), *arguments], {}, stdin=told)
+
+    def curl_arguments(self) -> list[str]:
+        """How curl is quiet, and trusts the demo's authority."""
+        return ["-sS", "--cacert", str(self.ca)]
+
     # Keeping and ending -------------------------------------------------------------------------------------------------
 
     def write_env(self, agent_token: str, approver_token: str) -> Path:
@@ -312,6 +370,7 @@ class World:
             "AGENT_TOKEN": agent_token,
             "APPROVER_TOKEN": approver_token,
             **self.psql_environment(agent_token),
+            "HTTP_URL": self.http_url,
             "TARGET_DSN": self.target_dsn,
             "PSQL": str(wheel_programs() / "psql"),
         }
