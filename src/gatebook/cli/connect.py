@@ -1,7 +1,7 @@
 """``gatebook connect TARGET``: starts the target's usual client with identity in place, or has a script proposed.
 
-The token reaches the client in its environment, never in its arguments, which other users of a machine can read. The client
-replaces this process, so signals, terminal and exit code are its own.
+The token reaches psql in its environment and curl through a pipe, never in arguments, which other users of a machine can read.
+The client replaces this process, so signals, terminal and exit code are its own.
 """
 
 from __future__ import annotations
@@ -10,21 +10,23 @@ import os
 import shutil
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from gatebook.cli import curl
 from gatebook.cli.apiclient import Gateway, UsageError, find_gateway
 from gatebook.cli.asking import held_or_new
 from gatebook.cli.common import JsonOption
-from gatebook.cli.places import Door, Terms, Tokens, check_why, client_environment, client_options, find_place
+from gatebook.cli.places import Door, Place, Terms, Tokens, check_why, client_environment, client_options, find_place
 from gatebook.cli.token import CaOption, FromOption, IssuerOption, UrlOption, fail
 from gatebook.errors import GatebookError
 
 if TYPE_CHECKING:
     from gatebook.cli.scriptfile import ScriptFile
 
-TARGET_HELP = "Target to open, or TARGET/DATABASE."
+TARGET_HELP = "Target to open, or TARGET/DATABASE; of an HTTP target TARGET/PATH."
 ARGS_HELP = "Arguments for the client, after --."
 FILE_HELP = "A file of SQL to run, - for standard input."
 PROPOSE_HELP = "Have the file approved and run as a whole, once."
@@ -32,15 +34,18 @@ WAIT_HELP = "How long to wait for people; as long as they may answer, otherwise.
 NO_WAIT_HELP = "Ask, and do not wait: exit code 3 while it waits for people."
 AGAIN_HELP = "Ask anew about a script that was denied."
 ROLE_HELP = "Role to ask for at the target; the target's default role otherwise."
-CLIENT_HELP = "The client to run instead of the first psql on PATH."
+CLIENT_HELP = "The client to run instead of the first psql, or curl, on PATH."
 
 
 WHY_HELP = "The ticket or task this session is for: it stands in every entry of the ledger."
-HOLD_HELP = "What becomes of a held statement: wait for people, or answer at once, to be sent again after their yes."
+HOLD_HELP = "What becomes of what is held: wait for people, or answer at once, to be sent again after their yes."
+
+
+_PACKAGE = {"psql": "PostgreSQL's client", "curl": "curl"}
 
 
 class Choice(StrEnum):
-    """What becomes of a statement that needs an approval, as --hold has it."""
+    """What becomes of a statement or request that needs an approval, as --hold has it."""
 
     WAIT = "wait"
     ANSWER = "answer"
@@ -68,7 +73,8 @@ def connect(
 
     The token is $GATEBOOK_TOKEN, else a new one as `gatebook token` gets it.
 
-    Runs psql for PostgreSQL targets; the exit code is the client's.
+    Runs psql for PostgreSQL targets, and curl for HTTP targets, with the arguments that stand after --; the exit code is the
+    client's: gatebook connect billing/customers/1 -- --request DELETE.
 
     With --propose nothing but the file is run, as one. Exit code 0 when it ran, 1 when it was refused, denied or failed,
     3 while it waits for people: the same command run again goes on.
@@ -76,13 +82,20 @@ def connect(
     try:
         own = {"--wait": wait is not None, "--no-wait": no_wait, "--again": again, "--json": as_json}
         _check_proposal(proposed, file, {"--client": client, "--hold": hold is not Choice.WAIT, "--": args}, own)
-        program = "" if proposed else find_client(client)
+        program = find_client(client) if client is not None else ""
         if file == "-" == source:
             raise UsageError("--file - and --from -: expected one of them, since standard input is read once")
         script = _script(file) if proposed and file is not None else None
         gateway = find_gateway(url, ca)
         token = held_or_new(gateway, source, issuer)
         place = find_place(gateway, token, target.partition("/")[0], check_why(why))
+        if place.protocol == "http":
+            if file is not None:
+                raise UsageError("--file is for scripts of SQL; what curl sends it takes after --: --data @FILE")
+            path, args = curl.asked(target, args or [])
+            wish = curl.Wish(path=path, role=role, why=why, hold=hold)
+            _run_curl(program or find_client(None, "curl"), place, target.partition("/")[0], wish, token, gateway.ca, args)
+        program = program or ("" if proposed else find_client(None))
         environment = client_environment(os.environ, place, target, token, gateway.ca, role)
         if script is not None:
             door = Door(place, target, role, gateway.verify if place.tls else None)
@@ -94,6 +107,14 @@ def connect(
         fail("connect", error)
     given = ["-f", file] if file is not None else []
     os.execve(program, [program, *given, *(args or [])], environment)  # noqa: S606 - no shell is wanted
+
+
+def _run_curl(
+    program: str, place: Place, target: str, wish: curl.Wish, token: str, ca: Path | None, args: list[str]
+) -> NoReturn:
+    pipe = curl.piped(curl.configuration(place, target, wish, token, ca))
+    argv = [program, "-q", "--config", f"/dev/fd/{pipe}", *args]
+    os.execve(program, argv, curl.environment(os.environ))  # noqa: S606 - no shell is wanted
 
 
 def _script(file: str) -> ScriptFile:
@@ -108,11 +129,11 @@ def _propose(script: ScriptFile, gateway: Gateway, door: Door, terms: Terms, tok
     propose(Wish(script=script, gateway=gateway, door=door, terms=terms, tokens=tokens))
 
 
-def find_client(named: str | None) -> str:
+def find_client(named: str | None, usual: str = "psql") -> str:
     """The client's path; raises UsageError."""
-    found = shutil.which(named or "psql")
+    found = shutil.which(named or usual)
     if found is None:
-        raise UsageError(f"{named or 'psql'} was not found: install PostgreSQL's client, or name one with --client FILE")
+        raise UsageError(f"{named or usual} was not found: install {_PACKAGE[usual]}, or name one with --client FILE")
     return found
 
 

@@ -155,7 +155,7 @@ def replay_session(
     why: replay.WhyOption = "no reason given",
     config: ConfigOption = None,
 ) -> None:
-    """Show what passed through a session, from its recording: statements, decisions, result tables, and their timing.
+    """Show what passed through a session, from its recording: requests, decisions, answers, and their timing.
 
     Exit status: 0 the recording is whole and as the ledger has it, 1 it is not; what counts of it is shown all the same.
     """

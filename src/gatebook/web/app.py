@@ -32,7 +32,7 @@ from starlette.types import ExceptionHandler
 from gatebook import __version__
 from gatebook.access.approvals import Approvals
 from gatebook.access.grants import Grants
-from gatebook.config import Config
+from gatebook.config import Config, HttpListener
 from gatebook.errors import AccessError, LedgerError
 from gatebook.identity.prove import Prover
 from gatebook.identity.tokens import GatewayTokens
@@ -181,14 +181,13 @@ class _Api:
         listener = {"postgres": listeners.postgres, "http": listeners.http}[protocol]
         if listener is None:
             return None
-        return {
-            "name": name,
-            "protocol": protocol,
-            "host": urlsplit(listeners.public_url).hostname,
-            "port": listener.bind.port,
-            "tls": listener.tls is not None,
-            "user": identity.subject,
-        }
+        host, port = urlsplit(listeners.public_url).hostname or "", listener.bind.port
+        place = {"name": name, "protocol": protocol, "host": host, "port": port, "tls": listener.tls is not None}
+        return (
+            place
+            | {"user": identity.subject}
+            | (_addresses(name, host, listener) if isinstance(listener, HttpListener) else {})
+        )
 
     def _database_ok(self) -> bool:
         try:
@@ -197,3 +196,11 @@ class _Api:
         except SQLAlchemyError:
             return False
         return True
+
+
+def _addresses(name: str, host: str, listener: HttpListener) -> dict[str, str]:
+    """Where an HTTP target is: below a path, and on a host of its own where the listener has a domain for them."""
+    scheme, port = "https" if listener.tls is not None else "http", listener.bind.port
+    shown = f"[{host}]" if ":" in host else host
+    own = {"own_url": f"{scheme}://{name}.{listener.domain}:{port}"} if listener.domain else {}
+    return {"url": f"{scheme}://{shown}:{port}/http/{name}"} | own
