@@ -145,3 +145,17 @@ def test_a_grant_opens_a_session_of_an_api(granted: Reach | None, ruling: Ruling
         RULES, identity=by, target=TARGET, action=action(deed), circumstances=at(granted=granted), masks=frozenset()
     )
     assert decision.verdict.ruling is ruling
+
+
+def test_nobody_is_asked_about_a_request_that_is_wrong_in_itself(config: Path) -> None:
+    (config.parent / "policies" / "http.cedar").write_text(
+        '@id("all") permit (principal, action, resource);\n'
+        '@id("held") @approvers("group:dba") forbid (principal, action in Action::"http", resource)'
+        " unless { context.approved };"
+    )
+    held = run(config, "explain", "--target", "crm", "--as", "agent", "--kind", "agent", "GET //iam")
+    assert held.output.startswith("approve by held")
+    wrong = run(config, "explain", "--target", "crm", "--as", "agent", "--kind", "agent", "GET /public/../iam")
+    assert wrong.output.startswith(
+        "block by held\n  the text is at fault, so nobody is asked to approve it: its path has a dot"
+    )

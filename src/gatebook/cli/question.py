@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from gatebook.config import Config, HttpTarget, TargetConfig
 from gatebook.config.shapes import shape_of
 from gatebook.errors import ConfigError
-from gatebook.gateway.judge import Judge
+from gatebook.gateway.judge import Judge, at_fault
 from gatebook.masking.rules import MaskSet, may_cover
 from gatebook.model import Action, Attribute, Deed, Identity, Kind, Verdict
 from gatebook.policy.decide import Circumstances, Decision
@@ -74,9 +74,10 @@ def _ask_of_request(judge: Judge, target: HttpTarget, question: Question) -> Ans
         raise ConfigError([f"{question.statement!r}: {error}"]) from None
     if body[:1] in (b"{", b"[") and request.get(b"content-type") is None:
         request = replace(request, fields=(*request.fields, (b"content-type", b"application/json")))
-    deeds = read_request(request, body, shape_of(target)).deeds
-    action = Action(session="", seq=1, deeds=deeds, text=question.statement)
-    return Answer(action, judge.decide(question.identity, target.target, action, question.circumstances, frozenset({"*"})))
+    reading = read_request(request, body, shape_of(target))
+    action = Action(session="", seq=1, deeds=reading.deeds, text=question.statement)
+    decision = judge.decide(question.identity, target.target, action, question.circumstances, frozenset({"*"}))
+    return Answer(action, at_fault(decision, reading.fault))
 
 
 def find_target(config: Config, name: str) -> TargetConfig:

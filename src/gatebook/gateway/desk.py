@@ -14,7 +14,7 @@ import structlog
 from gatebook.config import Config, PostgresTarget, TargetConfig
 from gatebook.gateway.book import Book, new_id
 from gatebook.gateway.granted import Granted
-from gatebook.gateway.judge import Judge
+from gatebook.gateway.judge import Judge, at_fault
 from gatebook.gateway.proposing import blocked_at
 from gatebook.gateway.recent import Recent, Ruled
 from gatebook.gateway.store import Decided
@@ -161,10 +161,8 @@ class Desk:
             ready = self._decide(session, ask, approved=True)
             why = f"only made ready: running it is held by {decision.verdict.rule}"
             decision = replace(ready, verdict=replace(ready.verdict, reason=why))
-        elif decision.verdict.ruling is Ruling.APPROVE and ask.fault:
-            why = f"the text is at fault, so nobody is asked to approve it: {ask.fault}"
-            spoilt = replace(decision.verdict, ruling=Ruling.BLOCK, reason=why, instead="Correct the text and send it again.")
-            decision = replace(decision, verdict=spoilt)
+        else:
+            decision = at_fault(decision, ask.fault)
         return await self._settle(session, ask, decision, "")
 
     async def decide_approved(

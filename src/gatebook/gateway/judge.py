@@ -89,6 +89,15 @@ def _uncounted(verdict: Verdict, ceiling: Ceiling, why: str) -> Verdict:
     )
 
 
+def at_fault(decision: Decision, fault: str) -> Decision:
+    """The decision about a text that is wrong in itself: nobody is asked to approve it."""
+    if not fault or decision.verdict.ruling is not Ruling.APPROVE:
+        return decision
+    why = f"the text is at fault, so nobody is asked to approve it: {fault}"
+    spoilt = replace(decision.verdict, ruling=Ruling.BLOCK, reason=why, instead="Correct the text and send it again.")
+    return replace(decision, verdict=spoilt)
+
+
 def make_judge(config: Config) -> Judge:
     """The policies and mask sets of this configuration, joined. Raises ConfigError, PolicyError among them."""
     always = {target.name: frozenset(target.masks) for target in config.targets}

@@ -63,7 +63,7 @@ class Content:
 
 def is_json(media_type: str) -> bool:
     """Whether a media type is that of JSON text."""
-    return media_type == JSON_TYPE or media_type.endswith("+json")
+    return media_type in (JSON_TYPE, "text/json") or media_type.endswith("+json")
 
 
 def media_type_of(request: Request, doubts: Doubts) -> tuple[str, str]:
@@ -99,7 +99,7 @@ def read_content(request: Request, body: bytes | None, doubts: Doubts) -> Conten
         doubts.unsure(f"its content may be a batch of requests ({media_type})")
     if not (plain.is_json or media_type == FORM):
         return plain
-    if charset not in ("", "utf-8", "us-ascii"):
+    if charset not in ("", "utf-8", "utf8", "us-ascii"):
         doubts.unsure(f"its content is said to be in {quoted(charset)}, and was not read")
         return Content(media_type, len(body), read=False)
     value = read_json(body, doubts) if plain.is_json else _form(body, doubts)

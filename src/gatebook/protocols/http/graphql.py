@@ -91,7 +91,7 @@ def _requests(
 ) -> Iterator[Mapping[str, Any]]:
     """Each request in it, as an object of the specification's four names."""
     asked = _from_query(query, doubts)
-    if method == "GET":
+    if method in ("GET", "HEAD"):  # which many servers treat alike
         if content.size:
             doubts.unsure("a GraphQL request by GET has content")
         yield asked

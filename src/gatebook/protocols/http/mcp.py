@@ -75,7 +75,9 @@ class Message:
         return f"{self.method} {named}({given})" if named else f"{self.method} {self.uri}".strip()
 
 
-def messages(request: Request, path: Path, content: Content, shape: Shape, doubts: Doubts) -> tuple[Message, ...] | None:
+def messages(
+    request: Request, path: Path, content: Content, body: bytes | None, shape: Shape, doubts: Doubts
+) -> tuple[Message, ...] | None:
     """What a request does; None where it is none of MCP: then it is read as any other.
 
     A message of JSON-RPC counts at any path of a target that speaks MCP: the older transport tells its client where to send to.
@@ -85,6 +87,8 @@ def messages(request: Request, path: Path, content: Content, shape: Shape, doubt
         return (Message(verb="mcp.session", reach=Reach.READ, method=""),) if here and request.method != "OPTIONS" else None
     rpc = content.value is not ABSENT and any(isinstance(one, dict) and "jsonrpc" in one for one in _all(content.value))
     if not here and not rpc:
+        if content.value is ABSENT and body and body.lstrip()[:1] in (b"{", b"[") and (b"jsonrpc" in body or b"\\u" in body):
+            doubts.unsure("its content may be a message of MCP, and is not said to be JSON")
         return None
     if request.method != "POST":
         doubts.unsure(f"a message of MCP by {quoted(request.method)}")

@@ -98,7 +98,7 @@ BODY_BYTES = 1024 * 1024
 _METHODS = frozenset("GET HEAD OPTIONS POST PUT PATCH DELETE".split())
 _GRPC = "application/grpc"
 _OVERRIDES = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
-_REROUTES = frozenset({b"x-original-url", b"x-rewrite-url", b"x-override-url", b"x-http-path-override"})
+_REROUTES = frozenset({b"x-original-url", b"x-original-uri", b"x-rewrite-url", b"x-override-url", b"x-http-path-override"})
 _PARAMETER = "_method"
 _ALL = frozenset({"all", "_all", "any", "-"})
 _VERSION = re.compile(r"v[0-9]+(\.[0-9]+)*", re.IGNORECASE)
@@ -230,11 +230,17 @@ def _parts(one: _Read) -> Iterator[_Part]:
         yield _by_method(one)
     elif content.media_type.startswith(_GRPC):
         yield _grpc(one)
-    elif one.path.text.casefold() in one.shape.graphql and request.method not in ("OPTIONS", "HEAD"):
+    elif one.path.text.casefold() in one.shape.graphql and not _asks_nothing(one):
         yield from _graphql(one)
     else:
         sent = _mcp(one)
         yield from [_by_method(one)] if sent is None else sent
+
+
+def _asks_nothing(one: _Read) -> bool:
+    """Whether a request to a path of GraphQL can hold no operation: a browser that looks at its page."""
+    request = one.request
+    return request.method == "OPTIONS" or (request.method in ("GET", "HEAD") and not request.query and one.content.size == 0)
 
 
 def _by_method(one: _Read) -> _Part:
@@ -274,7 +280,7 @@ def _graphql(one: _Read) -> Iterator[_Part]:
 def _mcp(one: _Read) -> list[_Part] | None:
     """What its messages do, or None where it has none."""
     shape = one.shape.mcp
-    sent = mcp.messages(one.request, one.path, one.content, shape, one.doubts) if shape is not None else None
+    sent = mcp.messages(one.request, one.path, one.content, one.body, shape, one.doubts) if shape is not None else None
     if sent is None:
         return None
     one.calls = sent
