@@ -7,6 +7,7 @@
 mod binary;
 mod checks;
 mod copying;
+mod json;
 mod lane;
 mod numbers;
 mod rows;
@@ -31,7 +32,35 @@ const FEW: usize = 16 * 1024; // bytes that are covered without letting go of th
 const KEPT: usize = 1 << 20; // bytes of a buffer that is used again
 const STOPS: u32 = 1_000; // rows left to Python before all are: each costs a look at what follows it
 
-/// A choice of detectors with all they need, shared by every result that it covers.
+/// A choice of detectors with all they need.
+#[pyclass(frozen)]
+struct Detectors {
+    scan: Arc<Scan>,
+}
+
+#[pymethods]
+impl Detectors {
+    #[new]
+    fn new(detectors: Vec<Spec>, lore: &Bound<'_, PyDict>) -> PyResult<Detectors> {
+        let patterns: HashMap<String, Pattern> = got(lore, "patterns")?;
+        let ibans: HashMap<Vec<u8>, usize> = got(lore, "ibans")?;
+        let words: HashSet<Vec<u8>> = got(lore, "words")?;
+        let lore = Lore::new(got(lore, "lengths")?, ibans, words, got(lore, "random_bits")?, &patterns);
+        let scan = lore.and_then(|lore| Scan::new(detectors, lore)).map_err(PyValueError::new_err)?;
+        Ok(Detectors { scan: Arc::new(scan) })
+    }
+
+    /// Whether any of them may find something in the data or any part of it; yes where the engine met a limit.
+    fn suspect(&self, data: &[u8]) -> bool {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let found = self.scan.suspects(data, scratch).map_or(true, |found| found != 0);
+            scratch.let_go();
+            found
+        })
+    }
+}
+
+/// The same, with what rows need, shared by every result that it covers.
 #[pyclass(frozen)]
 struct Table {
     scan: Arc<Scan>,
@@ -42,14 +71,9 @@ struct Table {
 #[pymethods]
 impl Table {
     #[new]
-    fn new(detectors: Vec<Spec>, lore: &Bound<'_, PyDict>, types: &Bound<'_, PyDict>, calls: &Bound<'_, PyDict>) -> PyResult<Table> {
-        let patterns: HashMap<String, Pattern> = got(lore, "patterns")?;
-        let ibans: HashMap<Vec<u8>, usize> = got(lore, "ibans")?;
-        let words: HashSet<Vec<u8>> = got(lore, "words")?;
-        let lore = Lore::new(got(lore, "lengths")?, ibans, words, got(lore, "random_bits")?, &patterns);
-        let scan = lore.and_then(|lore| Scan::new(detectors, lore)).map_err(PyValueError::new_err)?;
+    fn new(detectors: &Detectors, types: &Bound<'_, PyDict>, calls: &Bound<'_, PyDict>) -> PyResult<Table> {
         Ok(Table {
-            scan: Arc::new(scan),
+            scan: detectors.scan.clone(),
             types: Arc::new(Types {
                 dynamic: got(types, "dynamic")?,
                 texts: got(types, "texts")?,
@@ -110,6 +134,7 @@ struct Buffers {
 }
 
 thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
     static BUFFERS: RefCell<Buffers> = RefCell::default();
 }
 
@@ -258,6 +283,59 @@ fn counted(body: &[u8], columns: usize) -> Result<bool, Halt> {
     }
 }
 
+/// JSON of one content, walked as it comes. Owned by one answer.
+#[pyclass]
+struct Json {
+    scan: Arc<Scan>,
+    walk: json::Walk,
+}
+
+#[pymethods]
+impl Json {
+    /// `limits` are of levels, names, numbers and held strings; `rules` those on fields, if there are any: the functions member,
+    /// item and ruled, the names that they know, and those that may stand for others.
+    #[new]
+    fn new(
+        detectors: &Detectors,
+        limits: (usize, usize, usize, usize),
+        rules: Option<(Py<PyAny>, Py<PyAny>, Py<PyAny>, HashSet<Vec<u8>>, HashSet<Vec<u8>>)>,
+        top: u32,
+        name: Vec<u8>,
+    ) -> Json {
+        let (depth, longest, number, held) = limits;
+        let places = rules.map(|(member, item, ruled, names, aliased)| json::Places::new(member, item, ruled, names, aliased));
+        let walk = json::Walk::new(json::Limits { depth, name: longest, number, held }, places, top, &name);
+        Json { scan: detectors.scan.clone(), walk }
+    }
+
+    #[getter]
+    fn between(&self) -> bool {
+        self.walk.between()
+    }
+
+    fn waits(&mut self, data: &[u8]) -> bool {
+        self.walk.waits(data)
+    }
+
+    /// How far the data is whole, and the tokens in it that somebody must look at; ValueError for what is no JSON.
+    /// What was covered here stands in its place; `masked` grows.
+    fn feed<'a>(
+        &mut self,
+        py: Python<'_>,
+        data: &'a [u8],
+        every: bool,
+        masked: &Bound<'_, PyDict>,
+    ) -> PyResult<(usize, Vec<json::Hit<'a>>)> {
+        let mut counts = vec![0u64; self.scan.detectors.len()];
+        let fed = self.walk.feed(py, &self.scan, data, every, &mut counts)?;
+        for (detector, count) in self.scan.detectors.iter().zip(counts).filter(|(_, count)| *count > 0) {
+            let before: u64 = masked.get_item(&detector.name)?.map_or(Ok(0), |known| known.extract())?;
+            masked.set_item(&detector.name, before + count)?;
+        }
+        Ok(fed)
+    }
+}
+
 /// Whether the operator wants this module: `GATEBOOK_NATIVE=0` in the environment says no.
 #[pyfunction]
 fn wanted() -> bool {
@@ -270,5 +348,7 @@ fn gatebook_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(wanted, module)?)?;
     module.add_class::<Table>()?;
     module.add_class::<Rows>()?;
+    module.add_class::<Detectors>()?;
+    module.add_class::<Json>()?;
     module.add_class::<lane::Lane>()
 }

@@ -37,6 +37,11 @@ class FieldTree:
         self._below: dict[tuple[Place, str | Level], Place] = {}
         self._place(self._top)
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The names that its patterns have, folded."""
+        return frozenset(self._names)
+
     def __bool__(self) -> bool:
         return bool(self._patterns)
 

@@ -7,8 +7,8 @@ import re
 
 from gatebook.errors import WireError
 from gatebook.masking.fields import TOP, Place
-from gatebook.protocols.http.covering.json_walk import JsonWalk
 from gatebook.protocols.http.covering.leaves import Leaves
+from gatebook.protocols.http.covering.native import MakeWalk, walk
 from gatebook.protocols.http.covering.plan import Counts, Plan
 
 _MARK = codecs.BOM_UTF8
@@ -21,11 +21,11 @@ _GUARD_STARTS = (b"\xef", b")", b"f", b"w")
 class JsonCover:
     """Covers one content of JSON. Values of any size and documents one after the other."""
 
-    def __init__(self, plan: Plan, top: Place = TOP) -> None:
+    def __init__(self, plan: Plan, top: Place = TOP, make: MakeWalk = walk) -> None:
         self.masked: Counts = {}
         self._plan = plan
-        self._walk = JsonWalk(plan, top)
-        self._leaves = Leaves(plan, self.masked)
+        self._walk = make(plan, self.masked, top, b"")
+        self._leaves = Leaves(plan, self.masked, make)
         self._held = b""
         self._begun = False
         self._utf8 = codecs.getincrementaldecoder("utf-8")()
@@ -56,7 +56,6 @@ class JsonCover:
         if not final and self._walk.waits(data):
             self._held = data
             return front
-        looks = b"\\" in data or self._plan.suspects(data)
-        end, hits = self._walk.feed(data, looks=looks, final=final)
+        end, hits = self._walk.feed(data, looks=self._walk.looks(data), final=final)
         self._held = data[end:]
         return front + self._leaves.covered(data[:end], hits)

@@ -33,6 +33,7 @@ class Look(IntEnum):
     RULED = 2  # the same under a rule, or the beginning of a container under one
     GONE = 3  # bytes of what was covered already
     UNREAD = 4  # the beginning of a string that is too long to hold
+    NEW = 5  # nothing: it was covered already, and ``name`` is what stands there now
 
 
 class Hit(NamedTuple):
@@ -84,12 +85,16 @@ _BEGUN = {
 
 
 class _Open(NamedTuple):
-    """A container that is open: ``below`` is the place of an array's items, and of an object its own."""
+    """A container that is open: ``below`` is the place of an array's items, and of an object its own.
+
+    ``looks`` says of an array that its name alone is a reason to look at its items, as ``"passwords"`` is.
+    """
 
     object: bool
     place: Place
     below: Place
     name: bytes
+    looks: bool = False
 
 
 class JsonWalk:
@@ -113,6 +118,10 @@ class JsonWalk:
     def between(self) -> bool:
         """Whether no value is begun."""
         return not self._open and not self._within
+
+    def looks(self, data: bytes) -> bool:
+        """Whether all of the data is to be looked at."""
+        return b"\\" in data or self._plan.suspects(data)
 
     def waits(self, data: bytes) -> bool:
         """Whether the data, from what was not taken the last time on, is still all inside of one long string."""
@@ -156,6 +165,7 @@ class JsonWalk:
 
     def _value(self, found: re.Match[bytes], hits: list[Hit], looks: bool) -> None:
         place, name = self._where(found, hits, looks)
+        looks = looks or (bool(self._open) and self._open[-1].looks)
         opened = found["open"]
         if self._gone:
             if opened:
@@ -209,7 +219,8 @@ class JsonWalk:
             self._next = _FIRST_MEMBER
         else:
             below = self._plan.tree.item(place) if self._plan.tree else TOP
-            self._open.append(_Open(False, place, below, name))
+            looks = bool(name) and (b"\\" in name or self._plan.suspects(name))
+            self._open.append(_Open(False, place, below, name, looks))
             self._next = _FIRST_ITEM
 
     def _close(self) -> None:

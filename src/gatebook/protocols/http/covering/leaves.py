@@ -12,15 +12,16 @@ import re
 
 from gatebook.errors import WireError
 from gatebook.masking.detectors import OverworkError
+from gatebook.masking.fields import Place
 from gatebook.masking.rules import Style
 from gatebook.masking.styles import COVERED
-from gatebook.protocols.http.covering.json_walk import Hit, JsonWalk, Look, read_string
-from gatebook.protocols.http.covering.plan import UNREAD, Counts, Plan, count
+from gatebook.protocols.http.covering.json_walk import Hit, Look, read_string
+from gatebook.protocols.http.covering.native import MakeWalk, walk
+from gatebook.protocols.http.covering.plan import UNREAD, Counts, Plan, Rule, count
 from gatebook.protocols.http.covering.text import TextCover
 
 NESTED = 3  # documents inside of strings of documents
 LONG = 65_536  # bytes of a string that is looked through piece by piece
-_SHORTEST = 7  # bytes of a string that is a document worth reading, quotes included
 WHOLE = b'"' + COVERED + b'"'
 _STRING = re.compile(rb'"(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+"')
 _DOCUMENT = re.compile(r"\s*[\[{]")
@@ -29,10 +30,12 @@ _DOCUMENT = re.compile(r"\s*[\[{]")
 class Leaves:
     """Covers the values of one content. Shares the counts with its coverer; ``level`` is how deep in strings it stands."""
 
-    def __init__(self, plan: Plan, masked: Counts, level: int = 0) -> None:
+    def __init__(self, plan: Plan, masked: Counts, make: MakeWalk = walk, level: int = 0) -> None:
         self._plan = plan
-        self._masked = masked
+        self.masked = masked
+        self._make = make
         self._level = level
+        self._rules: dict[Place, Rule | None] = {}
 
     def covered(self, data: bytes, hits: list[Hit]) -> bytes:
         """The data with what the hits say, the same object if that changes nothing. Raises WireError."""
@@ -49,27 +52,33 @@ class Leaves:
         match hit.look:
             case Look.GONE:
                 return b""
+            case Look.NEW:
+                return hit.name
             case Look.NAME:
-                return self._name(written, self._masked)
+                return self._name(written, self.masked)
             case Look.RULED:
                 return self._ruled(written, hit)
             case Look.UNREAD:
                 rule = self._plan.rule(hit.place)
-                count(self._masked, UNREAD if rule is None else rule.style.value)
+                count(self.masked, UNREAD if rule is None else rule.style.value)
                 return WHOLE
         return self._number(written, hit) if written[:1] != b'"' else self._string(written, hit)
 
     # By rule ----------------------------------------------------------------------------------------------------------
 
     def _ruled(self, written: bytes, hit: Hit) -> bytes | None:
-        rule = self._plan.rule(hit.place)
+        rule = self._rules.get(hit.place)
+        if rule is None:
+            rule = self._rules[hit.place] = self._plan.rule(hit.place)
         assert rule is not None, "the walk says so of ruled places only"  # noqa: S101
         if written == b"null":
             return None
-        count(self._masked, rule.style.value)
+        count(self.masked, rule.style.value)
         first = written[:1]
         if first == b'"':
             covered = rule.cover(read_string(written).encode("utf-8", "surrogatepass"))
+            if covered.isalnum() or covered == COVERED:
+                return b'"' + covered + b'"'
             return json.dumps(covered.decode("utf-8", "replace"), ensure_ascii=False).encode()
         if first in b"{[tf" or rule.style is Style.TOKEN:
             return WHOLE  # a hash of two words, or of a container, could be guessed; a token would come back as text
@@ -90,7 +99,7 @@ class Leaves:
 
     def _string(self, written: bytes, hit: Hit) -> bytes | None:
         text = read_string(written)
-        if len(written) >= _SHORTEST and self._level < NESTED and _DOCUMENT.match(text):
+        if b"\\" in written and self._level < NESTED and _DOCUMENT.match(text):
             nested = self._nested(text, hit)
             if nested is not None:
                 return None if nested == text else json.dumps(nested, ensure_ascii=False).encode("utf-8", "surrogatepass")
@@ -107,9 +116,9 @@ class Leaves:
             head = (self._name(name, {}) or _plain(name)) + b":"
         text = head + plain
         try:
-            covered = self._plan.look(text, self._masked)
+            covered = self._plan.look(text, self.masked)
         except OverworkError:
-            count(self._masked, UNREAD)
+            count(self.masked, UNREAD)
             return WHOLE
         if covered is text:
             return None
@@ -118,25 +127,25 @@ class Leaves:
     def _long(self, plain: bytes, hit: Hit) -> bytes | None:
         """A string that is looked through piece by piece; whether it is a secret as a whole its beginning tells."""
         if self._beside(hit.name, plain[:_BEGINNING] + b'"') is not None:
-            count(self._masked, UNREAD)
+            count(self.masked, UNREAD)
             return WHOLE
         pieces = TextCover(self._plan)
         inner = pieces.feed(plain[1:-1]) + pieces.finish()
         for name, number in pieces.masked.items():
-            count(self._masked, name, number)
+            count(self.masked, name, number)
         return None if not pieces.masked else _sound(b'"' + inner + b'"')
 
     def _nested(self, text: str, hit: Hit) -> str | None:
         """A string that is a document, covered as one; None if it is none."""
         data = text.encode("utf-8", "surrogatepass")
-        inner = Leaves(self._plan, {}, self._level + 1)
+        inner = Leaves(self._plan, {}, self._make, self._level + 1)
         try:
-            _, hits = JsonWalk(self._plan, hit.place, hit.name).feed(data, looks=True, final=True)
+            _, hits = self._make(self._plan, inner.masked, hit.place, hit.name).feed(data, looks=True, final=True)
             covered = inner.covered(data, hits)
         except WireError:
             return None
-        for name, number in inner._masked.items():
-            count(self._masked, name, number)
+        for name, number in inner.masked.items():
+            count(self.masked, name, number)
         return covered.decode("utf-8", "surrogatepass")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Protocol
 
+from gatebook.masking import compiled
 from gatebook.masking.detectors import WORK, OverworkError, Scan, Work, scan
 from gatebook.masking.fields import FieldTree, Place
 from gatebook.masking.rules import STRICTNESS, MaskSet, Style
@@ -125,7 +126,7 @@ class Plan:
         """
         if self.needles:
             data = self.needles.cover(data, counts)
-        if not self.names:
+        if not self.names or (compiled.crate is not None and not compiled.detectors(self.names).suspect(data)):
             return data
         work = Work(min(WORK, EFFORT * (len(data) + 64)))
         return self.scan.cover(data, self.scan.suspects(data, work), counts, work)
@@ -140,7 +141,11 @@ class Plan:
 
     def suspects(self, data: bytes) -> bool:
         """Whether ``look`` may change the data or any part of it that holds no escapes."""
-        return bool((self.names and self.scan.suspects(data)) or (self.needles and self.needles.found(data)))
+        if self.needles and self.needles.found(data):
+            return True
+        if compiled.crate is not None:
+            return bool(self.names) and bool(compiled.detectors(self.names).suspect(data))
+        return bool(self.names and self.scan.suspects(data))
 
 
 MOST_PARTS = 64  # of a name in a form

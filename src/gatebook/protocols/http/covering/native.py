@@ -1,0 +1,70 @@
+"""The compiled twin of ``json_walk``, where the crate is installed: it says of less that somebody must look at it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from gatebook.errors import WireError
+from gatebook.masking import compiled
+from gatebook.masking.fields import TOP, Place
+from gatebook.protocols.http.covering import json_walk
+from gatebook.protocols.http.covering.json_walk import Hit, JsonWalk, Look, read_string
+from gatebook.protocols.http.covering.plan import Counts, Plan
+
+LIMITS = (json_walk.DEPTH, json_walk.NAME_BYTES, json_walk.NUMBER_BYTES, json_walk.HELD_BYTES)
+_LOOKS = tuple(Look)
+
+
+class NativeWalk:
+    """The same as JsonWalk. It covers what is simple itself; only credentials make it look at everything."""
+
+    def __init__(self, plan: Plan, masked: Counts, top: Place = TOP, name: bytes = b"") -> None:
+        rules = None
+        if plan.tree:
+            names = {one.encode() for one in plan.tree.names if one.isascii()}
+            aliases = {one.encode() for one in plan.aliases if one.isascii()}
+            rules = (
+                lambda place, written: plan.member(place, read_string(written)),
+                plan.tree.item,
+                lambda place: plan.tree.style(place) is not None,
+                names,
+                aliases,
+            )
+        self._plan = plan
+        self._masked = masked
+        self._walk: Any = compiled.crate.Json(compiled.detectors(plan.names), LIMITS, rules, top, name)
+
+    def looks(self, data: bytes) -> bool:
+        """Whether all of the data is to be looked at."""
+        return bool(self._plan.needles) and self._plan.needles.found(data)
+
+    def waits(self, data: bytes) -> bool:
+        """Whether the data, from what was not taken the last time on, is still all inside of one long string."""
+        return bool(self._walk.waits(data))
+
+    def feed(self, data: bytes, *, looks: bool, final: bool = False) -> tuple[int, list[Hit]]:
+        """How far the data is whole, and what in that is to be looked at. Raises WireError."""
+        try:
+            end, found = self._walk.feed(data + b" " if final else data, looks, self._masked)
+        except ValueError as error:
+            raise WireError(str(error)) from None
+        if final:
+            if not self._walk.between or end < len(data):
+                raise WireError("JSON that ends before it is complete")
+            end = len(data)
+        return end, [Hit(_LOOKS[look], start, to, place, name) for look, start, to, place, name in found]
+
+
+Walk: TypeAlias = JsonWalk | NativeWalk
+MakeWalk: TypeAlias = Callable[[Plan, Counts, Place, bytes], Walk]
+
+
+def walk(plan: Plan, masked: Counts, top: Place = TOP, name: bytes = b"") -> Walk:
+    """The walk of one content; ``masked`` counts what it covers itself."""
+    return NativeWalk(plan, masked, top, name) if compiled.crate is not None else JsonWalk(plan, top, name)
+
+
+def python_walk(plan: Plan, _masked: Counts, top: Place = TOP, name: bytes = b"") -> Walk:
+    """The same by Python alone."""
+    return JsonWalk(plan, top, name)

@@ -1,0 +1,135 @@
+"""The compiled walk and the Python walk give the same bytes, the same counts and the same faults."""
+
+import json
+from functools import partial
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tests.masking.test_detectors import each_vector
+from tests.protocols.http.covering.stage import CREDENTIAL, DETECTORS, RULES, both, mask_set, plan
+from tests.protocols.http.covering.test_json_cover import VALUES
+
+from gatebook.errors import WireError
+from gatebook.masking import compiled
+from gatebook.masking.detectors import NAMES, scan
+from gatebook.masking.rules import Style
+from gatebook.protocols.http.covering.json_cover import JsonCover
+from gatebook.protocols.http.covering.native import python_walk
+
+pytestmark = pytest.mark.skipif(compiled.crate is None, reason="the compiled twin is not installed")
+
+PYTHON = partial(JsonCover, make=python_walk)
+STARS = plan(mask_set(Style.HASH, "a.*.b", "$.**.é", "items.*"), mask_set(Style.TOKEN, "$.top", "x"), x=["a"], y=["ssn"])
+PLANS = [
+    RULES,
+    DETECTORS,
+    STARS,
+    plan(detectors=()),
+    plan(mask_set(Style.REDACT, "ssn"), detectors=()),
+    plan(needles=[CREDENTIAL]),
+]
+VECTORS = sorted(
+    {line.partition(" -> ")[0] for expect in ("cover", "keep") for _, line in (one.values for one in each_vector(expect))}
+)
+KEYS = [
+    "a",
+    "b",
+    "ssn",
+    "SSN",
+    "s\u0073n",
+    "password",
+    "api_key",
+    "é",
+    "É",
+    "items",
+    "x",
+    "y",
+    "top",
+    "bob@example.com",
+    'q"\\/',
+    "",
+]
+TEXTS = st.sampled_from(
+    [*VECTORS, CREDENTIAL.decode(), '{"ssn":"x"}', '[["a",{"b":1}]]', "x", "\ud800", "\x7f\u2028 😀", "a\nb\tc"]
+)
+
+
+def told(make, chosen, data, cuts=()):
+    try:
+        return both(make, chosen, data, cuts)
+    except WireError:
+        return "WireError"
+
+
+def values(leaf: st.SearchStrategy) -> st.SearchStrategy:
+    return st.recursive(
+        leaf,
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
+        max_leaves=15,
+    )
+
+
+def escaped(text: str, every: bool) -> str:
+    """A document with some of its characters written as escapes."""
+    return "".join(f"\\u{ord(char):04x}" if char.isalnum() and ord(char) < 0x80 and every else char for char in text)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    values(
+        TEXTS
+        | st.text(max_size=10)
+        | st.integers()
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.booleans()
+        | st.none()
+    ),
+    st.sampled_from(PLANS),
+    st.booleans(),
+    st.sampled_from([None, 2]),
+    st.lists(st.integers(0, 600), max_size=8),
+)
+@example({"passwords": ["hunter22", "x" * 40]}, RULES, True, None, [15])
+@example([4111111111111111, "bob@example.com"], DETECTORS, True, None, [])
+def test_both_cover_the_same(value, chosen, ascii_only, indent, cuts):
+    data = json.dumps(value, ensure_ascii=ascii_only, indent=indent).encode("utf-8", "replace")
+    whole = told(PYTHON, chosen, data)
+    assert told(JsonCover, chosen, data) == whole
+    assert told(JsonCover, chosen, data, cuts) == whole
+    assert told(PYTHON, chosen, data, cuts) == whole
+
+
+@pytest.mark.parametrize("chosen", PLANS, ids=["rules", "detectors", "stars", "nothing", "fields", "needles"])
+def test_both_cover_every_vector_the_same_bare_and_escaped(chosen):
+    for text in VECTORS:
+        for written in (json.dumps(text), '"' + escaped(text, every=True).replace('"', '\\"').replace("\n", "\\n") + '"'):
+            for document in (written, f'{{"password":{written},"n":[{written}]}}', f'{{"ke\\u0079":[{written}, 1 ]}}'):
+                data = document.encode("utf-8", "surrogatepass")
+                assert told(JsonCover, chosen, data) == told(PYTHON, chosen, data), document
+
+
+@settings(max_examples=400, deadline=None)
+@given(VALUES, st.integers(0, 500), st.binary(max_size=4), st.lists(st.integers(0, 300), max_size=5))
+@example([1], 1, b"01", [])
+@example([1], 1, b"1.e5", [])
+@example([1], 1, b"-", [])
+@example([1], 1, b"1E+", [2])
+@example(["x"], 2, b"\\ud8", [3])
+def test_both_refuse_the_same(value, at, damage, cuts):
+    data = json.dumps(value).encode()
+    data = data[:at] + damage + data[at + 1 :]
+    assert (told(JsonCover, RULES, data, cuts) == "WireError") == (told(PYTHON, RULES, data, cuts) == "WireError")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(alphabet='{}[],:"\\u0041 \n-+.eE1tfn/x', max_size=30), st.lists(st.integers(0, 30), max_size=5))
+def test_both_read_the_same_grammar(text, cuts):
+    assert told(JsonCover, RULES, text.encode(), cuts) == told(PYTHON, RULES, text.encode(), cuts)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from(VECTORS), max_size=4).map(" ".join))
+def test_the_crate_suspects_wherever_python_does(text):
+    data = text.encode("utf-8", "surrogatepass")
+    assert compiled.detectors(NAMES).suspect(data) == bool(scan(NAMES).suspects(data))
