@@ -82,6 +82,7 @@ pub struct Lane {
     exact: HashMap<Vec<u8>, Arc<Ticket>>,
     alike: HashMap<Vec<u8>, Alike>,
     flight: Option<Flight>,
+    ids: Ids,
 }
 
 #[pymethods]
@@ -97,6 +98,7 @@ impl Lane {
             exact: HashMap::new(),
             alike: HashMap::new(),
             flight: None,
+            ids: Ids::default(),
         })
     }
 
@@ -176,15 +178,16 @@ impl Lane {
         self.flight = None;
     }
 
-    /// What it is called from now on, and when it was asked for; the text that the log shows of it.
-    fn decided(&mut self, number: u64, decision: String, at: u64) -> PyResult<String> {
+    /// Its number from now on, and when it was decided and recorded; the decision's id, and the text that the log shows.
+    fn decided(&mut self, py: Python<'_>, number: u64, now: u64, at: u64) -> PyResult<(String, String)> {
         let flight = self.flight.as_mut().ok_or_else(nothing)?;
-        (flight.number, flight.decision, flight.at) = (number, decision, at);
-        Ok(String::from_utf8_lossy(&flight.shown).into_owned())
+        (flight.number, flight.decision, flight.at) = (number, self.ids.next(py, now)?, at);
+        Ok((flight.decision.clone(), String::from_utf8_lossy(&flight.shown).into_owned()))
     }
 
     /// Its entry in the ledger.
-    fn entry<'py>(&mut self, py: Python<'py>, id: &str, time: u64, seq: u64) -> PyResult<Bound<'py, PyBytes>> {
+    fn entry<'py>(&mut self, py: Python<'py>, time: u64, seq: u64) -> PyResult<Bound<'py, PyBytes>> {
+        let id = self.ids.next(py, time)?;
         let flight = self.flight.as_mut().ok_or_else(nothing)?;
         let pieces = &flight.ticket.action;
         let mut out = Vec::with_capacity(1024);
@@ -231,7 +234,8 @@ impl Lane {
     }
 
     /// The entry of its answer.
-    fn answer_entry<'py>(&self, py: Python<'py>, id: &str, time: u64, seq: u64) -> PyResult<Bound<'py, PyBytes>> {
+    fn answer_entry<'py>(&mut self, py: Python<'py>, time: u64, seq: u64) -> PyResult<Bound<'py, PyBytes>> {
+        let id = self.ids.next(py, time)?;
         let (flight, answered) = self.over()?;
         let pieces = &flight.ticket.answer;
         let mut out = Vec::with_capacity(512);
@@ -291,6 +295,30 @@ impl Lane {
     fn told<'py>(&mut self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let answered = self.flight.take().and_then(|flight| flight.answered).ok_or_else(nothing)?;
         Ok(answered.shown.into_bound(py))
+    }
+}
+
+/// Identifiers as `entries.uuid7` makes them. Owned by one session, so that no two processes have the same chance.
+#[derive(Default)]
+struct Ids {
+    chance: Vec<u8>,
+}
+
+impl Ids {
+    const CHANCE: usize = 10; // bytes of an identifier
+    const AHEAD: usize = 64; // identifiers whose chance is asked for at once
+
+    /// A UUIDv7 for a time in microseconds.
+    fn next(&mut self, py: Python<'_>, time: u64) -> PyResult<String> {
+        if self.chance.len() < Ids::CHANCE {
+            self.chance = py.import("os")?.getattr("urandom")?.call1((Ids::CHANCE * Ids::AHEAD,))?.extract()?;
+        }
+        let chance = self.chance.split_off(self.chance.len() - Ids::CHANCE);
+        let milliseconds = time / 1000 & 0xFFFF_FFFF_FFFF;
+        let bits = chance.iter().fold(0u128, |bits, byte| bits << 8 | u128::from(*byte)) & ((1 << 74) - 1);
+        let value = u128::from(milliseconds) << 80 | 7 << 76 | (bits >> 62) << 64 | 2 << 62 | bits & ((1 << 62) - 1);
+        let digits = format!("{value:032x}");
+        Ok([&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-"))
     }
 }
 

@@ -43,6 +43,7 @@ from gatebook.gateway.tape import Tape
 from gatebook.gateway.upstream import Upstream
 from gatebook.ledger.commitments import Commitments
 from gatebook.ledger.disk import Disk
+from gatebook.ledger.entries import canonical
 from gatebook.ledger.log import SMALLEST_SEGMENT
 from gatebook.ledger.store import add_salt
 from gatebook.model import Reach
@@ -277,7 +278,10 @@ class Rig:
 
     def written(self) -> list[dict[str, Any]]:
         """The session's entries but for what differs each time."""
-        found = [json.loads(entry) for entry in entries(self.folder / "ledger")]
+        found = []
+        for entry in entries(self.folder / "ledger"):
+            found.append(json.loads(entry))
+            assert canonical(found[-1]) == entry
         varies = ("id", "time", "decision", "ms", "bytes_in", "bytes_out")
         return [{name: one[name] for name in one if name not in varies} for one in found if one.get("sid") == SESSION.id]
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import os
+import re
 import struct
 import tempfile
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.gateway.rigs import MASKED, READS, WRITES, Rig
-from tests.ledger.books import FailingDisk, intact
+from tests.ledger.books import FailingDisk, entries, intact
 from tests.protocols.postgres.stage import SESSION
 
 from gatebook.model import Reach
@@ -283,3 +285,40 @@ async def test_each_session_has_its_own_lane(tmp_path):
     assert (one.taken > 0, other.taken) == (True, 0)
     await one.close()
     await other.close()
+
+
+@compiled
+async def test_every_identifier_is_another_one_of_its_own_time(tmp_path):
+    rig = await ready(tmp_path)
+    for _ in range(100):
+        await rig.send(batch("reads", b"7"))
+    assert rig.taken > 100
+    await rig.close()
+    found = [json.loads(entry) for entry in entries(tmp_path / "ledger")]
+    made = [one["id"] for one in found] + [one["decision"] for one in found if "decision" in one]
+    assert len(set(made)) == len(made) > 300
+    assert all(re.fullmatch("[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", one) for one in made)
+    assert all(int(one["id"][:13].replace("-", ""), 16) == one["time"] // 1000 for one in found)
+
+
+@compiled
+async def test_a_fault_of_ours_past_the_relay_ends_the_session(tmp_path):
+    rig = await ready(tmp_path)
+    heard = rig.heard
+    rig.connection._recent = rig.connection._shortcut._recent = None  # whatever comes of it
+    await rig.send(batch("reads", b"7"))
+    assert rig.connection._finished
+    assert rig.heard == heard
+    await rig.close()
+
+
+@compiled
+async def test_what_is_bound_never_goes_by_the_lane_to_where_a_detector_finds_it(tmp_path):
+    rig = await ready(tmp_path)
+    before = rig.taken
+    for value in (b"4111 1111 1111 1111", b"ada@example.com", b"123-45-6789"):
+        await rig.send(batch("reads", value))
+    assert rig.taken == before
+    await rig.close()
+    texts = [one["text"] for one in rig.written() if one["type"] == "action"]
+    assert [text for text in texts if "4111" in text or "ada@" in text or "123-45" in text] == []

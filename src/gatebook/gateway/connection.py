@@ -174,9 +174,13 @@ class Connection(Doorstep):
         except (LedgerError, RecordingError) as error:
             self._stop(error)
         except Exception:
-            log.exception("relay failed", session=self._session.id if self._session else "")
-            self._finish("an error inside the gateway; its operators' log has it")
+            self._fail()
         self.flow()
+
+    def _fail(self) -> None:
+        """A fault of ours, being handled, ends this session alone, closed."""
+        log.exception("relay failed", session=self._session.id if self._session else "")
+        self._finish("an error inside the gateway; its operators' log has it")
 
     def _feed(self, signal: Signal) -> None:
         """Carry out what the relay says, and what it says to the decisions that need no waiting, each in its turn."""
@@ -224,6 +228,9 @@ class Connection(Doorstep):
         except LedgerError as error:
             self._stop(error)
             return True
+        except Exception:
+            self._fail()
+            return True
         if sent is not None and self._upstream is not None:
             self._upstream.write(sent)
         return sent is not None
@@ -236,6 +243,9 @@ class Connection(Doorstep):
             shown = self._shortcut.answer(data, self._tape, self._released) if self._shortcut is not None else None
         except RecordingError as error:
             self._unrecorded(error)
+            return True
+        except Exception:
+            self._fail()
             return True
         if shown is not None:
             self._hand(shown)

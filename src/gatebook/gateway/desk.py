@@ -136,10 +136,12 @@ class Desk:
             return None
         return Allowed(permit(action, ruled.verdict, receipt), ruled.verdict, number), ruled.said.row
 
-    def ruled_before(self, session: Session, deeds: tuple[Deed, ...], columns: frozenset[str], recent: Recent) -> Ruled | None:
+    def ruled_before(
+        self, session: Session, deeds: tuple[Deed, ...], columns: frozenset[str], recent: Recent, now: int
+    ) -> Ruled | None:
         """What was decided of these very deeds, if it counts still: for what went by itself when it was asked for last."""
         granted = self.granted(session.identity, session.target.name)
-        ruled = recent.find(self._judge, deeds, columns, granted, self._clock())
+        ruled = recent.find(self._judge, deeds, columns, granted, now)
         return ruled if ruled is not None and ruled.said is not None else None
 
     def _ruled(self, session: Session, ask: Ask, granted: Reach | None) -> Ruled:

@@ -32,8 +32,11 @@ class Granted:
 
     def reach(self, identity: Identity, target: str) -> Reach | None:
         """The furthest reach that this identity is granted on this target now."""
-        live, now = self._held.get((identity.issuer, identity.subject, target)), self._clock()
-        if live is None or now >= live.until or now - self._answered_at > BLIND_MICROSECONDS:
+        live = self._held.get((identity.issuer, identity.subject, target))
+        if live is None:  # as mostly
+            return None
+        now = self._clock()
+        if now >= live.until or now - self._answered_at > BLIND_MICROSECONDS:
             return None
         return live.reach
 

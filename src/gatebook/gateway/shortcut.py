@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gatebook.errors import LedgerError, RecordingError
-from gatebook.gateway.book import Said, new_id
+from gatebook.gateway.book import Said
 from gatebook.gateway.recent import Recent, Ruled
 from gatebook.gateway.released import Released
 from gatebook.gateway.store import ActionValues
@@ -66,7 +66,8 @@ class Shortcut:
         if kept is None:
             return
         gateway, session = self._gateway, self._session
-        ruled = gateway.desk.ruled_before(session, kept.meaning.deeds, kept.meaning.columns, self._recent)
+        meaning, now = kept.meaning, gateway.clock()
+        ruled = gateway.desk.ruled_before(session, meaning.deeds, meaning.columns, self._recent, now)
         if ruled is None or ruled.said is None or ruled.verdict.masks != kept.masks:
             return
         salt, erased = gateway.book.salt(session.identity)
@@ -80,13 +81,13 @@ class Shortcut:
         if ticket is None:
             return None
         way, meaning = lane.way, ticket.kept.meaning
-        ruled = gateway.desk.ruled_before(session, meaning.deeds, meaning.columns, self._recent)
+        now = gateway.clock()
+        ruled = gateway.desk.ruled_before(session, meaning.deeds, meaning.columns, self._recent, now)
         if ruled is not ticket.ruled or ticket.erased != gateway.book.erased:
             way.drop()
             return None
-        now, seq = gateway.clock(), lane.next_number
-        decision, self._recorded = new_id(now), tape.now()
-        shown = way.decided(seq, decision, self._recorded)
+        seq, self._recorded = lane.next_number, tape.now()
+        decision, shown = way.decided(seq, now, self._recorded)
         try:
             index = gateway.book.fill_at_once(session, way.entry)
         except LedgerError:

@@ -38,6 +38,8 @@ class Disk:
     def write_at(self, descriptor: int, data: bytes | bytearray | memoryview, offset: int) -> None:
         """Write all of ``data``."""
         written = os.pwrite(descriptor, data, offset) if data else 0
+        if written == len(data):  # as nearly always
+            return
         rest, offset = memoryview(data)[written:], offset + written
         while rest:
             written = os.pwrite(descriptor, rest, offset)

@@ -69,6 +69,8 @@ class _Waiting:
 
 _Outcome = Written | LedgerError
 _Given = TypeVar("_Given")  # what a producer gets for its entry
+_One = TypeVar("_One")  # and what it is composed of
+_Other = TypeVar("_Other")
 
 
 class Log:
@@ -175,24 +177,28 @@ class Log:
 
         The entry keeps to ``entries.check`` already; it is not checked again. LedgerError as with ``append``.
         """
-        return self._put_at_once(lambda size: self._scribe.compose(entry.kind, entry.fields, size))
+        return self._put_at_once(self._scribe.compose, entry.kind, entry.fields)
 
     def fill_at_once(self, sid: str, write: Write) -> int | None:
         """The same for an entry amid a session whose bytes ``write`` makes of ``pieces``; its index."""
-        return self._put_at_once(lambda size: (self._scribe.fill(sid, write), size))
+        return self._put_at_once(self._scribe.fill, sid, write)
 
     def pieces(self, kind: str, fields: Mapping[str, Any], holes: Sequence[str]) -> list[bytes]:
         """The bytes that entries of one form share, between the values that differ: ``holes``, id, time and seq by name."""
         return self._scribe.pieces(kind, fields, holes)
 
-    def _put_at_once(self, compose: Callable[[int], tuple[bytes, _Given]]) -> _Given | None:
+    def _put_at_once(
+        self, compose: Callable[[_One, _Other, int], tuple[bytes, _Given]], one: _One, other: _Other
+    ) -> _Given | None:
+        volume = self._volume
         with self._pen:
-            self._check_writable()
-            if self._queue or self._volume.room < SMALLEST_SEGMENT or self._behind:
+            if not self._writable:
+                raise LedgerError(self._failed or "the ledger is closed")
+            if self._queue or volume.room < SMALLEST_SEGMENT or self._behind:
                 return None
             try:
-                data, given = compose(self._volume.size)
-                self._volume.write_one(data)
+                data, given = compose(one, other, volume.size)
+                volume.write_one(data)
             except LedgerError:  # what cannot stand in the book, which goes on without it
                 raise
             except Exception as error:

@@ -24,7 +24,7 @@ SID_CHARACTERS = 36  # a UUID
 SEAL_PREFIX = b"log.seal/v1\n"
 
 
-Write = Callable[[str, int, int], bytes]  # an entry's bytes by its id, time and seq
+Write = Callable[[int, int], bytes]  # an entry's bytes by its time and seq; it gives it an id
 
 _AMID = frozenset({"action", "answer"})  # what sessions say most, and what means nothing further for the log
 
@@ -125,18 +125,18 @@ class Scribe:
         same = {**fields, "v": VERSION, "type": kind, "origin": self.origin}
         return pieces(same, sorted({*holes, "id", "time", "seq"}))
 
-    def fill(self, sid: str, write: Write) -> bytes:
-        """The next entry of a session, amid it, whose bytes ``write`` makes by id, time and seq; LedgerError as ``compose``."""
+    def fill(self, sid: str, write: Write, index: int) -> tuple[bytes, int]:
+        """Bytes and index of a session's next entry, amid it, that ``write`` makes; LedgerError as ``compose``."""
         past = self._past
         seq = past.sessions.get(sid)
         if seq is None:
             raise LedgerError(f"session {sid!r} is not open in the book")
         time = max(past.time, self._clock())
-        data = write(uuid7(time), time, seq)
+        data = write(time, seq)
         if len(data) > LONGEST:
             raise LedgerError(f"an entry of {len(data)} bytes: at most {LONGEST}")
         past.time, past.sessions[sid] = time, seq + 1
-        return data
+        return data, index
 
     def _stamp(self, kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         time = max(self._past.time, self._clock())

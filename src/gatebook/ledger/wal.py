@@ -191,9 +191,8 @@ class Wal:
 
     def write_one(self, entry: bytes) -> None:
         """Write one entry's frame, for which there is room in the segment."""
-        frame = HEADER.pack(len(entry), crc32(entry)) + entry
-        self._disk.write_at(self._current, frame, self._offset)
-        self._offset += len(frame)
+        self._disk.write_at(self._current, HEADER.pack(len(entry), crc32(entry)) + entry, self._offset)
+        self._offset += HEADER.size + len(entry)
         self.size += 1
 
     def _put(self, frames: bytearray) -> None:
