@@ -37,6 +37,7 @@ HEAD_SECONDS = 30.0  # for a client to say the head of its first request, and of
 IDLE_SECONDS = 75.0  # between two requests of a connection
 CONTENT_SECONDS = 60.0  # without a byte of content that is waited for
 UNSENT_BYTES = 65_536  # towards the client, before the target is no longer read
+KEPT_BYTES = 65_536  # of requests behind the one that is answered
 GOODBYE_SECONDS = 5.0
 
 log = structlog.get_logger("gatebook.http")
@@ -239,7 +240,8 @@ class HttpConnection(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             return
         exchange = self._exchange
-        wanted = exchange is None or exchange.hungry or (self._codec.complete and not self._tunnel)
+        waits = self._codec.complete and not self._tunnel and self._codec.kept <= KEPT_BYTES
+        wanted = exchange is None or exchange.hungry or waits
         if wanted is not self._reads:
             self._reads = wanted
             (self._transport.resume_reading if wanted else self._transport.pause_reading)()
@@ -281,12 +283,19 @@ class HttpConnection(asyncio.Protocol):
             self._exchange.end(f"no content came within {CONTENT_SECONDS:.0f} s")
 
     def _close(self) -> None:
+        """Who still sends would be reset, and never read what was said: so all that comes is read away for a while."""
         self.push()
         self._closing = True
         self._wait(0)
-        if self._transport is not None:
+        if self._transport is None:
+            return
+        if self._codec.complete or self._codec.idle:
             self._transport.close()
-            asyncio.get_running_loop().call_later(GOODBYE_SECONDS, self._transport.abort)
+        else:
+            self._transport.resume_reading()
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
+        asyncio.get_running_loop().call_later(GOODBYE_SECONDS, self._transport.abort)
 
 
 def alpn(context: ssl.SSLContext) -> None:
