@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import stat
 from pathlib import Path
 
 import pytest
 
 from gatebook.errors import ConfigError, GatebookError, LedgerError
-from gatebook.gateway.child import fault_of
+from gatebook.gateway.child import apart, fault_of
 from gatebook.gateway.prepared import KEY_BYTES, secret_key
 
 
@@ -47,3 +49,19 @@ def test_what_a_process_says_is_wrong_is_the_error_that_it_met(said: object, kin
 @pytest.mark.parametrize("said", [b"", b"\n", b"{", b'{"ready": true}', b"[]", b"\xff" * 100, bytes(range(50))])
 def test_anything_else_that_a_process_leaves_behind_says_nothing(said: bytes) -> None:
     assert fault_of(said) is None
+
+
+def test_what_is_done_apart_is_done_and_its_faults_are_told(tmp_path: Path) -> None:
+    mine = os.getpid()
+    apart(lambda: (tmp_path / "done").write_text(str(os.getpid())) and None)
+    assert int((tmp_path / "done").read_text()) != mine
+
+    def fails(error: BaseException) -> None:
+        raise error
+
+    with pytest.raises(ConfigError, match="database: it was written by a newer Gatebook"):
+        apart(lambda: fails(ConfigError(["database: it was written by a newer Gatebook"])))
+    with pytest.raises(GatebookError, match="no such thing"):
+        apart(lambda: fails(OSError("no such thing")))
+    with pytest.raises(GatebookError, match="ended"):
+        apart(lambda: os.kill(os.getpid(), signal.SIGKILL))

@@ -15,9 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import Connection as SQLiteConnection
 
-from alembic import command
-from alembic.config import Config as AlembicConfig
-from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError
@@ -52,6 +49,10 @@ def writing(source: Engine) -> Iterator[Connection]:
 
 def migrate(source: Engine) -> None:
     """Bring the tables to this version's shape, in one transaction; raises ConfigError when that cannot be done."""
+    from alembic import command  # 11 MB, which nothing but this needs
+    from alembic.config import Config as AlembicConfig
+    from alembic.util import CommandError
+
     settings = AlembicConfig()
     settings.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     try:

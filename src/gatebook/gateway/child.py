@@ -87,6 +87,27 @@ def _say_why(report: int, error: BaseException) -> None:
         return  # the supervisor is gone
 
 
+def apart(work: Callable[[], None]) -> None:
+    """Do ``work`` in a process of its own, with which all that it loaded is gone. Raises GatebookError as ``work`` did."""
+    report, end = os.pipe2(os.O_CLOEXEC)
+    pid = os.fork()
+    if not pid:
+        status = FAILED
+        try:
+            work()
+            status = 0
+        except BaseException as error:
+            _say_why(end, error)
+        finally:
+            os._exit(status)
+    os.close(end)
+    with os.fdopen(report, "rb") as told:
+        said = told.read(LINE_BYTES)
+    _, status = os.waitpid(pid, 0)
+    if status:
+        raise fault_of(said) or GatebookError("a process that should have prepared the database ended")
+
+
 def fault_of(line: bytes) -> GatebookError | None:
     """What a process said is wrong; None when it said something else, or nothing."""
     try:

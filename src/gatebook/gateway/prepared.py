@@ -13,6 +13,7 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -22,6 +23,7 @@ from gatebook.config import Address, Config
 from gatebook.db import engine, migrate, writing
 from gatebook.errors import ConfigError
 from gatebook.gateway import store
+from gatebook.gateway.child import apart
 from gatebook.gateway.clock import Clock
 from gatebook.gateway.judge import Judge, make_judge
 from gatebook.gateway.tally import Tally
@@ -68,7 +70,7 @@ def prepare(config: Config) -> Prepared:
     """Raises ConfigError or LedgerError where the gateway cannot begin."""
     judge = make_judge(config)
     lock = _lock(config.home)
-    _migrate(config)
+    apart(partial(_migrate, config))
     ports = _claim(config)
     keys, numbers = config.home / "keys", range(1, config.worker_count + 1)
     pairs = {number: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM) for number in numbers}
