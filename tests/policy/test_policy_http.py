@@ -17,7 +17,8 @@ from gatebook.policy.rules import load
 from gatebook.protocols.http.reading import FACTS, VERBS
 
 CASES = Path(__file__).with_name("http-cases.yaml")
-FILES = {path.name: path.read_text("utf-8") for path in DEMO.glob("*.cedar")}
+STANDING = "agents.cedar"  # what the demo's agents may without a grant; a deployment that goes by grants leaves it out
+FILES = {path.name: path.read_text("utf-8") for path in DEMO.glob("*.cedar") if path.name != STANDING}
 RULES = load(FILES)
 TARGET = Target(name="crm", protocol="http", address="crm:443")
 CRM = """\
@@ -40,6 +41,7 @@ policy:"""
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     found = placed(tmp_path)
+    (tmp_path / "policies" / STANDING).unlink()
     text = WHOLE.replace("policy:", CRM, 1)
     found.write_text(
         text.replace(

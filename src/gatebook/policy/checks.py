@@ -41,9 +41,7 @@ _LITERALS: Mapping[str, frozenset[str]] = {
 
 
 # What the texts of a rule may name of the deed they are said about.
-FILLED = frozenset(
-    {"tables", "columns", "functions", "tests_masked", "tested_sets", "keys_masked", "path", "tool", "fields", "body"}
-)
+FILLED = frozenset({"tables", "columns", "functions", "tests_masked", "tested_sets", "keys_masked", "route", "tool", "fields"})
 FILLED_NAMES = 5  # then dots: the text travels in every protocol's error
 _ROOM = re.compile(r"\{(\w+)\}")
 

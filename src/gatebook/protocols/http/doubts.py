@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gatebook.masking.detectors import cover_text
+
 DOUBTS = 8  # that are told of one request
 SHOWN = 80  # characters of what the client sent
 
@@ -36,8 +38,8 @@ class Doubts:
 
 
 def quoted(text: str) -> str:
-    """What a client sent, short and harmless enough to stand in a sentence."""
-    return ascii(text[:SHOWN]) + ("…" if len(text) > SHOWN else "")
+    """What a client sent, short, covered and harmless enough to stand in a sentence, which goes to logs and to the book."""
+    return ascii(cover_text(text[:SHOWN])) + ("…" if len(text) > SHOWN else "")
 
 
 def visible(text: str) -> str:

@@ -409,7 +409,9 @@ def _host(authority: str) -> str:
 
 
 def _deeds(one: _Read, parts: Iterable[_Part], facts: Facts) -> Iterator[Deed]:
-    here = Resource(kind="route", name=one.match.template or one.path.text) if one.path.segments != ("*",) else TARGET
+    # A resource's name goes to the book: rules find the path itself among what the route is in (policy/request.py).
+    name = one.match.template or cover_text(one.path.text)
+    here = Resource(kind="route", name=name) if one.path.segments != ("*",) else TARGET
     for part in parts:
         own = {**facts, **part.facts}
         named = frozenset(_words([*part.names]))
