@@ -123,11 +123,10 @@ def whole_period(logs: Sequence[Copy], start: int | None, end: int | None) -> Pe
 def build(logs: Sequence[Copy], key: Ed25519PrivateKey, period: Period, rules: Mapping[str, str]) -> dict[str, bytes]:
     """Every file of the package. ``rules`` are the texts at hand; they go in if a log says that they were in force."""
     about = package.About(tuple(package.Logged(log.key.origin, log.key.text, log.size, log.root) for log in logs), period, TOOL)
-    entries = list(merged([log.records() for log in logs]))
-    published = {one.text("digest") for one in entries if one.kind == "policy.publish"}
+    published = {one.text("digest") for log in logs for one in log.records() if one.kind == "policy.publish"}
     texts = {package.policy_digest(rules)} & published if rules else set()
     files = {f"{folder(log.key.origin)}/{name}": data for log in logs for name, data in log.files.items()}
-    files |= package.derive(about, entries, texts).files
+    files |= package.derive(about, merged([log.records() for log in logs]), texts).files  # read again, rather than kept
     files |= package.policy_members(rules) if texts else {}
     files[package.PROGRAM] = program.make()
     listed = package.manifest(about, files)
