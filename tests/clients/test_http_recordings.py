@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +16,9 @@ from tests.clients.test_http_basics import RULES
 from tests.testbed.apis import API_KEY, BillingApi
 from tests.testbed.gateways import LiveGateway
 
+from gatebook.cli.demo.clients import run
 from gatebook.cli.demo.processes import wait_until
+from gatebook.cli.demo.world import clean_environment, gatebook_command
 
 pytestmark = pytest.mark.real
 
@@ -107,3 +113,66 @@ def test_the_session_stands_among_the_others_with_its_requests(door: LiveGateway
     (first, second) = json.loads(door.gatebook("sessions", "show", session["id"], "--json").output)["list"]
     assert (first["verb"], first["status"], first["ruling"]) == ("http.get", "200", "allow")
     assert (second["verb"], second["ruling"]) == ("http.delete", "block")
+
+
+def test_evidence_and_controls_count_what_agents_did_with_an_api(door: LiveGateway, tmp_path: Path) -> None:
+    dana = door.mint(sub="dana", kind="person", groups=["dba"])
+    roles = {"roles": ["billing-admin"]}
+    with door.http() as client:
+        assert client.get("/billing/customers").status_code == 200
+        assert client.delete("/billing/customers/1").status_code == 403
+        held = client.put("/billing/iam/users/ada/roles", json=roles).json()
+        word = {"verdict": "approve", "reason": "OPS-7"}
+        assert door.send("POST", f"/api/v1/approvals/{held['approval']}/vote", dana, word).status_code == 200
+        assert client.put("/billing/iam/users/ada/roles", json=roles).status_code == 200
+    session = ended(door)
+    package = tmp_path / "evidence.zip"
+
+    def tables() -> dict[str, list[dict[str, str]]]:
+        made = door.gatebook("evidence", "export", "-o", str(package))
+        assert made.status == 0, made.output
+        with zipfile.ZipFile(package) as found:
+            names = [name for name in found.namelist() if name.startswith("populations/") and name.endswith(".csv")]
+            return {Path(name).stem: list(csv.DictReader(io.StringIO(found.read(name).decode()))) for name in names}
+
+    assert wait_until(lambda: len(tables()["actions"]) == 5, 10.0)  # a checkpoint comes every second
+    found = tables()
+    (opened,) = [one for one in found["access"] if one["session"] == session]
+    assert (opened["protocol"], opened["target"], opened["actions"]) == ("http", "billing", "5")
+    assert [one["verb"] for one in found["actions"]] == ["http.get", "http.delete", "http.put", "http.put", "http.put"]
+    assert [one["status"] for one in found["actions"]] == ["200", "", "", "", "200"]
+    assert [one["verb"] for one in found["refusals"]] == ["http.delete", "http.put"]
+    (approval,) = found["approvals"]
+    assert (approval["verb"], approval["verdict"], approval["independent"]) == ("http.put", "approved", "yes")
+    with zipfile.ZipFile(package) as zipped:
+        results = json.loads(zipped.read("controls.json"))
+        report = zipped.read("report.html").decode()
+    assert "/iam/users/" in report
+    tested = [one for one in results["results"] if one["test"]]
+    # the testbed's configuration was reviewed by nobody
+    odd = [one["test"] for one in tested if one["found"] == "deviations" and "configuration" not in one["test"]]
+    assert odd == []
+    counted = {one["test"]: one["examined"] for one in tested if any("actions" in name for name in one["populations"])}
+    assert 5 in counted.values(), counted
+
+
+def test_approvers_and_the_api_read_a_request_in_its_own_words(door: LiveGateway) -> None:
+    dana = door.mint(sub="dana", kind="person", groups=["dba"])
+    with door.http() as client:
+        held = client.put("/billing/iam/users/ada/roles?dry=no", json={"roles": ["root\u202e"]}).json()
+    settings = clean_environment() | {
+        "GATEBOOK_URL": f"https://127.0.0.1:{door.api_port}",
+        "GATEBOOK_CA": str(door.world.authority.path),
+        "GATEBOOK_TOKEN": door.gateway_token(dana),
+    }
+    shown = run([*gatebook_command(), "approvals", "show", held["approval"]], settings)
+    assert shown.status == 0, shown.output
+    for words in ("PUT /iam/users/ada/roles", "dry", "root", "http.put (admin)" if "admin" in shown.output else "http.put"):
+        assert words in shown.output
+    assert "\u202e" not in shown.output
+    listed = run([*gatebook_command(), "approvals", "ls"], settings)
+    assert "PUT" in listed.output
+    found = door.api("/api/v1/sessions", dana).json()["sessions"]
+    assert [one["target"] for one in found] == ["billing"]
+    one = door.api(f"/api/v1/sessions/{found[0]['id']}", dana).json()
+    assert "PUT /iam/users/ada/roles" in json.dumps(one)

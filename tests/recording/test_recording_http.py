@@ -154,6 +154,16 @@ def test_server_sent_events_come_one_by_one_with_their_times() -> None:
                           "+2.000s  #3  cut: the client went away · 2000 ms"]  # fmt: skip
 
 
+def test_messages_of_a_websocket_come_as_they_passed() -> None:
+    events = [asked(1, "GET /chat", **READ), head(1, 101, upgrade="websocket"), content(1, "> hello\n"),
+              content(1, "< hi\n< > not the client\n"), answered(1, "101")]  # fmt: skip
+    assert [(one.form, one.data) for one in contents(items(*events))] == [
+        (Form.MESSAGES, "> hello\n"),
+        (Form.MESSAGES, "< hi\n< > not the client\n"),
+    ]
+    assert "  < < hi\n  < < > not the client\n" in shown(*events)
+
+
 def test_text_that_comes_slowly_is_shown_as_it_comes_and_no_character_is_cut() -> None:
     pieces = ["halb f\u00fc".encode()[:-1], "f\u00fc".encode()[2:] + b"nf\n", b"zwei\n"]
     found = items(head(1, content_type="text/plain; charset=utf-8"), *(content(1, one) for one in pieces),

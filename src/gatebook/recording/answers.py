@@ -39,6 +39,7 @@ class Form(StrEnum):
     TEXT = "text"
     JSON = "json"  # whole
     EVENT = "event"  # one server-sent event
+    MESSAGES = "messages"  # of a WebSocket, as they passed
     BINARY = "binary"
 
 
@@ -86,6 +87,7 @@ class _Under:
         codings = codings_of(value for name, value in fields if name == b"content-encoding")
         self.decoding = Decoding(codings) if codings else None
         self.unknown = codings is None
+        self.socket = False  # it is a WebSocket: what is recorded of it is its messages, each line marked by who said it
         self.codec = python_name(self.media.charset) or "utf-8"
         self.held = bytearray()
         self.since = 0  # when the first of it came
@@ -119,6 +121,7 @@ class Answers:
         if seq in self._under:
             yield from self._out(time, seq, self._under[seq], more=True)
         yield from self._begin(time, seq, fields)
+        self._under[seq].socket = status == b"101"
         yield Headed(time, seq, int(status), tuple((_text(name), _text(value)) for name, value in fields))
 
     def content(self, time: int, data: bytes) -> Iterator[Piece]:
@@ -142,6 +145,8 @@ class Answers:
             under.decoding, under.unknown = None, True
             yield Garbled(time, seq, f"{error}; what came is shown as it is")
             yield from self._take(time, seq, under, rest)
+        if under.socket:
+            yield from self._out(time, seq, under, more=True)
         if seq in self._own:
             yield from self.ended(time, seq)
 
@@ -204,6 +209,9 @@ class Answers:
         if text is None:
             yield self._item(time, seq, under, kept, Form.BINARY, more=more)
         elif kept:
+            if under.socket:
+                yield self._item(time, seq, under, kept, Form.MESSAGES, more=more)
+                return
             whole = under.at == 0 and not more and under.media.is_json and under.media.name.endswith("json")
             yield self._item(time, seq, under, kept, Form.JSON if whole else Form.TEXT, more=more)
 

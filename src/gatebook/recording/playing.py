@@ -19,7 +19,7 @@ from typing import TypeAlias, assert_never
 from gatebook.recording.answers import Content, Form, Garbled, Headed
 from gatebook.recording.grec import Event
 from gatebook.recording.reading import Piece, Recording
-from gatebook.recording.render import readable
+from gatebook.recording.render import STREAMED, readable
 from gatebook.recording.results import (
     About,
     Answer,
@@ -43,7 +43,7 @@ COLUMNS = 64
 HEAD_FIELDS = 100
 CELL_CHARACTERS = 500
 TEXT_CHARACTERS = 20_000  # of a request, of a piece of a COPY and of an error
-OUTPUTS = 200  # of a step: tables, notices, pieces of a COPY, server-sent events
+OUTPUTS = 200  # of a step: tables, notices, pieces of a COPY, events, messages
 DECODED_BYTES = 1 << 22  # of one answer that is coded
 UNDER_WAY = 1_000  # requests whose answers are put to them
 CHARACTERS = 1_500_000  # of a window
@@ -346,7 +346,7 @@ class _Player:
         if self._needle and not step.matches and isinstance(item.data, str):
             step.matches = self._wanted_ruling(step) and self._needle in item.data.casefold()
         last = next((one for one in reversed(step.outputs) if isinstance(one, Passed) and one.seq == item.seq), None)
-        if last is None or not item.at or Form.EVENT in (item.form, last.form) or last.form is not item.form:
+        if last is None or not item.at or item.form in STREAMED or last.form is not item.form:
             text, left = readable(item, TEXT_CHARACTERS)
             self._put(Passed(item.time, item.seq, item.form, item.media, text, item.size, left), item.time, vouched, step)
         else:

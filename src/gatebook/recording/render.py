@@ -34,6 +34,7 @@ from gatebook.recording.results import (
 CELL_CHARACTERS = 120  # of a cell in a table; JSON has all of it
 CONTENT_CHARACTERS = 16_384  # of a piece of content; JSON has all of it
 CONTENT_BYTES = 65_536  # of a content; of what comes behind them, only how much it is
+STREAMED = (Form.EVENT, Form.MESSAGES)  # each is shown for itself
 BINARY_BYTES = 48  # of a content that is no text
 MARGIN = "    "
 REQUEST, COPIED = "  > ", "  < "  # so that no line of a request, a copy or an answer passes for one made here
@@ -139,8 +140,8 @@ def status_of(status: int) -> str:
 
 def extent(item: Content) -> str:
     """What a piece of content is, and which of its bytes."""
-    if item.form is Form.EVENT:
-        return f"event, {item.size:,} bytes"
+    if item.form in STREAMED:
+        return f"{item.form}, {item.size:,} bytes"
     of = f" of {safe(item.media)}" if item.media else ""
     if item.at == 0 and not item.more:
         return f"content, {item.size:,} byte{'' if item.size == 1 else 's'}{of}"
@@ -148,7 +149,7 @@ def extent(item: Content) -> str:
 
 
 def _content(item: Content) -> Iterator[str]:
-    if item.at >= CONTENT_BYTES and item.form is not Form.EVENT:
+    if item.at >= CONTENT_BYTES and item.form not in STREAMED:
         return
     text, left = readable(item, CONTENT_CHARACTERS)
     yield from (COPIED + safe(line.removesuffix("\r")) for line in text.removesuffix("\n").split("\n"))
@@ -164,7 +165,7 @@ def readable(item: Content, most: int) -> tuple[str, int]:
     if item.form is Form.JSON:
         text, taken = laid_out(data, most)
         return text, len(data) - taken
-    text = data.rstrip("\r\n") if item.form is Form.EVENT else data
+    text = data.rstrip("\r\n") if item.form in STREAMED else data
     return text[:most], max(0, len(text) - most)
 
 

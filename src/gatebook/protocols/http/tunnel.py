@@ -68,12 +68,12 @@ class Tunnel:
             frame = self._to_client.say(one)
             self.size += len(frame)
             told.append(frame)
-            shown.append(one.data + b"\n" if isinstance(one, Text) else b"")
+            shown.append(_marked(b"< ", one, one.data if isinstance(one, Text) else b""))
         return Moved(to_client=b"".join(told), shown=b"".join(shown), over=self._client.closed and self._target.closed)
 
     def _shown(self, one: Heard, seen: Counts) -> bytes:
         """What a client said, covered: nobody but the target needs it as it was."""
-        return b"> " + cover_message(one.data, self._plan, seen) + b"\n" if isinstance(one, Text) else b""
+        return _marked(b"> ", one, cover_message(one.data, self._plan, seen) if isinstance(one, Text) else b"")
 
     def _end(self, code: Closing, why: bytes) -> Moved:
         """Both sides hear that it ends, as far as they can."""
@@ -81,3 +81,12 @@ class Tunnel:
         to_client = b"" if self._to_client.closed else self._to_client.say(said)
         to_target = b"" if self._to_target.closed else self._to_target.say(Close(Closing.GOING_AWAY))
         return Moved(to_target, to_client, over=True)
+
+
+def _marked(mark: bytes, one: Heard, text: bytes) -> bytes:
+    """A message as a replay shows it: each of its lines says whose it is, so that none passes for the other side's."""
+    if isinstance(one, Binary):
+        text = b"(%d bytes that are no text)" % len(one.data)
+    elif not isinstance(one, Text):
+        return b""
+    return b"".join(mark + line + b"\n" for line in text.split(b"\n"))
