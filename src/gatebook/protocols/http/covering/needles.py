@@ -7,9 +7,11 @@ found.
 
 from __future__ import annotations
 
+import html
 import re
 from base64 import b64encode
 from collections.abc import Collection
+from urllib.parse import unquote_to_bytes
 
 from gatebook.masking.styles import COVERED
 
@@ -23,11 +25,11 @@ class Needles:
 
     def __init__(self, secrets: Collection[bytes]) -> None:
         kept = sorted({one[:LONGEST] for one in secrets if len(one) >= SHORTEST}, key=len, reverse=True)
-        self._literals = tuple(dict.fromkeys(form for one in kept for form in (one, *_coded(one))))
+        self._kept = tuple(kept)
+        self._literals = tuple(dict.fromkeys(form for one in kept for form in (one, *_coded(one), *_quoted(one))))
         self._plain = re.compile(b"|".join(map(re.escape, self._literals))) if kept else None
         self._loose = re.compile(b"|".join(b"".join(map(_loosely, one)) for one in kept)) if kept else None
-        codes = sorted({byte for one in kept for byte in one})
-        self._hints = tuple(re.compile(hint % b"|".join(b"%02x" % byte for byte in codes), re.IGNORECASE) for hint in _HINTS)
+        self._percent, *self._hints = _hints({byte for one in kept for byte in one})
         self._reach = max((len(one) for one in self._literals), default=1) - 1
         self._loose_reach = _LONGEST_ESCAPE * max(map(len, kept), default=0)
 
@@ -37,17 +39,22 @@ class Needles:
     def __bool__(self) -> bool:
         return bool(self._literals)
 
-    def found(self, data: bytes) -> bool:
-        """Whether one of them stands in the data."""
-        return any(one in data for one in self._literals) or self._escaped(data)
+    def found(self, data: bytes, *, opaque: bool = False) -> bool:
+        """Whether one of them stands in the data; in what is opaque nobody writes escapes of JSON or HTML."""
+        return any(one in data for one in self._literals) or self._escaped(data, opaque=opaque)
 
-    def _escaped(self, data: bytes) -> bool:
-        hinted = any(mark in data and hint.search(data) for mark, hint in zip(_MARKS, self._hints, strict=True))
-        return hinted and self._loose is not None and self._loose.search(data) is not None
+    def _escaped(self, data: bytes, *, opaque: bool) -> bool:
+        if self._loose is None:
+            return False
+        if b"%" in data and self._percent.search(data):
+            plain = unquote_to_bytes(data)
+            if any(one in plain for one in self._kept):
+                return True
+        return not opaque and any(hint.search(data) for hint in self._hints) and self._loose.search(data) is not None
 
     def cover(self, data: bytes, counts: dict[str, int], *, same_length: bool = False) -> bytes:
         """The data without them, the same object if there are none."""
-        if self._plain is None or self._loose is None or not self.found(data):
+        if self._plain is None or self._loose is None or not self.found(data, opaque=same_length):
             return data
 
         def covered(found: re.Match[bytes]) -> bytes:
@@ -97,7 +104,25 @@ def _loosely(byte: int) -> bytes:
 
 _NAMED = {0x26: b"&amp;", 0x3C: b"&lt;", 0x3E: b"&gt;", 0x22: b"&quot;", 0x27: b"&apos;"}
 _MARKS = (b"%", b"\\", b"&")
-_HINTS = (b"%%(?:%s)", rb"\\(?:u00(?:%s)|[\"\\/])", rb"&(?:#|amp|lt|gt|quot|apos)(?:%s)?")
+
+
+def _quoted(secret: bytes) -> list[bytes]:
+    """It inside of a string of JSON, with slashes escaped or not, and in HTML."""
+    inside = secret.replace(b"\\", rb"\\").replace(b'"', rb"\"")
+    return [inside, inside.replace(b"/", rb"\/"), html.escape(secret.decode("latin-1")).encode("latin-1", "replace")]
+
+
+def _hints(codes: set[int]) -> tuple[re.Pattern[bytes], re.Pattern[bytes], re.Pattern[bytes]]:
+    """Where one of its bytes is written as an escape: percent-encoded, in JSON, in HTML."""
+    hexes = b"|".join(dict.fromkeys(form % byte for byte in sorted(codes) for form in (b"%02x", b"%02X"))) or b"(?!)"
+    tens = b"|".join(b"%d" % byte for byte in sorted(codes)) or b"(?!)"
+    return (
+        re.compile(b"%%(?:%s)" % hexes),
+        re.compile(rb"\\u00(?:%s)" % hexes),
+        re.compile(rb"&#0{0,3}(?:(?:%s);|[xX]0{0,3}(?:%s);)" % (tens, hexes)),
+    )
+
+
 _FORM = re.compile(
     rb"%([0-9a-fA-F]{2})|\\u00([0-9a-fA-F]{2})|\\([\"\\/])|&#([0-9]{1,6});|&#[xX]([0-9a-fA-F]{1,5});|&(amp|lt|gt|quot|apos);"
     rb"|([%\\&][#xXu0-9a-zA-Z]{0,7}\Z)",
