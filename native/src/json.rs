@@ -579,7 +579,7 @@ impl Walk {
         };
         let new = if written[0] == b'"' { new[head..].to_vec() } else { [b"\"", &new[head..], b"\""].concat() };
         match string(&new, 0) {
-            Ok((end, _)) if end == new.len() && new[0] == b'"' => Some(Some(new)),
+            Ok((end, _)) if end == new.len() && new[0] == b'"' && std::str::from_utf8(&new).is_ok() => Some(Some(new)),
             _ => {
                 counts.copy_from_slice(&before);
                 None

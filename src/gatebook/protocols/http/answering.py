@@ -107,7 +107,7 @@ class Answering:
         rest = self._tools.finish() if self._tools is not None else b""
         if self._coverer is not None:
             rest = self._coverer.feed(rest) + self._coverer.finish()
-        told = covered_fields(trailers, self.plan, self._counts, content=False) if trailers else ()
+        told = covered_fields(trailers, self.plan, self._counts, content=self._coverer is not None) if trailers else ()
         return self._counted(rest), told
 
     def _counted(self, data: bytes) -> bytes:

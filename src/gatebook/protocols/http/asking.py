@@ -6,12 +6,11 @@ from base64 import b64encode
 
 from gatebook.model import Action
 from gatebook.protocols.http.contents import is_json
-from gatebook.protocols.http.covering.codings import acceptable
 from gatebook.protocols.http.covering.heads import towards_target
 from gatebook.protocols.http.covering.plan import Plan, plan_of
 from gatebook.protocols.http.covering.requests import shown_request
 from gatebook.protocols.http.forwarding import forwardable, forwarded, without, without_owned
-from gatebook.protocols.http.message import Fields, Request
+from gatebook.protocols.http.message import Request
 from gatebook.protocols.http.reading import Reading, Shape, read
 from gatebook.protocols.http.terms import Terms
 from gatebook.protocols.http.websocket import offered
@@ -72,16 +71,14 @@ def exact(request: Request) -> str:
 def outgoing(request: Request, terms: Terms, plan: Plan, *, plain: bool = False) -> Request:
     """The head as the target gets it: without what is the gateway's to say, with its credential in the client's place.
 
-    Where a rule covers fields of its answer, it asks for no part of a content and proves nothing of one; with ``plain`` for an
+    Where its answer is looked through, it asks for no part of a content and proves nothing of one; with ``plain`` for an
     answer in no coding.
     """
     fields = without(without_owned(forwardable(request.fields)), b"authorization", *(name for name, _ in terms.injected.fields))
     if plain:
         fields = (*without(fields, b"accept-encoding"), (b"accept-encoding", b"identity"))
-    elif plan.rules_fields:
-        fields = towards_target(fields)
     elif plan.reads:
-        fields = readable_codings(fields)
+        fields = towards_target(fields)
     host = request.authority
     fields = forwarded(fields, client=terms.client_address, scheme=request.scheme, authority=host)
     if terms.shared:
@@ -90,10 +87,3 @@ def outgoing(request: Request, terms: Terms, plan: Plan, *, plain: bool = False)
     if request.upgrade:
         fields = offered(fields, b64encode(terms.random(16)))
     return Request(request.method, request.scheme, host, request.target, fields, request.upgrade)
-
-
-def readable_codings(fields: Fields) -> Fields:
-    """Answers come only in codings that can be read here."""
-    wanted = b", ".join(value for name, value in fields if name == b"accept-encoding") or None
-    kept = tuple(field for field in fields if field[0] != b"accept-encoding")
-    return (*kept, (b"accept-encoding", acceptable(wanted)))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from gatebook.protocols.http.covering.media import media_type, meets
-from gatebook.protocols.http.covering.messages import cover_message
+from gatebook.protocols.http.covering.messages import cover_message, shown_message
 from gatebook.protocols.http.covering.plan import Counts, Plan
 from gatebook.protocols.http.websocket import Binary, Close, Closing, Heard, Reader, SocketError, Text, Writer
 
@@ -73,7 +73,7 @@ class Tunnel:
 
     def _shown(self, one: Heard, seen: Counts) -> bytes:
         """What a client said, covered: nobody but the target needs it as it was."""
-        return _marked(b"> ", one, cover_message(one.data, self._plan, seen) if isinstance(one, Text) else b"")
+        return _marked(b"> ", one, shown_message(one.data, self._plan, seen) if isinstance(one, Text) else b"")
 
     def _end(self, code: Closing, why: bytes) -> Moved:
         """Both sides hear that it ends, as far as they can."""

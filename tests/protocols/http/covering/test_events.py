@@ -5,7 +5,7 @@ from tests.protocols.http.covering.stage import CREDENTIAL, DETECTORS, RULES, bo
 
 from gatebook.errors import WireError
 from gatebook.protocols.http.covering.events import EventCover
-from gatebook.protocols.http.covering.messages import MessageCover
+from gatebook.protocols.http.covering.messages import MessageCover, shown_message
 from gatebook.protocols.http.covering.sequences import SequenceCover
 
 STREAM = b"""\xef\xbb\xbf: hello bob@example.com
@@ -90,3 +90,9 @@ def test_messages_of_a_websocket_are_covered_whole():
     open_ = MessageCover(plan(detectors=(), needles=[CREDENTIAL]), binary=True)
     assert open_.cover(b"\x01" + CREDENTIAL, text=False) == b"\x01" + b"*" * len(CREDENTIAL)
     assert MessageCover(plan(detectors=())).cover(b"\x01", text=False) == b"\x01"
+
+
+def test_a_message_is_shown_to_a_log_whatever_it_is():
+    seen: dict[str, int] = {}
+    assert shown_message(b"any text with 1, 2", RULES, seen) == b"<unread>"
+    assert shown_message(b'{"ssn":"hush"}', RULES, seen) == b'{"ssn":"****"}'

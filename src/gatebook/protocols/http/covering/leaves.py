@@ -24,6 +24,7 @@ NESTED = 3  # documents inside of strings of documents
 LONG = 65_536  # bytes of a string that is looked through piece by piece
 WHOLE = b'"' + COVERED + b'"'
 _STRING = re.compile(rb'"(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+"')
+_HALF = re.compile(r"[\ud800-\udfff]")
 _DOCUMENT = re.compile(r"\s*[\[{]")
 
 
@@ -102,7 +103,7 @@ class Leaves:
         if b"\\" in written and self._level < NESTED and _DOCUMENT.match(text):
             nested = self._nested(text, hit)
             if nested is not None:
-                return None if nested == text else json.dumps(nested, ensure_ascii=False).encode("utf-8", "surrogatepass")
+                return None if nested == text else _written(json.dumps(nested, ensure_ascii=False))
         plain = _plain(written)
         if len(plain) > LONG:
             return self._long(plain, hit)
@@ -160,5 +161,14 @@ def _plain(written: bytes) -> bytes:
 
 
 def _sound(covered: bytes) -> bytes:
-    """A covered string, if it still is one."""
-    return covered if _STRING.fullmatch(covered) else WHOLE
+    """A covered string, if it still is one; halves of pairs go back to being escapes, since UTF-8 has none."""
+    if not _STRING.fullmatch(covered):
+        return WHOLE
+    try:
+        return covered if covered.isascii() else _written(covered.decode("utf-8", "surrogatepass"))
+    except UnicodeDecodeError:
+        return WHOLE
+
+
+def _written(text: str) -> bytes:
+    return _HALF.sub(lambda half: f"\\u{ord(half[0]):04x}", text).encode()

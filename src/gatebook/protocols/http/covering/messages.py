@@ -37,6 +37,14 @@ def cover_message(data: bytes, plan: Plan, masked: Counts) -> bytes:
     return out
 
 
+def shown_message(data: bytes, plan: Plan, masked: Counts) -> bytes:
+    """A message for a log, whatever it is."""
+    try:
+        return cover_message(data, plan, masked)
+    except WireError:
+        return b"<unread>"
+
+
 def _add(found: Counts, masked: Counts) -> None:
     for name, number in found.items():
         count(masked, name, number)
