@@ -23,6 +23,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     try:
         made.start_database()
         made.start_provider()
+        made.start_api()
         made.start_gateway()
         yield made
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from playwright.sync_api import Page, expect
+from sqlalchemy import text
 from tests.browser.stage import NARROW, WIDE, Stage
 from tests.browser.test_page_looks import HOSTILE, axe_faults, overflowing
 from tests.web.pages.site import add_session
@@ -55,11 +56,17 @@ def test_a_replay_is_fit_for_everybody_and_for_every_screen(stage: Stage, size: 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["1280", "390"])
 def test_a_replay_of_an_api_shows_what_was_asked_and_what_came(stage: Stage, size: tuple[int, int], scheme: str) -> None:
-    session = add_session(stage.source, 900, "billing-agent")
+    session = add_session(stage.source, 900, "billing-agent", "GET /customers")
     with open_deck(stage.folder, session) as deck:
         fill_http(deck)
         close(stage, deck)
-        page = look(stage, stage.sign_in(stage.open(size, scheme), to=f"/sessions/{session}"), session)
+        with writing(stage.source) as connection:
+            connection.execute(text("UPDATE actions SET verb = 'http.get', status = '200', rows = 0"))
+        page = stage.sign_in(stage.open(size, scheme), to=f"/sessions/{session}")
+        expect(page.get_by_role("heading", name="Requests")).to_be_visible()
+        expect(page.get_by_role("region", name="Request 1", exact=True)).to_have_text("GET /customers")
+        expect(page.get_by_text("0 rows")).to_have_count(0)
+        look(stage, page, session)
         expect(page.get_by_role("region", name="Request, step 1")).to_contain_text("GET /customers?limit=2")
         expect(page.get_by_role("region", name="Content, step 1 part 2")).to_have_text(
             '{\n  "customers": [\n    {\n      "name": "Ada Brown",\n      "email": "a***@example.com"\n    },\n    {\n'
