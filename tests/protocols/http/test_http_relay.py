@@ -247,6 +247,24 @@ def test_an_answer_is_covered_by_rule_and_by_detector_under_its_own_permit() -> 
     assert answered.masked == {"redact": 1, "card": 1}
 
 
+def test_a_field_of_graphql_is_covered_under_any_alias() -> None:
+    stage = Stage(shape=Shape(body_bytes=1000, graphql=frozenset({"/graphql"})))
+    query = b'{"query": "{ customer { x: ssn ...Rest } } fragment Rest on Customer { y: ssn name: id }"}'
+    stage.ask(request("POST", "/graphql", JSON), Data(query), End())
+    stage.allow(frozenset({"pii"}))
+    said = b'{"data": {"customer": {"x": "hush", "y": "hush", "name": "seen"}}}'
+    effects = stage.answer(Response(200, (JSON,)), Data(said), End())
+    assert json.loads(content(effects)) == {"data": {"customer": {"x": "****", "y": "****", "name": "seen"}}}
+
+
+def test_an_answer_that_is_looked_through_is_asked_for_whole() -> None:
+    stage = Stage()
+    stage.ask(request("GET", "/a", (b"range", b"bytes=0-9"), (b"if-none-match", b'"x"')), End())
+    (told,) = (one.message for one in stage.allow() if isinstance(one, Forward) and isinstance(one.message, Request))
+    assert told.get(b"range") is None
+    assert told.get(b"if-none-match") is None
+
+
 def test_the_gateways_own_credential_does_not_come_back() -> None:
     response = Response(200, (JSON, (b"x-echo", KEY)))
     effects = played("GET", response, Data(b'{"you sent": "' + KEY + b'"}'), End())

@@ -59,6 +59,7 @@ class Operation:
     fields: set[str] = field(default_factory=set)
     all_fields: set[str] = field(default_factory=set)
     arguments: set[str] = field(default_factory=set)  # "field.argument=value", where the value is a single one
+    aliases: dict[str, set[str]] = field(default_factory=dict)  # the fields that stand under another name in the answer
 
     @property
     def introspects(self) -> bool:
@@ -233,6 +234,8 @@ class _Reader:
                 operation.all_fields.add(name)
                 if level == 1:
                     operation.fields.add(name)
+                if node.alias is not None:
+                    operation.aliases.setdefault(node.alias.value, set()).add(name)
                 self._argue(name, node, operation)
                 if node.selection_set:
                     yield node.selection_set, level + 1

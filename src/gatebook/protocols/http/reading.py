@@ -133,7 +133,8 @@ class Reading:
     """A request, read. ``shown`` is one line of it, fit for a log: without values of the query and the content.
 
     ``fault`` says what is wrong with it by any reading: nobody is asked to approve it. ``calls`` are the messages of MCP that
-    it sends. ``request`` and ``body`` are what was read.
+    it sends. ``aliases`` are names that fields have in its answer alone, with those that they stand for. ``request`` and
+    ``body`` are what was read.
     """
 
     deeds: tuple[Deed, ...]
@@ -142,6 +143,7 @@ class Reading:
     request: Request = field(repr=False)
     body: bytes | None = field(repr=False)
     calls: tuple[mcp.Message, ...] = ()
+    aliases: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @property
     def seen(self) -> str:
@@ -173,6 +175,7 @@ class _Read:
     content: Content
     match: Match = field(default_factory=Match)
     calls: tuple[mcp.Message, ...] = ()
+    aliases: dict[str, frozenset[str]] = field(default_factory=dict)
     said: str = ""
 
 
@@ -203,6 +206,7 @@ def read(request: Request, body: bytes | None, shape: Shape) -> Reading:
         request=request,
         body=body,
         calls=one.calls,
+        aliases=one.aliases,
     )
 
 
@@ -266,6 +270,8 @@ def _graphql(one: _Read) -> Iterator[_Part]:
     if not asked:
         yield _by_method(one)
     for operation in asked:
+        for alias, names in operation.aliases.items():
+            one.aliases[alias] = one.aliases.get(alias, frozenset()) | names
         verb = f"graphql.{operation.kind}"
         facts: Facts = {
             "graphql_operation": operation.name,

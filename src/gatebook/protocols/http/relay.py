@@ -226,7 +226,8 @@ class HttpRelay:
         if self._content is not None:
             resolved = resolve(said, self._content, plan_of(covering, covering.possible, needles))
             said, needles = replace(said, target=resolved.target), (*needles, *resolved.values)
-        plan = plan_of(covering, allowed.permit.masks, needles)
+        aliases = self._reading.aliases if self._reading is not None else None
+        plan = plan_of(covering, allowed.permit.masks, needles, aliases)
         lists = self._reading is not None and lists_tools(said, self._reading)
         told = outgoing(said, self._terms, plan, plain=lists)
         self._answering = Answering(self._request, self._terms, plan, told, self._opens if lists else None)
