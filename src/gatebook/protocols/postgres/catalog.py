@@ -8,13 +8,13 @@ is qualified with pg_catalog, so that a search_path cannot put other functions o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gatebook.errors import WireError
 from gatebook.masking.rules import STRICTNESS, MaskSet, Style, style_of
 from gatebook.protocols.postgres import catalog_facts
-from gatebook.protocols.postgres.catalog_question import QUESTION
+from gatebook.protocols.postgres.catalog_question import MAY_BE_OWN_CODE, OWN_CODE_ROWS, OWN_CODE_WITH, QUESTION
 from gatebook.protocols.postgres.quoting import literal
 from gatebook.protocols.postgres.quoting import relation as quoted
 from gatebook.protocols.postgres.reading import Relation
@@ -138,6 +138,7 @@ class Catalog:
     settings: str = ""  # those of MEANINGFUL, ASKED_FOR and the current role, as the server said last
     absent: set[Relation] = field(default_factory=set)  # names that the target said stand for nothing
     namesakes: frozenset[str] | None = None  # names of the server's functions and operators that somebody's own have too
+    own_code: bool = False  # there may be types behind which somebody's own code runs
     version: int = 0
     _reported: dict[str, str] = field(default_factory=dict)
     _answered: str = ""
@@ -201,9 +202,10 @@ class Catalog:
         """
         rows = list(rows)
         found, self.search_path, said = answers(rows)
-        self.namesakes = (
-            frozenset((row[5] or b"").decode("utf-8", "replace") for row in rows if row[0] == b"p") if rows else None
-        )
+        self.namesakes = frozenset(_namesakes(rows)) if rows else None
+        more = not self.own_code and any(row[0] == b"m" for row in rows)
+        if more:  # ask again, and from now on for all of it
+            self.own_code, self.namesakes = True, None
         self._told(said)
         self.version += 1
         for number, relation in enumerate(asked):
@@ -213,6 +215,8 @@ class Catalog:
                 self.absent.add(relation)
             if known is not None:
                 self.by_oid[known.oid] = known
+        if more:
+            self.by_name.pop(ANYWHERE, None)
         if self._shared is not None and self._server and generation is not None:
             self._shared.keep(self._server, found.values(), generation)
             self._shared.keep_namesakes(self._server, self._place, self.namesakes, generation)
@@ -265,9 +269,13 @@ class Catalog:
         self.settings = "\n".join([*said, self._answered] if self._answered else said)
 
 
-def question(relations: Sequence[Relation]) -> str:
-    """One SELECT that resolves these names. Each row: kind, number, oid, attnum, schema, table names, column."""
-    return QUESTION.replace("%VALUES%", _values(relations)).replace("%SETTINGS%", _SETTINGS)
+def question(relations: Sequence[Relation], *, own_code: bool = False) -> str:
+    """One SELECT that resolves these names. Each row: kind, number, oid, attnum, schema, table names, column.
+
+    ``own_code``: also about types behind which somebody's own code may run, else only whether there may be such.
+    """
+    asked = _WITH_OWN_CODE if own_code else _WITHOUT
+    return asked.replace("%VALUES%", _values(relations))
 
 
 def short_question(relations: Sequence[Relation]) -> str:
@@ -288,6 +296,11 @@ _SETTINGS = ", ".join(
     + ["pg_catalog.concat('current_user=', current_user)"]
     + [_setting(name) for name in ASKED_FOR]
 )
+
+
+_ASKED = QUESTION.replace("%SETTINGS%", _SETTINGS)
+_WITH_OWN_CODE = _ASKED.replace("%WITH%", OWN_CODE_WITH).replace("%ROWS%", OWN_CODE_ROWS)
+_WITHOUT = _ASKED.replace("%WITH%", "").replace("%ROWS%", MAY_BE_OWN_CODE)
 
 
 def answers(rows: Iterable[Sequence[bytes | None]]) -> tuple[dict[int, Known], str, str]:
@@ -353,6 +366,17 @@ def answers(rows: Iterable[Sequence[bytes | None]]) -> tuple[dict[int, Known], s
         for number, (oid, schema, tables) in oids.items()
     }
     return known, search_path, settings
+
+
+def _namesakes(rows: Iterable[Sequence[bytes | None]]) -> Iterator[str]:
+    """Names that somebody's own share with the server's, and what types of somebody's do, by name, number and column."""
+    for kind, _, oid, _, does, name, column in map(_row, (row for row in rows if row[0] in (b"p", b"h"))):
+        if kind == "p":
+            yield name
+        elif name:
+            yield from (f"{does}\x01{name}", f"{does}\x01{oid}")
+        else:
+            yield f"{does}\x02{column}"
 
 
 def _row(row: Sequence[bytes | None]) -> tuple[str, int, int, int, str, str, str]:

@@ -86,7 +86,7 @@ kin AS (
   JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) k.other AND k.other OPERATOR(pg_catalog.<>) k.oid
   JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) c.relnamespace
   GROUP BY k.oid, s.nspname
-)
+)%WITH%
 SELECT 'c' AS kind, m.n, m.oid::pg_catalog.int8, a.attnum, s.nspname,
   pg_catalog.array_to_string(f.names, pg_catalog.chr(1)), a.attname::pg_catalog.text
 FROM named m JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) m.oid
@@ -167,5 +167,80 @@ WHERE p.oid::pg_catalog.int8 OPERATOR(pg_catalog.>=) 16384::pg_catalog.int8
   AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_operator'::pg_catalog.regclass::pg_catalog.oid
   AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char")
 UNION ALL
+SELECT DISTINCT 'p', 0, 0::pg_catalog.int8, 0, '',
+  'type '::pg_catalog.text OPERATOR(pg_catalog.||) t.typname::pg_catalog.text, ''
+FROM pg_catalog.pg_type t WHERE t.oid::pg_catalog.int8 OPERATOR(pg_catalog.>=) 16384::pg_catalog.int8
+ AND EXISTS (SELECT FROM pg_catalog.pg_type b WHERE b.typname OPERATOR(pg_catalog.=) t.typname
+  AND b.oid::pg_catalog.int8 OPERATOR(pg_catalog.<) 16384::pg_catalog.int8)
+ AND (pg_catalog.current_schemas(true))[1] OPERATOR(pg_catalog.<>) 'pg_catalog'::pg_catalog.name
+ AND pg_catalog.pg_type_is_visible(t.oid)
+%ROWS%UNION ALL
 SELECT 's', 0, 0, 0, '', pg_catalog.current_setting('search_path'), pg_catalog.concat_ws(pg_catalog.chr(10), %SETTINGS%)
 """
+
+# Of types behind which somebody's own code may run: asked only where a first question was answered that there may be some.
+OWN_CODE_WITH = """,
+somebodys(oid) AS (
+  SELECT p.oid FROM pg_catalog.pg_proc p WHERE p.oid::pg_catalog.int8 OPERATOR(pg_catalog.>=) 16384::pg_catalog.int8
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.objid OPERATOR(pg_catalog.=) p.oid
+    AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid
+    AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char")
+),
+own_operators(oid, name, l, r) AS (
+  SELECT o.oid, o.oprname::pg_catalog.text, o.oprleft, o.oprright
+  FROM pg_catalog.pg_operator o JOIN somebodys s ON s.oid OPERATOR(pg_catalog.=) o.oprcode::pg_catalog.oid
+),
+does(does, typ) AS (
+  SELECT 'checks'::pg_catalog.text, k.contypid FROM pg_catalog.pg_constraint k
+  JOIN pg_catalog.pg_depend d ON d.objid OPERATOR(pg_catalog.=) k.oid
+   AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_constraint'::pg_catalog.regclass::pg_catalog.oid
+  JOIN (SELECT oid FROM somebodys UNION ALL SELECT oid FROM own_operators) s ON s.oid OPERATOR(pg_catalog.=) d.refobjid
+  WHERE k.contypid OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
+  UNION
+  SELECT 'checks', t.oid FROM pg_catalog.pg_type t JOIN somebodys s ON s.oid OPERATOR(pg_catalog.=) t.typinput::pg_catalog.oid
+  UNION
+  SELECT 'checks', r.rngtypid FROM pg_catalog.pg_range r
+  JOIN somebodys s ON s.oid OPERATOR(pg_catalog.=) r.rngcanonical::pg_catalog.oid
+  UNION
+  SELECT w.does, n.typ FROM pg_catalog.pg_cast k JOIN somebodys s ON s.oid OPERATOR(pg_catalog.=) k.castfunc
+  CROSS JOIN LATERAL (VALUES ('turns'::pg_catalog.text), (CASE k.castcontext WHEN 'i'::pg_catalog."char" THEN 'casts'
+    WHEN 'a'::pg_catalog."char" THEN 'assigns' ELSE 'turns' END::pg_catalog.text)) AS w(does)
+  CROSS JOIN LATERAL (VALUES (k.castsource), (k.casttarget)) AS n(typ)
+  WHERE n.typ::pg_catalog.int8 OPERATOR(pg_catalog.>=) 16384::pg_catalog.int8
+  UNION
+  SELECT 'compares ' OPERATOR(pg_catalog.||) o.name, n.typ FROM own_operators o
+  CROSS JOIN LATERAL (VALUES (o.l), (o.r)) AS n(typ)
+  WHERE n.typ::pg_catalog.int8 OPERATOR(pg_catalog.>=) 16384::pg_catalog.int8
+),
+made_of(does, typ) AS (
+  SELECT does, typ FROM does
+  UNION
+  SELECT m.does, n.typ FROM made_of m CROSS JOIN LATERAL (
+    SELECT t.oid FROM pg_catalog.pg_type t
+    WHERE t.typelem OPERATOR(pg_catalog.=) m.typ OR t.typbasetype OPERATOR(pg_catalog.=) m.typ
+    UNION ALL
+    SELECT c.reltype FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) a.attrelid
+    WHERE a.atttypid OPERATOR(pg_catalog.=) m.typ AND NOT a.attisdropped
+     AND c.reltype OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
+    UNION ALL
+    SELECT r.rngtypid FROM pg_catalog.pg_range r WHERE r.rngsubtype OPERATOR(pg_catalog.=) m.typ
+    UNION ALL
+    SELECT r.rngmultitypid FROM pg_catalog.pg_range r WHERE r.rngtypid OPERATOR(pg_catalog.=) m.typ
+  ) n(typ)
+)"""
+OWN_CODE_ROWS = """UNION ALL
+SELECT DISTINCT 'h', 0, t.oid::pg_catalog.int8, 0, m.does, t.typname::pg_catalog.text, ''
+FROM made_of m JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) m.typ
+UNION ALL
+SELECT DISTINCT 'h', 0, 0::pg_catalog.int8, 0, m.does, '', a.attname::pg_catalog.text
+FROM made_of m JOIN pg_catalog.pg_attribute a ON a.atttypid OPERATOR(pg_catalog.=) m.typ AND NOT a.attisdropped
+"""
+MAY_BE_OWN_CODE = """UNION ALL
+SELECT 'm', 0, 0, 0, '', '', '' WHERE
+ EXISTS (SELECT FROM pg_catalog.pg_operator o WHERE o.oprcode::pg_catalog.oid::pg_catalog.int8 OPERATOR(pg_catalog.>=) %OWN%)
+ OR EXISTS (SELECT FROM pg_catalog.pg_cast k WHERE k.castfunc::pg_catalog.int8 OPERATOR(pg_catalog.>=) %OWN%)
+ OR EXISTS (SELECT FROM pg_catalog.pg_range r
+  WHERE r.rngcanonical::pg_catalog.oid::pg_catalog.int8 OPERATOR(pg_catalog.>=) %OWN%)
+ OR EXISTS (SELECT FROM pg_catalog.pg_type t WHERE t.typinput::pg_catalog.oid::pg_catalog.int8 OPERATOR(pg_catalog.>=) %OWN%)
+ OR EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.contypid::pg_catalog.int8 OPERATOR(pg_catalog.>=) %OWN%)
+""".replace("%OWN%", "16384::pg_catalog.int8")

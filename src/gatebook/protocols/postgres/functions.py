@@ -12,6 +12,7 @@ it was given; what flows through it is followed by ``outputs``.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -328,5 +329,13 @@ def is_text_type(names: list[str]) -> bool:
         names[-1:] != [] and names[-1] in ("text", "varchar", "bpchar", "char", "name") and names[:-1] in ([], ["pg_catalog"])
     )
 
+
+# Make values of types that are those of columns, or whose names are given as text: that runs their checks.
+CONVERTS = frozenset(
+    "json_populate_record json_populate_recordset jsonb_populate_record jsonb_populate_recordset "
+    "jsonb_populate_record_valid".split()
+)
+NAMES_TYPE = frozenset({"pg_input_is_valid", "pg_input_error_info"})
+PLAIN_TYPE = re.compile(r"[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?")
 
 _TYPES = frozenset(f"{_CASTS} json jsonb uuid tsvector tsquery record txid_snapshot jsonpath".split())

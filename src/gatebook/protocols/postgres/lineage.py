@@ -16,6 +16,7 @@ from gatebook.protocols.postgres import probing
 from gatebook.protocols.postgres.catalog import Catalog, Known
 from gatebook.protocols.postgres.disguise import calls_in_disguise
 from gatebook.protocols.postgres.oids import UNTYPED
+from gatebook.protocols.postgres.own_code import own_code
 from gatebook.protocols.postgres.reading import Output, Place, Reading, Statement
 from gatebook.protocols.postgres.rows import Column, Cover
 from gatebook.protocols.postgres.unsettled import NOWHERE, UNPLACED, unplaced
@@ -190,6 +191,8 @@ def _may_call(statement: Statement, catalog: Catalog) -> str:
     if calls := calls_in_disguise(_asked(statement, catalog), catalog):
         return f"may call {', '.join(sorted(calls))}, which is no column"
     if why := unplaced(statement, catalog):
+        return why
+    if why := own_code(statement, catalog):
         return why
     if meant := namesakes(statement, catalog):
         return f"may use {', '.join(sorted(meant))} of somebody's own: write it with pg_catalog, or with its schema"

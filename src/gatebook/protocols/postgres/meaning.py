@@ -16,6 +16,7 @@ from gatebook.masking.rules import MaskSet
 from gatebook.model import Deed
 from gatebook.protocols.postgres.catalog import Catalog
 from gatebook.protocols.postgres.lineage import answer_columns, completed, touches_masked
+from gatebook.protocols.postgres.own_code import asks_for_own
 from gatebook.protocols.postgres.reading import Place, Reading, Statement, Tally
 
 takes_names = re.compile("close|declare|discard", re.IGNORECASE).search  # of a portal, if SQL says so
@@ -76,7 +77,7 @@ class Meanings:
 
     def _known(self, statement: Statement) -> bool:
         names_all = statement.outputs is not None or statement.relations or statement.executes
-        if statement.trusts and self._catalog.namesakes is None:
+        if self._catalog.namesakes is None and (self._catalog.own_code or asks_for_own(statement)):
             return False
         return bool(names_all) and not self._catalog.missing(statement.relations)
 

@@ -190,7 +190,8 @@ class Statement:
     that stand in other places too. ``written`` are the columns that INSERT, UPDATE and their like give values, "*" for all of
     a relation. ``snapshots`` says that running it takes the snapshot of its transaction, where that has none yet. ``trusts``
     are names of functions and operators that are the server's own unless somebody wrote one of the same name. ``naming`` is
-    what it does to names.
+    what it does to names. ``types`` are the last parts of names of types that did not come with the server, or the numbers of
+    those that a Parse gave its parameters; ``converts`` says that values of any other type than a constant's are converted.
     """
 
     deeds: tuple[Deed, ...]
@@ -211,6 +212,8 @@ class Statement:
     snapshots: bool = False
     trusts: frozenset[str] = frozenset()
     naming: Naming = NAMES_KEPT
+    types: frozenset[str] = frozenset()
+    converts: bool = False
 
 
 @dataclass(frozen=True, slots=True)

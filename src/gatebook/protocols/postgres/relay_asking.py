@@ -55,6 +55,7 @@ from gatebook.protocols.postgres.expected import (
     Synced,
 )
 from gatebook.protocols.postgres.hashes import Hashes
+from gatebook.protocols.postgres.own_code import with_types
 from gatebook.protocols.postgres.reading import Reading
 from gatebook.protocols.postgres.relay_plain import AHEAD_BYTES, Plain
 from gatebook.protocols.postgres.resolving import AS_PARAMETER, PLAIN
@@ -235,7 +236,7 @@ class Asking(Plain):
         parse = wire.parse(body)
         if self._waits_for_names(read(parse.text), b"P", body):
             return
-        reading = self._answers.settled(unsettled.unsure_of_names(self._read(parse.text)))
+        reading = with_types(self._answers.settled(unsettled.unsure_of_names(self._read(parse.text))), parse.types)
         if self._look_up(reading, b"P", body):
             return
         action, line = self._action(reading, "prepare", reading.text)
@@ -256,7 +257,8 @@ class Asking(Plain):
         if self._waits_for_names(prepared.reading, b"B", body):
             return
         if any(statement.executes for statement in prepared.reading.statements):  # what that name stands for now
-            prepared = replace(prepared, reading=unsettled.unsure_of_names(self._read(prepared.reading.text)))
+            read_anew = unsettled.unsure_of_names(self._read(prepared.reading.text))
+            prepared = replace(prepared, reading=with_types(read_anew, prepared.types))
         if self._look_up(prepared.reading, b"B", body):
             return
         resolved = self._resolve(prepared.reading, bind.values)

@@ -14,6 +14,7 @@ from gatebook.protocols.postgres.answers import Answers
 from gatebook.protocols.postgres.asked import Asked, AskedBind, AskedExecute, fault_of, reading_of, resolved_of, shown
 from gatebook.protocols.postgres.expected import Closed, Described, Failing, Looking, Synced
 from gatebook.protocols.postgres.meaning import not_bound_yet
+from gatebook.protocols.postgres.own_code import asks_for_own
 from gatebook.protocols.postgres.reading import Reading, Relation
 from gatebook.protocols.postgres.resolving import PLAIN, Resolved, resolve
 from gatebook.protocols.postgres.statement import read
@@ -68,7 +69,8 @@ class Inquiry:
         if not placed and (needed or self._whole):
             relations.add(catalog.ANYWHERE)  # an approval is bound to where names are looked up, new ones too, and to settings
         missing = self._answers.catalog.missing(relations)
-        unsure = self._answers.catalog.namesakes is None and any(statement.trusts for statement in reading.statements)
+        known = self._answers.catalog
+        unsure = known.namesakes is None and (known.own_code or any(map(asks_for_own, reading.statements)))
         if unsure and not missing:  # whether somebody wrote a function of a name in it is told with any question
             missing = self._answers.catalog.missing([catalog.ANYWHERE])
         return missing if len(missing) <= catalog.QUESTION_RELATIONS else []
@@ -83,7 +85,7 @@ class Inquiry:
         if free and known.asks_names(missing):
             said, looking = catalog.short_question(missing), Looking(missing, short=True)
         else:
-            said = catalog.question(missing)
+            said = catalog.question(missing, own_code=known.own_code)
             looking = Looking(missing, inside, generation=known.generation if free else None)
         self._own("catalog", wire.question(said, self._name, inside=inside), looking)
         return True

@@ -164,6 +164,8 @@ def read_node(node: Node, count: int, prepared: Mapping[str, Reading]) -> Statem
         snapshots=kind not in _NO_SNAPSHOT,
         trusts=frozenset(walk.trusts),
         naming=naming(kind, body),
+        types=frozenset(walk.types),
+        converts=walk.converts,
     )
 
 

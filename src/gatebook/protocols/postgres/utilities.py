@@ -8,8 +8,8 @@ walked for its names and moves, not for deeds. A kind that stands in no table he
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -148,13 +148,17 @@ class Utilities(Queries):
         if kind in _COPIERS:
             self.moves.add(ANY)
 
-    def _quietly(self, body: Any) -> Flow:
-        """Walk what is not run now: names and functions are noted, deeds are not."""
-        deeds, calls, why, reads = self.deeds, self.calls, self.why, self.reads
-        self.deeds, self.calls, self.reads = {}, {}, []
-        flow = self.flow(body, Scope())
-        self.deeds, self.calls, self.why, self.reads = deeds, calls, why, reads
-        return flow
+    def _quietly(self, body: Any) -> None:
+        with self._stored():
+            self.flow(body, Scope())
+
+    @contextmanager
+    def _stored(self) -> Iterator[None]:
+        """What is not run now: names and functions are noted, deeds are not, nor what converts values."""
+        deeds, calls, why, reads, types, converts = self.deeds, self.calls, self.why, self.reads, self.types, self.converts
+        self.deeds, self.calls, self.reads, self.types = {}, {}, [], set()
+        yield
+        self.deeds, self.calls, self.why, self.reads, self.types, self.converts = deeds, calls, why, reads, types, converts
 
     def _moved(self, kind: str, body: Node, flow: Flow) -> None:
         """What a change of a definition takes out from under the rules for a column."""
@@ -194,13 +198,10 @@ class Utilities(Queries):
 
     def _view(self, body: Node) -> Outputs:
         self.do("sql.create", self.table(named(body["view"])))
-        rows: list[Rows] = []
-        deeds, calls, why, reads = self.deeds, self.calls, self.why, self.reads
-        self.deeds, self.calls, self.reads = {}, {}, []
         kind, query = next(iter(body["query"].items()))
-        rows.append(self.query(kind, query, None))
-        self.deeds, self.calls, self.why, self.reads = deeds, calls, why, reads
-        self.move(united(rows[0].outputs))
+        with self._stored():
+            rows = self.query(kind, query, None)
+        self.move(united(rows.outputs))
         return NOTHING
 
     def _table_as(self, body: Node) -> Outputs:
@@ -293,6 +294,9 @@ class Utilities(Queries):
         self.moves |= statement.moves
         self.qualified |= statement.qualified
         self.tests |= statement.tests
+        self.trusts |= statement.trusts
+        self.types |= statement.types
+        self.converts = self.converts or statement.converts
         self.written |= statement.written
         for place in statement.places:  # what EXECUTE gives is not looked at
             self.tests |= frozenset() if place.writes else place.origins

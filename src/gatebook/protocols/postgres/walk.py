@@ -52,6 +52,9 @@ _BEHIND = {
 }  # fmt: skip
 
 
+_TYPELESS = frozenset({"A_Const", "ParamRef"})  # take the type that they are cast to
+
+
 class Walk:
     """What is found in one statement. Owned by the reader of that statement, used once."""
 
@@ -64,6 +67,8 @@ class Walk:
         self.columns: set[str] = set()
         self.functions: set[str] = set()
         self.trusts: set[str] = set()  # functions and operators that are the server's own unless somebody wrote their like
+        self.types: set[str] = set()  # named, without those that came with the server
+        self.converts = False  # values of another type than a constant's or parameter's, or rows by the types of their columns
         self.moves: set[str] = set()
         self.met: set[str] = set()  # columns whose values play a part anywhere, conditions included
         self.tests: set[Origin] = set()  # columns whose values decide something: which rows come, in what order, or an error
@@ -164,6 +169,8 @@ class Walk:
             for key, value in item.items():
                 if key >= "a":
                     if type(value) is dict or type(value) is list:
+                        if key == "typeName" and type(value) is dict:
+                            self.name_type(value)
                         self._part(key in _DECIDING_PARTS, value, scope, flow, stack)
                 elif key in _HANDLERS:
                     _HANDLERS[key](self, value, scope, flow, stack)
@@ -264,6 +271,9 @@ class Walk:
         if schema is None and verb != "sql.unknown":
             self.trusts.add(name)
         if verb == "":
+            self.converts = self.converts or name in functions.CONVERTS
+            if name in functions.NAMES_TYPE:
+                self._type_by_name(name, body.get("args", []))
             self._part(name not in functions.NEVER_FAIL, body, scope, flow, stack)
             return
         full = f"{schema}.{name}" if schema else name
@@ -283,6 +293,13 @@ class Walk:
             self.unknown(f"calls {full}, which is not known")
         else:
             self.call(verb, _sequence(body) if verb == "sql.sequence" else TARGET)
+
+    def _type_by_name(self, function: str, arguments: list[Node]) -> None:
+        named = literal(arguments[-1]) if arguments else None
+        if named is None or not functions.PLAIN_TYPE.fullmatch(named):
+            self.unknown(f"calls {function} for a type that the text does not name plainly")
+        elif not functions.is_built_in_type([named]):
+            self.types.add(named.rpartition(".")[2])
 
     def _set_config(self, body: Node) -> None:
         arguments = body.get("args", [])
@@ -328,6 +345,14 @@ class Walk:
         for place in self.places:
             left[place.slot.param] = left.get(place.slot.param, 0) - place.writes
         return frozenset(number for number, times in left.items() if number and times)
+
+    def name_type(self, body: Node) -> None:
+        """Note a type: to make a value of it may run code of somebody's own."""
+        names = field_names(body.get("names", []))
+        if names and not functions.is_built_in_type(names):
+            self.types.add(names[-1])
+        elif len(names) == 1:
+            self.trusts.add(f"type {names[0]}")
 
     def check_operator(self, name: Any) -> None:
         """An operator of a schema other than pg_catalog is somebody's function."""
@@ -382,6 +407,8 @@ class Walk:
 
     def _cast(self, body: Node, scope: Scope, flow: Flow, stack: list[Any]) -> None:
         """A cast to text cannot fail; any other may, and tells by it."""
+        self.name_type(body["typeName"])
+        self.converts = self.converts or not (body["arg"].keys() <= _TYPELESS)
         safe = functions.is_text_type(field_names(body["typeName"].get("names", []))) and "arrayBounds" not in body["typeName"]
         self._part(not safe, body["arg"], scope, flow, stack)
         if "typmods" in body["typeName"]:
