@@ -208,10 +208,11 @@ class Catalog:
             self.own_code, self.namesakes = True, None
         self._told(said)
         self.version += 1
+        there = {int(row[1] or 0) for row in rows if row[0] == b"i"}  # by the names of now, if not by the snapshot
         for number, relation in enumerate(asked):
             known = found.get(number)
             self.by_name[relation] = known
-            if known is None and rows:
+            if known is None and rows and number not in there:
                 self.absent.add(relation)
             if known is not None:
                 self.by_oid[known.oid] = known

@@ -1,5 +1,9 @@
 """The text of the question that ``catalog.py`` asks and reads the answers to.
 
+Names are looked up as they are now, but tables are read by the snapshot of the client's transaction, which may be ``old``:
+older than five seconds where it is kept for the whole transaction. Then the names of columns are those of now, a relation that
+was renamed since is not known, and a view may have been replaced: it may read anything.
+
 Everything in it is qualified with pg_catalog, so that a search_path cannot put other functions or operators in its place.
 """
 
@@ -7,6 +11,11 @@ from __future__ import annotations
 
 QUESTION = """
 WITH RECURSIVE asked(n, given) AS (VALUES %VALUES%),
+past(old) AS (
+  SELECT pg_catalog.left(pg_catalog.current_setting('transaction_isolation'), 4) OPERATOR(pg_catalog.<>) 'read'::pg_catalog.text
+   AND pg_catalog.clock_timestamp() OPERATOR(pg_catalog.>)
+    (pg_catalog.transaction_timestamp() OPERATOR(pg_catalog.+) '5s'::pg_catalog.interval)
+),
 named AS (SELECT n, pg_catalog.to_regclass(given::pg_catalog.text)::pg_catalog.oid AS oid FROM asked),
 reads(n, rel, att) AS (
   SELECT n, oid, 0::pg_catalog.int4 FROM named WHERE oid IS NOT NULL
@@ -22,7 +31,11 @@ reads(n, rel, att) AS (
    AND d.refobjid OPERATOR(pg_catalog.<>) v.oid
 ),
 calls AS (
-  SELECT DISTINCT r.n FROM reads r
+  SELECT r.n FROM reads r JOIN pg_catalog.pg_class v ON v.oid OPERATOR(pg_catalog.=) r.rel
+   AND (v.relkind OPERATOR(pg_catalog.=) 'v'::pg_catalog."char" OR v.relkind OPERATOR(pg_catalog.=) 'm'::pg_catalog."char")
+   AND (SELECT old FROM past)
+  UNION
+  SELECT r.n FROM reads r
   JOIN pg_catalog.pg_rewrite w ON w.ev_class OPERATOR(pg_catalog.=) r.rel
   JOIN pg_catalog.pg_depend d ON d.objid OPERATOR(pg_catalog.=) w.oid
    AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass::pg_catalog.oid
@@ -88,12 +101,19 @@ kin AS (
   GROUP BY k.oid, s.nspname
 )%WITH%
 SELECT 'c' AS kind, m.n, m.oid::pg_catalog.int8, a.attnum, s.nspname,
-  pg_catalog.array_to_string(f.names, pg_catalog.chr(1)), a.attname::pg_catalog.text
+  pg_catalog.array_to_string(f.names, pg_catalog.chr(1)), CASE WHEN (SELECT old FROM past) AND a.attnum IS NOT NULL
+   THEN (pg_catalog.pg_identify_object_as_address('pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid, m.oid,
+    a.attnum::pg_catalog.int4)).object_names[3] ELSE a.attname::pg_catalog.text END
 FROM named m JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) m.oid
 JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) c.relnamespace
 JOIN family f ON f.oid OPERATOR(pg_catalog.=) m.oid
 LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) m.oid
  AND a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2 AND NOT a.attisdropped
+WHERE NOT (SELECT old FROM past) OR (pg_catalog.pg_identify_object_as_address(
+  'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid, m.oid, 0::pg_catalog.int4)).object_names
+ OPERATOR(pg_catalog.=) ARRAY[s.nspname::pg_catalog.text, c.relname::pg_catalog.text]
+UNION ALL
+SELECT 'i', m.n, m.oid::pg_catalog.int8, 0, '', '', '' FROM named m WHERE m.oid IS NOT NULL
 UNION ALL
 SELECT 'u', r.n, r.rel::pg_catalog.int8, a.attnum, s.nspname, pg_catalog.array_to_string(f.names, pg_catalog.chr(1)), a.attname
 FROM flows r JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) r.rel
