@@ -19,6 +19,7 @@ from gatebook.masking.rules import MaskSet
 from gatebook.model import Reach
 from gatebook.protocols.postgres import refusal, reports, rows, tagged, wire
 from gatebook.protocols.postgres.catalog import Catalog
+from gatebook.protocols.postgres.catalog_views import derived
 from gatebook.protocols.postgres.copying import SERVER_KINDS, CopyCover
 from gatebook.protocols.postgres.expected import (
     CANCELLED,
@@ -85,15 +86,13 @@ class Answers(Straight):
     def sent(self, reading: Reading, touches: bool) -> None:
         """Note what a text that is about to be sent may change for whatever comes after it, before its answer is here.
 
-        Until the server has answered, names that a setting or the end of a transaction may give another meaning are not known,
-        and a portal whose name SQL may take over (CLOSE, DECLARE, DISCARD) is not executed any more.
+        Names that it may give another meaning are not known, and portals that it may take over are not executed any more.
         """
         self._touched = self._touched or touches
         if self._changes.unsettled_by(reading):
             self.catalog.forget_names()
         if self.portals:
-            renamed = any(map(renames, reading.statements))
-            taken(self.portals.values(), cursors=bool(takes_names(reading.text)), statements=renamed)
+            taken(self.portals.values(), cursors=bool(takes_names(reading.text)), statements=renames(reading))
 
     def read_only(self, touches: bool) -> None:
         """The same for a text that is plain (``Meaning.plain``): it changes nothing for whatever comes after it."""
@@ -385,11 +384,13 @@ class Answers(Straight):
         self._queue.popleft()
         self.status = self.status if looking.inside else body
         self.batch.sees = looking.inside or body != b"I"
-        if not looking.relations or looking.cancelled:  # meant for what ran before it, and late: then it is asked again
+        if looking.cancelled:  # meant for what ran before it, and late: then it is asked again
             return
-        if looking.short:
+        if looking.views:
+            self.catalog.define(looking.views, derived(looking.views, looking.found), looking.generation)
+        elif looking.short:
             self.answers_questions = self.catalog.place(looking.relations, looking.found)
-        else:
+        elif looking.relations:
             self.answers_questions = bool(looking.found)
             self.catalog.learn(looking.relations, looking.found, looking.generation)
 

@@ -9,7 +9,8 @@ is qualified with pg_catalog, so that a search_path cannot put other functions o
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from gatebook.errors import WireError
 from gatebook.masking.rules import STRICTNESS, MaskSet, Style, style_of
@@ -32,6 +33,9 @@ class BaseColumn:
     column: str
 
 
+Derived: TypeAlias = Mapping[int, frozenset[BaseColumn]]
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """What the catalog says of one relation.
@@ -41,7 +45,8 @@ class Known:
     the tables it inherits from and of those below it, whose rows it shows. ``keys`` are the columns of each unique or exclusive
     index, ``references`` each column that must have its like in another table, with that one; ``keys_below`` are columns of
     either kind in the tables that a view shows. ``types`` are OIDs, of a domain that of the type
-    below it, for those columns that COPY writes: generated ones it leaves out.
+    below it, for those columns that COPY writes: generated ones it leaves out. ``derived`` are the base columns behind each
+    column of a view of which that is certain, None as long as it was not asked for (``catalog_views.py``).
     """
 
     oid: int
@@ -56,6 +61,7 @@ class Known:
     keys: tuple[frozenset[str], ...] = ()
     references: tuple[tuple[str, BaseColumn], ...] = ()
     keys_below: frozenset[str] = frozenset()
+    derived: Derived | None = None
     _kept: dict[tuple[MaskSet, ...], frozenset[str]] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -67,7 +73,7 @@ class Known:
         """How this column is covered by rule, None for not at all. What is computed of a covered column is covered whole."""
         column = self.columns.get(attnum)
         own = self._by_rule(sets, column) if column is not None else None
-        if own is Style.REDACT or self._reads_masked_below(sets):
+        if own is Style.REDACT or self._shows_masked_below(sets, attnum):
             return Style.REDACT
         return Style.REDACT if any(self._by_rule(sets, name) for name in self.made_of.get(attnum, ())) else own
 
@@ -80,8 +86,7 @@ class Known:
         asked = tuple(sets)
         found = self._kept.get(asked)
         if found is None:
-            every = self._reads_masked_below(sets)
-            found = frozenset(name for number, name in self.columns.items() if every or self.style(sets, number))
+            found = frozenset(name for number, name in self.columns.items() if self.style(sets, number))
             self._kept[asked] = found
         return found
 
@@ -110,7 +115,13 @@ class Known:
         numbers = {self.columns[number]: number for number in sorted(self.types) if number in self.columns}
         return tuple(numbers[name] for name in names or numbers) if numbers.keys() >= set(names) else ()
 
-    def _reads_masked_below(self, sets: Collection[MaskSet]) -> bool:
+    def _shows_masked_below(self, sets: Collection[MaskSet], attnum: int) -> bool:
+        if not sets or self.opaque or self.derived is None or attnum not in self.derived:
+            return self.reads_masked(sets)
+        return any(style_of(sets, c.schema, c.tables, c.column) for c in self.derived[attnum])
+
+    def reads_masked(self, sets: Collection[MaskSet]) -> bool:
+        """Whether it is a view that reads a masked column, be it for a condition alone."""
         return bool(sets) and (self.opaque or any(style_of(sets, c.schema, c.tables, c.column) for c in self.under))
 
     def reads(self) -> frozenset[str]:
@@ -227,6 +238,23 @@ class Catalog:
         found = [self.by_name.get(relation) for relation in relations]
         known = tuple(one for one in found if one is not None)
         return known if len(known) == len(found) else None
+
+    def unread(self, relations: Iterable[Relation], sets: Collection[MaskSet]) -> list[Known]:
+        """Views that read masked columns, and whose definitions were not asked for."""
+        found = (self.by_name.get(relation) for relation in relations)
+        views = [one for one in found if one is not None and one.under and one.derived is None and not one.opaque]
+        return [one for one in views if one.reads_masked(sets)]
+
+    def define(
+        self, views: Sequence[Known], derived: Iterable[Mapping[int, frozenset[BaseColumn]]], generation: int | None
+    ) -> None:
+        """Take in where the columns of these views come from."""
+        self.version += 1
+        now = {id(view): replace(view, derived=found, _kept={}) for view, found in zip(views, derived, strict=True)}
+        self.by_name = {relation: now.get(id(known), known) for relation, known in self.by_name.items()}
+        self.by_oid = {oid: now.get(id(known), known) for oid, known in self.by_oid.items()}
+        if self._shared is not None and self._server and generation is not None:
+            self._shared.keep(self._server, now.values(), generation)
 
     def forget(self) -> None:
         """Count nothing as known any more."""

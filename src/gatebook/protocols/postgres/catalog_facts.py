@@ -51,8 +51,11 @@ class Facts:
     def keep(self, server: str, known: Iterable[Known], generation: int) -> None:
         """Take in what was asked for in this generation; what was asked before the last ``clear`` is too old."""
         for one in known if generation == self.generation else ():
+            kept = self._known.get((server, one.oid))
+            if kept is not None and kept.derived is None and one.derived is not None:
+                self._known[server, one.oid] = one
             size = len(one.columns) + len(one.under) + 1
-            if self._columns + size <= self._most and (server, one.oid) not in self._known:
+            if self._columns + size <= self._most and kept is None:
                 self._known[server, one.oid] = one
                 self._columns += size
 

@@ -4,6 +4,9 @@ Names are looked up as they are now, but tables are read by the snapshot of the 
 older than five seconds where it is kept for the whole transaction. Then the names of columns are those of now, a relation that
 was renamed since is not known, and a view may have been replaced: it may read anything.
 
+Which columns a view reads stands among its dependencies, but for whole rows, of which the server notes nothing where other
+columns of the same table are noted. So a rule that has one reads all columns of all that it names.
+
 Everything in it is qualified with pg_catalog, so that a search_path cannot put other functions or operators in its place.
 """
 
@@ -20,7 +23,8 @@ named AS (SELECT n, pg_catalog.to_regclass(given::pg_catalog.text)::pg_catalog.o
 reads(n, rel, att) AS (
   SELECT n, oid, 0::pg_catalog.int4 FROM named WHERE oid IS NOT NULL
   UNION
-  SELECT r.n, d.refobjid, d.refobjsubid
+  SELECT r.n, d.refobjid, CASE WHEN pg_catalog.strpos(w.ev_action::pg_catalog.text, ':varattno 0 ')
+    OPERATOR(pg_catalog.>) 0::pg_catalog.int4 THEN 0::pg_catalog.int4 ELSE d.refobjsubid END
   FROM reads r
   JOIN pg_catalog.pg_class v ON v.oid OPERATOR(pg_catalog.=) r.rel
    AND (v.relkind OPERATOR(pg_catalog.=) 'v'::pg_catalog."char" OR v.relkind OPERATOR(pg_catalog.=) 'm'::pg_catalog."char")

@@ -8,6 +8,7 @@ from typing import TypeAlias
 from gatebook.errors import WireError
 from gatebook.model import Action, Permit
 from gatebook.protocols.postgres import rows, wire
+from gatebook.protocols.postgres.catalog import Known
 from gatebook.protocols.postgres.ceilings import Guard
 from gatebook.protocols.postgres.copying import Copying, copies_in, counted
 from gatebook.protocols.postgres.hashes import Hashes
@@ -144,6 +145,7 @@ class Looking:
     closed: int = 0
     short: bool = False
     generation: int | None = None  # of what is shared, when it was asked outside of a transaction
+    views: list[Known] = field(default_factory=list)  # it asks where the columns of these come from
 
     def take(self, kind: bytes, body: bytes) -> bool:
         """Take in a message of the answer, and say whether it was the last. Raises WireError for what is none of it."""

@@ -79,7 +79,8 @@ class Meanings:
         names_all = statement.outputs is not None or statement.relations or statement.executes
         if self._catalog.namesakes is None and (self._catalog.own_code or asks_for_own(statement)):
             return False
-        return bool(names_all) and not self._catalog.missing(statement.relations)
+        asked = bool(names_all) and not self._catalog.missing(statement.relations)
+        return asked and not self._catalog.unread(statement.relations, self._every)
 
 
 def _plain(one: Statement, deeds: tuple[Deed, ...]) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from gatebook.masking.rules import MaskSet
 from gatebook.model import Action, Deed
-from gatebook.protocols.postgres import catalog, lineage, tagged, wire
+from gatebook.protocols.postgres import catalog, catalog_views, lineage, tagged, wire
 from gatebook.protocols.postgres.answers import Answers
 from gatebook.protocols.postgres.asked import Asked, AskedBind, AskedExecute, fault_of, reading_of, resolved_of, shown
 from gatebook.protocols.postgres.expected import Closed, Described, Failing, Looking, Synced
@@ -79,14 +79,20 @@ class Inquiry:
         missing = self._missing(reading, ahead=ahead)
         snapshots = any(statement.snapshots for statement in reading.statements[:1])
         inside = self._answers.askable_inside(snapshots=snapshots)
-        if not missing or not (inside or self._answers.askable_synced(snapshots=snapshots)):
+        known = self._answers.catalog
+        settled = missing or self._answers.meaning(reading).known
+        views = [] if settled else known.unread(self._relations(reading), self._all_sets())[: catalog_views.VIEWS]
+        if not (missing or views) or not (inside or self._answers.askable_synced(snapshots=snapshots)):
             return False
-        known, free = self._answers.catalog, self._answers.status == b"I" and not self._answers.within and not inside
-        if free and known.asks_names(missing):
+        free = self._answers.status == b"I" and not self._answers.within and not inside
+        generation = known.generation if free else None
+        if views:
+            said, looking = catalog_views.question(views), Looking([], inside, generation=generation, views=views)
+        elif free and known.asks_names(missing):
             said, looking = catalog.short_question(missing), Looking(missing, short=True)
         else:
             said = catalog.question(missing, own_code=known.own_code)
-            looking = Looking(missing, inside, generation=known.generation if free else None)
+            looking = Looking(missing, inside, generation=generation)
         self._own("catalog", wire.question(said, self._name, inside=inside), looking)
         return True
 
@@ -129,6 +135,9 @@ class Inquiry:
         if self._answers.covering is None or not any(statement.places for statement in reading.statements):
             return PLAIN
         return resolve(reading, given, self._answers.catalog, self._sets(), self._answers.covering.tokens)
+
+    def _all_sets(self) -> list[MaskSet]:
+        return self._answers.sets(self._answers.covering.sets if self._answers.covering else ())
 
     def _sets(self) -> list[MaskSet]:
         return self._answers.sets(self._answers.covering.possible if self._answers.covering else ())

@@ -148,10 +148,10 @@ def _hangs(known: Known | None) -> bool:
     return known is not None and bool(known.under or known.opaque or known.kin or known.schema.startswith("pg_temp"))
 
 
-def renames(statement: Statement) -> bool:
-    """Whether a name of a prepared statement may stand for another behind it."""
-    unread = any(deed.reach is Reach.UNKNOWN for deed in statement.deeds)
-    return statement.prepares is not None or statement.forgets is not None or unread
+def renames(reading: Reading) -> bool:
+    """Whether a name of a prepared statement may stand for another behind this text."""
+    named = any(one.prepares is not None or one.forgets is not None for one in reading.statements)
+    return named or any(deed.reach is Reach.UNKNOWN for deed in reading.deeds)
 
 
 def taken(portals: Iterable[Portal], *, cursors: bool, statements: bool) -> None:
