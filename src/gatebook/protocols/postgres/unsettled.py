@@ -89,7 +89,7 @@ def settled(reading: Reading, catalog: Catalog, changes: Changes, *, failed: boo
     In a ``failed`` transaction nothing runs before its end: what its names stand for does not matter there.
     """
     if failed and not _ends(reading.statements[0]):
-        return replace(reading, statements=tuple(_idle(reading.statements)))
+        return replace(reading, statements=tuple(_idle(reading.statements, catalog)))
     if len(reading.statements) < 2:
         return reading
     moved = _Moved(catalog, changes)
@@ -98,11 +98,12 @@ def settled(reading: Reading, catalog: Catalog, changes: Changes, *, failed: boo
     return reading if same else replace(reading, statements=found)
 
 
-def _idle(statements: Iterable[Statement]) -> Iterator[Statement]:
+def _idle(statements: Iterable[Statement], catalog: Catalog) -> Iterator[Statement]:
     ended = False
     for one in statements:
         ended = ended or _ends(one)
-        yield one if ended else replace(one, relations=one.relations | {IDLE})
+        told = all(catalog.by_name.get(relation) is not None for relation in one.relations)
+        yield one if ended or told else replace(one, relations=one.relations | {IDLE})
 
 
 class _Moved:
