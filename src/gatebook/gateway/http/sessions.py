@@ -157,6 +157,9 @@ class Sessions:
 
     async def open(self, key: Key, knock: Knock, address: str) -> HttpSession | Refused:
         """Prove who asks and open a session, once for all who ask for the same at the same time. Raises GatebookError."""
+        live = self.find(key)
+        if live is not None:
+            return live  # another request opened it between this one's look and its turn
         opening = self._opening.get(key)
         if opening is not None:
             return await asyncio.shield(opening)
