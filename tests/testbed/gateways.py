@@ -21,7 +21,7 @@ import yaml
 from tests.testbed.issuer import LiveIssuer
 from tests.testbed.servers import APP_PASSWORD, system_programs
 
-from gatebook.cli.demo.certificates import Authority
+from gatebook.cli.demo.certificates import LOOPBACK, Authority
 from gatebook.cli.demo.clients import Answer, Psql, run
 from gatebook.cli.demo.parts import PostgresServer, wheel_programs
 from gatebook.cli.demo.processes import answers, free_port, wait_until
@@ -160,7 +160,7 @@ class LiveGateway:
         self.config.write_text(yaml.safe_dump(self._configuration(password), sort_keys=False))
 
     def _configuration(self, password: Path) -> dict[str, Any]:
-        made = self.world.authority.certificate("gateway")
+        made = self.world.authority.certificate("gateway", (*LOOPBACK, f"*.{self.domain}"))
         tls = {"cert": str(made.cert), "key": str(made.key)}
         provider = {
             "name": "test", "issuer": self.world.issuer.url, "audience": "gatebook", "groups_claim": "groups",

@@ -139,15 +139,18 @@ class Trust:
     """
 
     def __init__(self) -> None:
-        self._kept: dict[str, tuple[tuple[object, ...], ssl.SSLContext]] = {}
+        self._kept: dict[tuple[str, tuple[str, ...]], tuple[tuple[object, ...], ssl.SSLContext]] = {}
 
-    def context(self, target: TargetConfig) -> ssl.SSLContext:
-        """The context for this target. Raises DialError."""
+    def context(self, target: TargetConfig, alpn: tuple[str, ...] = ()) -> ssl.SSLContext:
+        """The context for this target, where need be for one of the protocols named. Raises DialError."""
         tls = target.tls
         state = (tls, *(_state(path) for path in (tls.ca, tls.cert, tls.key, *_SYSTEM)))
-        found = self._kept.get(target.target.name)
+        key = target.target.name, alpn
+        found = self._kept.get(key)
         if found is None or found[0] != state:
-            found = self._kept[target.target.name] = (state, _context(target))
+            found = self._kept[key] = (state, _context(target))
+            if alpn:
+                found[1].set_alpn_protocols(alpn)
         return found[1]
 
 

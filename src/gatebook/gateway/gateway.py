@@ -292,7 +292,7 @@ class Gateway:
             self._check_grants()
             for live in list(self._live):
                 live.tick()
-            self.http.pool.tick()
+            self.http.tick()
             if loop.time() >= stale_at:
                 stale_at = loop.time() + STALE_SECONDS
                 self.facts.clear()
@@ -355,7 +355,7 @@ class Gateway:
             live.end(why)
         for door in list(self._doors):
             door.stop()
-        self.http.pool.close()
+        self.http.close()
 
     async def stop(self) -> None:
         """End every session with a word to its client, and wait until each is closed in the book."""

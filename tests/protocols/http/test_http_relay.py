@@ -403,3 +403,85 @@ def test_a_covered_value_is_not_written_back_over_the_real_one() -> None:
     effects = stage.allow()
     assert not any(isinstance(one, Forward) for one in effects)
     assert (head(effects).status, json.loads(content(effects))["class"]) == (403, "fix")
+
+
+# gRPC ---------------------------------------------------------------------------------------------------------------------
+
+CALL = (b"content-type", b"application/grpc")
+LISTED = ("application/grpc",)
+
+
+def grpc_call(*fields: tuple[bytes, bytes]) -> Request:
+    return request("POST", "/a.v1.Accounts/Get", CALL, (b"te", b"trailers"), *fields)
+
+
+def ended_as(effects: list[Effect]) -> tuple[bytes, str]:
+    """How a call ended: its grpc-status and its message."""
+    trailers = dict(next(one.message for one in effects if isinstance(one, Reply) and isinstance(one.message, End)).trailers)
+    return trailers[b"grpc-status"], trailers[b"grpc-message"].decode()
+
+
+def test_a_call_is_asked_about_by_its_head_and_its_messages_go_on_as_they_come() -> None:
+    stage = Stage(passes=LISTED)
+    ask = stage.ask(grpc_call((b"grpc-accept-encoding", b"gzip"), (b"accept-encoding", b"gzip")))
+    assert (ask.action.verb, ask.action.strictest.facts["rpc_method"]) == ("http.grpc", "Get")
+    forwarded = stage.allow()
+    told = next(one.message for one in forwarded if isinstance(one, Forward))
+    assert isinstance(told, Request)
+    assert list(told.all(b"te")) == [b"trailers"]
+    assert told.get(b"grpc-accept-encoding") == b"identity"
+    assert told.get(b"accept-encoding") is None
+    assert [one.message for one in stage.feed(ClientSaid(Data(b"a"))) if isinstance(one, Forward)] == [Data(b"a")]
+    replies = stage.answer(Response(200, (CALL,)), Data(b"b"), End(((b"grpc-status", b"0"),)))
+    assert [one.message for one in replies if isinstance(one, Reply)][1:] == [Data(b"b"), End(((b"grpc-status", b"0"),))]
+
+
+def test_a_refused_call_hears_it_as_its_status_and_what_to_do_next() -> None:
+    stage = Stage()
+    ask = stage.ask(grpc_call())
+    effects = stage.feed(refused(ask.action))
+    assert not any(isinstance(one, Forward) for one in effects)
+    assert isinstance(effects[0], Reply)
+    assert effects[0].message == Response(200, (CALL,))
+    assert ended_as(effects) == (b"7", "blocked by some-rule: because")
+
+
+def test_a_call_that_is_held_hears_where_to_follow_it() -> None:
+    stage = Stage()
+    ask = stage.ask(grpc_call())
+    held = Refused(ask.action, verdict(Ruling.APPROVE), RefusalClass.WAIT, "d1", approval="a1", link="https://book/a1")
+    assert ended_as(stage.feed(held)) == (b"7", "blocked by some-rule: because. Follow it at https://book/a1")
+
+
+def test_a_call_whose_target_is_gone_is_unavailable_before_its_answer_and_in_it() -> None:
+    stage = Stage(passes=LISTED)
+    stage.ask(grpc_call())
+    stage.allow()
+    assert ended_as(stage.feed(Failed(502, "target a: it closed"))) == (b"14", "target a: it closed")
+    stage = Stage(passes=LISTED)
+    stage.ask(grpc_call())
+    stage.allow()
+    stage.answer(Response(200, (CALL,)), Data(b"\0\0\0"))
+    effects = stage.feed(Failed(502, "target a: it closed"))
+    assert ended_as(effects)[0] == b"14"
+    assert isinstance(effects[-1], Answered)
+    assert effects[-1].status.startswith("cut: ")
+    assert stage.feed(TargetSaid(Data(b"more"))) == []
+
+
+def test_an_answer_to_a_call_that_is_not_grpcs_is_cut_and_does_not_look_whole() -> None:
+    stage = Stage()
+    stage.ask(grpc_call())
+    stage.allow()
+    stage.answer(Response(200, (JSON,)), Data(b"{"))
+    assert isinstance(stage.feed(Failed(502, "it closed"))[-1], HangUp)
+
+
+def test_messages_that_nobody_can_read_do_not_pass_unless_they_are_listed_and_never_compressed_beside_a_credential() -> None:
+    for passes, head in (((), (CALL,)), (LISTED, (CALL, (b"grpc-encoding", b"gzip")))):
+        stage = Stage(passes=passes)
+        stage.ask(grpc_call())
+        stage.allow()
+        status, why = ended_as(stage.answer(Response(200, head)))
+        assert status == b"7"
+        assert "the target's answer cannot be passed on" in why

@@ -3,6 +3,8 @@ safe.
 
 A kept connection may be closed by its target in the moment in which it is used. What has no content, changes nothing by its
 method and was not answered yet is then asked again, once, on a connection of its own; all else is told as what it is.
+
+Calls of gRPC go by HTTP/2 (``upstream2.py``), all else by HTTP/1.1.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from gatebook.config import HttpTarget
 from gatebook.gateway.http.upstream import DialError, Upstream
+from gatebook.gateway.http.upstream2 import Call
+from gatebook.protocols.http import grpc
 from gatebook.protocols.http.message import Data, End, Message, Request, Response
 
 if TYPE_CHECKING:
@@ -48,17 +52,19 @@ class Errand:
 
     def __init__(self, gateway: Gateway, asker: Asker, target: HttpTarget, role: str) -> None:
         self._gateway, self._asker, self._target, self._role = gateway, asker, target, role
-        self._upstream: Upstream | None = None
+        self._upstream: Upstream | Call | None = None
         self._waiting: list[tuple[Message, int | None]] = []
         self._request: Request | None = None
-        self._sent_content = self._over = self._repeated = False
+        self._sent_content = self._over = self._repeated = self._calls = False
         self._patience: asyncio.TimerHandle | None = None
 
     def begin(self, request: Request, length: int | None) -> None:
         """The head of the request."""
         self._request = request
         self._patience = asyncio.get_running_loop().call_later(HEAD_SECONDS, self._too_slow)
-        found = self._gateway.http.pool.take(self._target.name, self._role)
+        self._calls = grpc.spoken(request.fields) and not request.upgrade
+        kept = self._gateway.http.calls if self._calls else self._gateway.http.pool
+        found = kept.take(self._target.name, self._role)
         if found is None:
             self._waiting = [(request, length)]
             self._gateway.spawn(self._dial())
@@ -93,7 +99,9 @@ class Errand:
         """The answer is whole: the connection is good for another request, if all was said on it."""
         upstream, self._upstream = self._upstream, None
         self._end()
-        if upstream is not None:
+        if isinstance(upstream, Call):
+            upstream.close()
+        elif upstream is not None:
             upstream.push()
             self._gateway.http.pool.give_back(self._target.name, self._role, upstream)
 
@@ -113,13 +121,22 @@ class Errand:
 
     # The connection -------------------------------------------------------------------------------------------------------
 
-    def _ask(self, upstream: Upstream, request: Request, length: int | None) -> None:
+    def _ask(self, upstream: Upstream | Call, request: Request, length: int | None) -> None:
         scheme, _, authority = upstream.origin.partition("://")
-        upstream.ask(self, replace(request, authority=authority, scheme=scheme), length)
+        said = replace(request, authority=authority, scheme=scheme)
+        if isinstance(upstream, Call):
+            upstream.ask(self, said)
+        else:
+            upstream.ask(self, said, length)
 
     async def _dial(self) -> None:
+        upstream: Upstream | Call
+        http = self._gateway.http
         try:
-            upstream = await self._gateway.http.pool.dial(self._target)
+            if self._calls:
+                upstream = await http.calls.dial(self._target, self._role)
+            else:
+                upstream = await http.pool.dial(self._target)
         except DialError as error:
             self._fail(502, str(error))
             return

@@ -26,7 +26,7 @@ from gatebook.gateway.http.sessions import HttpSession, key_of
 from gatebook.gateway.released import SYNC_POLL_SECONDS, Released
 from gatebook.gateway.store import decided
 from gatebook.gateway.waiting import Waiting
-from gatebook.protocols.http import door, refusal
+from gatebook.protocols.http import door, grpc, refusal
 from gatebook.protocols.http.message import Data, End, Message, Request, Response
 from gatebook.protocols.http.relay import (
     ClientSaid,
@@ -102,8 +102,8 @@ class Exchange:
         self._released = Released()
         self._held_end: End | None = None
         self._early: list[Message] = []  # what the client said before its session was found
-        self._answering = False
-        self._over = False
+        self._answering = self._over = False
+        self._calls = False  # by gRPC
         self._started = 0
         self._answer: Allowed | None = None
 
@@ -118,6 +118,7 @@ class Exchange:
 
     def begin(self, request: Request, domain: str) -> None:
         """A request came."""
+        self._calls = grpc.spoken(request.fields)
         knocked = door.knock(request, domain)
         if isinstance(knocked, door.Turned):
             self._turn_away(refusal.turned(knocked.status, knocked.why, knocked.advice))
@@ -215,11 +216,16 @@ class Exchange:
         self._finish()
 
     def _turn_away(self, problem: refusal.Problem) -> None:
-        head, content = problem.said()
         self._answering = True
-        self._client.respond(head, len(content))
-        self._client.say(Data(content))
-        self._client.say(End())
+        if self._calls:
+            head, trailers = problem.of_call()
+            self._client.respond(head, None)
+            self._client.say(End(trailers))
+        else:
+            head, content = problem.said()
+            self._client.respond(head, len(content))
+            self._client.say(Data(content))
+            self._client.say(End())
         self._client.push()
         self._finish()
 

@@ -20,7 +20,8 @@ from gatebook.gateway.http.credentials import Credentials
 from gatebook.gateway.http.exchange import Exchange
 from gatebook.gateway.http.http2 import Http2Connection
 from gatebook.gateway.http.sessions import HttpSession, Key, Sessions
-from gatebook.gateway.http.upstream import Pool
+from gatebook.gateway.http.upstream import Origins, Pool
+from gatebook.gateway.http.upstream2 import Calls
 from gatebook.protocols.http import refusal
 from gatebook.protocols.http.checks import MalformedError
 from gatebook.protocols.http.door import Knock
@@ -47,7 +48,8 @@ class Http:
     """What the HTTP connections of one process share. Used from one event loop."""
 
     def __init__(self, gateway: Gateway, config: Config, trust: Trust) -> None:
-        self.pool, self.credentials = Pool(trust), Credentials()
+        origins = Origins(trust)
+        self.pool, self.calls, self.credentials = Pool(origins), Calls(origins), Credentials()
         self.domain = config.listeners.http.domain or "" if config.listeners.http is not None else ""
         self._sessions = Sessions(gateway)
         self._shapes = {one.name: shape_of(one) for one in config.targets if isinstance(one, HttpTarget)}
@@ -63,6 +65,16 @@ class Http:
     def forget(self, session: HttpSession) -> None:
         """A session has ended."""
         self._sessions.forget(session)
+
+    def tick(self) -> None:
+        """About once a second: end connections to targets that were idle for long."""
+        self.pool.tick()
+        self.calls.tick()
+
+    def close(self) -> None:
+        """End all connections to targets that nobody asks on."""
+        self.pool.close()
+        self.calls.close()
 
     def shape(self, target: HttpTarget) -> Shape:
         """What is known of a target's API."""

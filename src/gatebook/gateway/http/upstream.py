@@ -12,7 +12,7 @@ import asyncio
 import itertools
 import ssl
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 from urllib.parse import urlsplit
 
 import structlog
@@ -29,6 +29,7 @@ IDLE_CONNECTIONS = 32  # of one target and role
 UNSENT_BYTES = 65_536  # towards the target, before the client is no longer read
 
 log = structlog.get_logger("gatebook.http")
+_Made = TypeVar("_Made", bound=asyncio.Protocol)
 
 
 class Answers(Protocol):
@@ -180,13 +181,53 @@ class Upstream(asyncio.Protocol):
             self._transport.abort()
 
 
-class Pool:
-    """Connections of one process to its HTTP targets. Used from one event loop."""
+class Origins:
+    """Dials targets, each at the next of its origins. Used from one event loop."""
 
     def __init__(self, trust: Trust) -> None:
         self._trust = trust
-        self._idle: dict[tuple[str, str], list[Upstream]] = {}
         self._turn = itertools.count()
+
+    async def dial(self, target: HttpTarget, made: Callable[[str], _Made], alpn: tuple[str, ...] = ()) -> _Made:
+        """A new connection, made for its origin. Raises DialError with a sentence fit for the client."""
+        origins = target.origins
+        first = next(self._turn) % len(origins)
+        why = ""
+        for origin in (*origins[first:], *origins[:first]):
+            try:
+                return await self._dial(target, origin, made, alpn)
+            except DialError as error:
+                why = str(error)
+                log.warning("an origin cannot be reached", target=target.name, origin=origin, why=why)
+        raise DialError(f"target {target.name} {why}")
+
+    async def _dial(self, target: HttpTarget, origin: str, made: Callable[[str], _Made], alpn: tuple[str, ...]) -> _Made:
+        loop = asyncio.get_running_loop()
+        host, _, port = origin_place(origin).rpartition(":")
+        host = host.strip("[]")
+        context = self._trust.context(target, alpn) if urlsplit(origin).scheme == "https" else None
+        name = (target.tls.name or host) if context is not None else None
+        try:
+            async with asyncio.timeout(DIAL_SECONDS):
+                _, found = await loop.create_connection(
+                    lambda: made(origin), host, int(port), ssl=context, server_hostname=name
+                )
+        except TimeoutError:
+            raise DialError(f"did not answer within {DIAL_SECONDS:.0f} s") from None
+        except ssl.SSLError as error:
+            why = getattr(error, "verify_message", "") or error.reason or "handshake failed"
+            raise DialError(f"cannot prove by TLS that it is itself: {why}") from error
+        except OSError as error:
+            raise DialError(f"cannot be reached: {error.strerror or error}") from error
+        return found
+
+
+class Pool:
+    """Connections of one process to its HTTP targets. Used from one event loop."""
+
+    def __init__(self, origins: Origins) -> None:
+        self._origins = origins
+        self._idle: dict[tuple[str, str], list[Upstream]] = {}
 
     def take(self, target: str, role: str) -> Upstream | None:
         """A connection that is idle, if there is one: the one that was used last."""
@@ -200,35 +241,7 @@ class Pool:
 
     async def dial(self, target: HttpTarget) -> Upstream:
         """A new connection. Raises DialError with a sentence fit for the client."""
-        origins = target.origins
-        first = next(self._turn) % len(origins)
-        why = ""
-        for origin in (*origins[first:], *origins[:first]):
-            try:
-                return await self._dial(target, origin)
-            except DialError as error:
-                why = str(error)
-                log.warning("an origin cannot be reached", target=target.name, origin=origin, why=why)
-        raise DialError(f"target {target.name} {why}")
-
-    async def _dial(self, target: HttpTarget, origin: str) -> Upstream:
-        loop = asyncio.get_running_loop()
-        host, _, port = origin_place(origin).rpartition(":")
-        host = host.strip("[]")
-        context = self._trust.context(target) if urlsplit(origin).scheme == "https" else None
-        made: Callable[[], Upstream] = lambda: Upstream(origin)  # noqa: E731 (typed for the loop)
-        name = (target.tls.name or host) if context is not None else None
-        try:
-            async with asyncio.timeout(DIAL_SECONDS):
-                _, found = await loop.create_connection(made, host, int(port), ssl=context, server_hostname=name)
-        except TimeoutError:
-            raise DialError(f"did not answer within {DIAL_SECONDS:.0f} s") from None
-        except ssl.SSLError as error:
-            why = getattr(error, "verify_message", "") or error.reason or "handshake failed"
-            raise DialError(f"cannot prove by TLS that it is itself: {why}") from error
-        except OSError as error:
-            raise DialError(f"cannot be reached: {error.strerror or error}") from error
-        return found
+        return await self._origins.dial(target, Upstream)
 
     def give_back(self, target: str, role: str, upstream: Upstream) -> None:
         """Keep a connection for the next request, if one may follow on it."""
@@ -258,4 +271,4 @@ class Pool:
         self._idle.clear()
 
 
-__all__ = ["DialError", "Pool", "Upstream"]
+__all__ = ["DialError", "Origins", "Pool", "Upstream"]

@@ -67,6 +67,8 @@ class Answering:
         if response.status == 101:
             return self._opened(response)
         self.status = response.status
+        if self.plan.needles and response.get(b"grpc-encoding") not in (None, b"identity"):
+            raise WireError("its messages are compressed, which was not asked for, and so a credential in them is not found")
         stated = response.get(b"content-length")
         asked = Response(response.status, (*self._fields(forwardable(response.fields)), *_length(stated)))
         choice = cover_for(self._request, asked, self.plan, self._terms.passes)

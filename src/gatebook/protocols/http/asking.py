@@ -5,12 +5,13 @@ from __future__ import annotations
 from base64 import b64encode
 
 from gatebook.model import Action
+from gatebook.protocols.http import grpc
 from gatebook.protocols.http.contents import is_json
 from gatebook.protocols.http.covering.heads import towards_target
 from gatebook.protocols.http.covering.plan import Plan, plan_of
 from gatebook.protocols.http.covering.requests import shown_request
 from gatebook.protocols.http.forwarding import forwardable, forwarded, without, without_owned
-from gatebook.protocols.http.message import Request
+from gatebook.protocols.http.message import Fields, Request
 from gatebook.protocols.http.reading import Reading, Shape, read
 from gatebook.protocols.http.terms import Terms
 from gatebook.protocols.http.websocket import offered
@@ -75,7 +76,9 @@ def outgoing(request: Request, terms: Terms, plan: Plan, *, plain: bool = False)
     answer in no coding.
     """
     fields = without(without_owned(forwardable(request.fields)), b"authorization", *(name for name, _ in terms.injected.fields))
-    if plain:
+    if grpc.spoken(request.fields):
+        fields = _of_call(fields, plan)
+    elif plain:
         fields = (*without(fields, b"accept-encoding"), (b"accept-encoding", b"identity"))
     elif plan.reads:
         fields = towards_target(fields)
@@ -87,3 +90,10 @@ def outgoing(request: Request, terms: Terms, plan: Plan, *, plain: bool = False)
     if request.upgrade:
         fields = offered(fields, b64encode(terms.random(16)))
     return Request(request.method, request.scheme, host, request.target, fields, request.upgrade)
+
+
+def _of_call(fields: Fields, plan: Plan) -> Fields:
+    """A call of gRPC: its answer ends with trailers, and comes whole and in no coding where its bytes are looked at."""
+    if plan.reads:
+        fields = (*without(towards_target(fields), b"grpc-accept-encoding"), (b"grpc-accept-encoding", b"identity"))
+    return (*without(fields, b"te", b"accept-encoding"), (b"te", b"trailers"))

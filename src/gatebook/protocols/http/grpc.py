@@ -13,6 +13,7 @@ from struct import Struct
 from urllib.parse import quote
 
 from gatebook.protocols.http.checks import MalformedError
+from gatebook.protocols.http.framing import trailing
 from gatebook.protocols.http.message import Fields, Request, Response
 
 MESSAGE_BYTES = 4_194_304  # the most that gRPC's own receivers take unless told otherwise; hold less where many streams do
@@ -79,13 +80,27 @@ def status_of(fields: Fields) -> int | None:
 
 
 def refusal(status: Status, message: str) -> Response:
-    """A call's refusal: a head that is its trailers too; send it with ``over``."""
+    """A call's refusal: a head that is its trailers too; send it with ``over``, or ``parted``."""
     fields = (
         (b"content-type", b"application/grpc"),
         (b"grpc-status", b"%d" % status),
         (b"grpc-message", quote(message, safe=" !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~").strip().encode()),
     )
     return Response(200, fields)
+
+
+def is_only(head: Response) -> bool:
+    """Whether an answer whose head is all of it is a call's whole answer: its status stands among what else is trailers."""
+    return spoken(head.fields) and head.get(b"grpc-status") is not None
+
+
+def parted(only: Response) -> tuple[Response, Fields]:
+    """A head that is its trailers too, as a head and trailers: the same to clients, and one form for all that is between.
+
+    What cannot be said behind a content stays in the head; all else is a call's trailing metadata.
+    """
+    trailers = trailing(only.fields)
+    return Response(only.status, tuple(one for one in only.fields if one not in trailers)), trailers
 
 
 def framed(data: bytes, *, compressed: bool = False) -> bytes:

@@ -196,6 +196,11 @@ class ClientSide(Connection):
             self._tunnels = bool(value)
 
     @property
+    def settled(self) -> bool:
+        """Whether the target has said its settings: that it speaks HTTP/2, and how many requests it takes."""
+        return self._settled
+
+    @property
     def reusable(self) -> bool:
         """Whether another request may be sent now; one alone before the target has said how many it takes."""
         most = self._most if self._settled else 1

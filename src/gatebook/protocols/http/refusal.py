@@ -1,4 +1,7 @@
-"""How HTTP clients hear a refusal: ``application/problem+json`` (RFC 9457), with what a program needs to go on."""
+"""How HTTP clients hear a refusal: ``application/problem+json`` (RFC 9457), with what a program needs to go on.
+
+Who calls by gRPC hears it as the call's status, and what to do next in its message.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +13,42 @@ from typing import Any
 import orjson
 
 from gatebook.model import Action, RefusalClass, Verdict
+from gatebook.protocols.http import grpc
+from gatebook.protocols.http.grpc import Status
 from gatebook.protocols.http.message import Fields, Response
 from gatebook.protocols.relay import NO_IDENTITY, Refused
 
 RETRY_SECONDS = 10  # between two tries of an action that waits for people
+_STATUSES = {
+    400: Status.INVALID_ARGUMENT,
+    401: Status.UNAUTHENTICATED,
+    403: Status.PERMISSION_DENIED,
+    404: Status.UNIMPLEMENTED,
+    429: Status.RESOURCE_EXHAUSTED,
+    502: Status.UNAVAILABLE,
+    503: Status.UNAVAILABLE,
+    504: Status.UNAVAILABLE,
+}
 _NOTHING: MappingProxyType[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An answer that the gateway gives by itself."""
+    """An answer that the gateway gives by itself. ``called`` is its status in gRPC where that of HTTP does not tell it."""
 
     status: int
     detail: str
     more: MappingProxyType[str, Any] | dict[str, Any] = field(default_factory=lambda: _NOTHING)
     fields: Fields = ()
+    called: Status | None = None
+
+    def of_call(self) -> tuple[Response, Fields]:
+        """Head and trailers, for who calls by gRPC."""
+        status = self.called or _STATUSES.get(self.status, Status.UNKNOWN)
+        told = [self.detail, str(self.more.get("instead", ""))]
+        if self.more.get("follow"):
+            told.append(f"Follow it at {self.more['follow']}")
+        return grpc.parted(grpc.refusal(status, ". ".join(one.rstrip(".") for one in told if one)))
 
     def said(self) -> tuple[Response, bytes]:
         """Head and content; its length is the codec's to say."""

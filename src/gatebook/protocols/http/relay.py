@@ -21,7 +21,7 @@ from typing import TypeAlias, assert_never
 
 from gatebook.errors import WireError
 from gatebook.model import Action, Permit
-from gatebook.protocols.http import mcp_answers, refusal, websocket
+from gatebook.protocols.http import grpc, mcp_answers, refusal, websocket
 from gatebook.protocols.http.answering import Answering, shown
 from gatebook.protocols.http.asking import asked, outgoing, wants_content
 from gatebook.protocols.http.checks import MalformedError
@@ -121,6 +121,7 @@ class HttpRelay:
         self._tunnel: Tunnel | None = None
         self._key = b""  # of a WebSocket's opening, the client's own
         self._replied = False
+        self._tells_status = False  # its answer is gRPC's, whose trailers say how it ended
 
     @property
     def hungry(self) -> bool:
@@ -147,7 +148,8 @@ class HttpRelay:
                         return self._through(self._tunnel, message, self._tunnel.from_target)
                     return self._from_target(message)
                 except WireError as error:
-                    return self._failed(502, f"the target's answer cannot be passed on: {error}")
+                    why = f"the target's answer cannot be passed on: {error}"
+                    return self._failed(502, why, grpc.Status.PERMISSION_DENIED)  # nobody is to try it again
             case Allowed():
                 return self._allowed(signal)
             case Refused():
@@ -269,6 +271,7 @@ class HttpRelay:
                 if said is None:
                     return []
                 self._replied = True
+                self._tells_status = grpc.spoken(said.head.fields) and said.length is None
                 if said.head.status == 101:
                     self._tunnel = Tunnel(self._answering.plan, self._terms.passes, lambda: self._terms.random(4))
                     return [Reply(websocket.answer(said.head.fields, self._key))]
@@ -308,10 +311,15 @@ class HttpRelay:
 
     # What goes wrong ----------------------------------------------------------------------------------------------------
 
-    def _failed(self, status: int, why: str) -> list[Effect]:
-        if self._replied:
-            return [*self._over(f"cut: {why}"), HangUp(why)]
-        return self._problem(refusal.Problem(status, why, {"class": "ask" if status < 500 else "fix"}))
+    def _failed(self, status: int, why: str, called: grpc.Status | None = None) -> list[Effect]:
+        return self._stopped(refusal.Problem(status, why, {"class": "ask" if status < 500 else "fix"}, called=called))
+
+    def _stopped(self, problem: refusal.Problem) -> list[Effect]:
+        """What was begun does not go on; an answer whose head is out must not look whole."""
+        if not self._replied:
+            return self._problem(problem)
+        over = self._over(f"cut: {problem.detail}")
+        return [Reply(End(problem.of_call()[1])), *over] if self._tells_status else [*over, HangUp(problem.detail)]
 
     def _ended(self, ended: Ended) -> list[Effect]:
         if ended.side == Side.CLIENT:
@@ -321,12 +329,14 @@ class HttpRelay:
             return [*withdrawn, *self._over("the client went away"), HangUp(ended.why)]
         if ended.side == Side.SERVER:
             return self._failed(502, ended.why)
-        if self._replied:
-            return [*self._over(f"cut: {ended.why}"), HangUp(ended.why)]
-        return self._problem(refusal.turned(401, ended.why, "Get a new token with `gatebook token` and send it again."))
+        return self._stopped(refusal.turned(401, ended.why, "Get a new token with `gatebook token` and send it again."))
 
     def _problem(self, problem: refusal.Problem) -> list[Effect]:
         """An answer of the gateway's own."""
+        if self._request is not None and grpc.spoken(self._request.fields):
+            self._replied = True
+            head, trailers = problem.of_call()
+            return [Reply(head), Reply(End(trailers)), *self._over(str(head.status))]
         return self._say(*problem.said())
 
     def _say(self, head: Response, content: bytes) -> list[Effect]:
