@@ -257,10 +257,10 @@ def test_a_field_of_graphql_is_covered_under_any_alias() -> None:
     assert json.loads(content(effects)) == {"data": {"customer": {"x": "****", "y": "****", "name": "seen"}}}
 
 
-def test_an_answer_that_is_looked_through_is_asked_for_whole() -> None:
+def test_an_answer_whose_fields_a_rule_covers_is_asked_for_whole() -> None:
     stage = Stage()
     stage.ask(request("GET", "/a", (b"range", b"bytes=0-9"), (b"if-none-match", b'"x"')), End())
-    (told,) = (one.message for one in stage.allow() if isinstance(one, Forward) and isinstance(one.message, Request))
+    told = forwarded(stage.allow(frozenset({"pii"})))
     assert told.get(b"range") is None
     assert told.get(b"if-none-match") is None
 
@@ -485,3 +485,35 @@ def test_messages_that_nobody_can_read_do_not_pass_unless_they_are_listed_and_ne
         status, why = ended_as(stage.answer(Response(200, head)))
         assert status == b"7"
         assert "the target's answer cannot be passed on" in why
+
+
+# Parts --------------------------------------------------------------------------------------------------------------------
+
+
+def part(kind: bytes, **changes: Any) -> Stage:
+    stage = Stage(**changes)
+    stage.ask(request("GET", "/export", (b"range", b"bytes=10-19"), (b"if-range", b'"abc"')), End())
+    assert forwarded(stage.allow()).get(b"range") == b"bytes=10-19"
+    stage.answer(Response(206, ((b"content-type", kind), (b"content-range", b"bytes 10-19/100"))))
+    return stage
+
+
+def test_a_part_of_what_passes_unread_passes() -> None:
+    stage = part(b"image/png")
+    assert head(stage.answer(Data(b"0123456789"), End()) + stage.story).status == 206
+
+
+def test_of_what_must_be_looked_through_the_whole_is_asked_for_instead() -> None:
+    stage = part(b"text/plain")
+    told = [one.message for one in stage.story if isinstance(one, Forward) and isinstance(one.message, Request)]
+    assert [one.get(b"range") for one in told] == [b"bytes=10-19", None]
+    assert told[1].get(b"if-range") is None
+    effects = stage.answer(Response(200, ((b"content-type", b"text/plain"),)), Data(b"card 4111111111111111"), End())
+    assert head(effects).status == 200
+    assert b"4111111111111111" not in content(effects)
+
+
+def test_a_target_that_gives_nothing_but_parts_is_not_asked_for_ever() -> None:
+    stage = part(b"text/plain")
+    effects = stage.answer(Response(206, ((b"content-type", b"text/plain"),)))
+    assert head(effects).status == 502

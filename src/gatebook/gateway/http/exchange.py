@@ -343,6 +343,8 @@ class Exchange:
         if self._session is None:
             raise AssertionError("a request without a session")
         if isinstance(message, Request):
+            if self._errand is not None:
+                self._errand.drop()
             self._errand = Errand(self._gateway, self, self._session.target, self._session.role)
             self._errand.begin(message, length)
         elif self._errand is not None and isinstance(message, Data | End):

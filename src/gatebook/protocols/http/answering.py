@@ -46,7 +46,7 @@ class Answering:
     def __init__(
         self, request: Request, terms: Terms, plan: Plan, told: Request, opens: Callable[[str], bool] | None = None
     ) -> None:
-        self._request, self._terms, self.plan, self._told, self._opens = request, terms, plan, told, opens
+        self._request, self._terms, self.plan, self.told, self._opens = request, terms, plan, told, opens
         self._coverer: Coverer | None = None
         self._tools: ToolFilter | None = None
         self._counts: Counts = {}
@@ -91,12 +91,21 @@ class Answering:
 
     def _opened(self, response: Response) -> Said:
         """The target agrees to a WebSocket."""
-        if not self._told.upgrade:
+        if not self.told.upgrade:
             raise WireError("it changes to another protocol, which nobody asked for")
-        agreed(self._told, response, self._told.get(b"sec-websocket-key") or b"")
+        agreed(self.told, response, self.told.get(b"sec-websocket-key") or b"")
         self.status = response.status
         fields = covered_fields(self._fields(forwardable(response.fields)), self.plan, self._counts, content=False)
         return Said(Response(response.status, fields), None)
+
+    def passes(self, response: Response) -> bool:
+        """Whether an answer with this head can be passed on, whatever is in it."""
+        head = Response(response.status, forwardable(response.fields))
+        return not isinstance(cover_for(self._request, head, self.plan, self._terms.passes), Unreadable)
+
+    def anew(self, told: Request) -> Answering:
+        """The same for another try, asked by other words."""
+        return Answering(self._request, self._terms, self.plan, told, self._opens)
 
     def data(self, data: bytes) -> bytes:
         """Content as the client gets it."""

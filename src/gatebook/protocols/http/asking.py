@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from dataclasses import replace
 
 from gatebook.model import Action
 from gatebook.protocols.http import grpc
 from gatebook.protocols.http.contents import is_json
+from gatebook.protocols.http.covering.codings import acceptable
 from gatebook.protocols.http.covering.heads import towards_target
 from gatebook.protocols.http.covering.plan import Plan, plan_of
 from gatebook.protocols.http.covering.requests import shown_request
@@ -72,16 +74,19 @@ def exact(request: Request) -> str:
 def outgoing(request: Request, terms: Terms, plan: Plan, *, plain: bool = False) -> Request:
     """The head as the target gets it: without what is the gateway's to say, with its credential in the client's place.
 
-    Where its answer is looked through, it asks for no part of a content and proves nothing of one; with ``plain`` for an
-    answer in no coding.
+    Where a rule covers fields of its answer, it asks for no part of a content and proves nothing of one. Else it may: a part
+    of what passes unread passes, and where detectors would have to look through a part, the whole is asked for instead (relay).
+    With ``plain`` it asks for an answer in no coding.
     """
     fields = without(without_owned(forwardable(request.fields)), b"authorization", *(name for name, _ in terms.injected.fields))
     if grpc.spoken(request.fields):
         fields = _of_call(fields, plan)
     elif plain:
         fields = (*without(fields, b"accept-encoding"), (b"accept-encoding", b"identity"))
-    elif plan.reads:
+    elif plan.rules_fields:
         fields = towards_target(fields)
+    elif plan.reads:
+        fields = readable_codings(fields)
     host = request.authority
     fields = forwarded(fields, client=terms.client_address, scheme=request.scheme, authority=host)
     if terms.shared:
@@ -97,3 +102,17 @@ def _of_call(fields: Fields, plan: Plan) -> Fields:
     if plan.reads:
         fields = (*without(towards_target(fields), b"grpc-accept-encoding"), (b"grpc-accept-encoding", b"identity"))
     return (*without(fields, b"te", b"accept-encoding"), (b"te", b"trailers"))
+
+
+def readable_codings(fields: Fields) -> Fields:
+    """Answers come only in codings that can be read here."""
+    wanted = b", ".join(value for name, value in fields if name == b"accept-encoding") or None
+    kept = tuple(field for field in fields if field[0] != b"accept-encoding")
+    return (*kept, (b"accept-encoding", acceptable(wanted)))
+
+
+def whole_instead(told: Request) -> Request | None:
+    """The same request for all of a content, where it asks for a part and can be asked twice."""
+    if told.method not in ("GET", "HEAD") or told.get(b"range") is None:
+        return None
+    return replace(told, fields=without(told.fields, b"range", b"if-range"))

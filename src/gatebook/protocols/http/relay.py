@@ -23,7 +23,7 @@ from gatebook.errors import WireError
 from gatebook.model import Action, Permit
 from gatebook.protocols.http import grpc, mcp_answers, refusal, websocket
 from gatebook.protocols.http.answering import Answering, shown
-from gatebook.protocols.http.asking import asked, outgoing, wants_content
+from gatebook.protocols.http.asking import asked, outgoing, wants_content, whole_instead
 from gatebook.protocols.http.checks import MalformedError
 from gatebook.protocols.http.covering.plan import plan_of
 from gatebook.protocols.http.covering.resolving import resolve
@@ -267,6 +267,8 @@ class HttpRelay:
             raise AssertionError("an answer to what was not asked")
         match message:
             case Response():
+                if again := self._whole_instead(self._answering, message):
+                    return again
                 said = self._answering.head(message)
                 if said is None:
                     return []
@@ -287,6 +289,16 @@ class HttpRelay:
                 raise AssertionError("a target that asks")
             case _:
                 assert_never(message)
+
+    def _whole_instead(self, answering: Answering, response: Response) -> list[Effect]:
+        """Where a part of a content came that nobody can look through, ask for all of it: a server may always give that."""
+        if response.status != 206 or self._permit is None or self._content or answering.passes(response):
+            return []
+        told = whole_instead(answering.told)
+        if told is None:
+            return []
+        self._answering = answering.anew(told)
+        return [Forward(self._permit, told, 0), Forward(self._permit, End())]
 
     def _through(self, tunnel: Tunnel, message: Message, move: Callable[[bytes], Moved]) -> list[Effect]:
         """A piece of a WebSocket; its end is that of its connection."""
