@@ -1,115 +1,32 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
+from tests.protocols.http.exchanges import (
+    JSON,
+    KEY,
+    Stage,
+    content,
+    forwarded,
+    head,
+    played,
+    refused,
+    request,
+    verdict,
+)
 
-from gatebook.masking.rules import FieldPattern, MaskSet, Style
-from gatebook.model import Action, Permit, Receipt, RefusalClass, Ruling, Verdict
-from gatebook.policy.permit import permit
-from gatebook.protocols.http import mcp
-from gatebook.protocols.http.message import Data, End, Fields, Request, Response
+from gatebook.model import Permit, RefusalClass, Ruling
+from gatebook.protocols.http.message import Data, End, Fields, Response
 from gatebook.protocols.http.reading import Shape
 from gatebook.protocols.http.relay import (
     ClientSaid,
     Continue,
-    Effect,
     Failed,
     Forward,
-    HttpRelay,
     Reply,
-    Signal,
-    TargetSaid,
-    Terms,
 )
-from gatebook.protocols.http.terms import Injected
-from gatebook.protocols.relay import Allowed, Answered, Ask, Covering, Ended, HangUp, Refused, Side, Withdraw
-
-KEY = b"upstream-key-81723"
-JSON = (b"content-type", b"application/json")
-PII = MaskSet("pii", (), Style.REDACT, fields=(FieldPattern.parse("ssn"),))
-
-
-def terms(**changes: Any) -> Terms:
-    found: dict[str, Any] = {
-        "session": "s1",
-        "covering": Covering({"pii": PII}, frozenset({"pii"}), frozenset({"card"}), b"k" * 32),
-        "shape": Shape(body_bytes=1000),
-        "injected": Injected(((b"x-api-key", KEY),), (KEY,)),
-        "origins": ("https://billing.internal",),
-        "base": "https://billing.targets.example.org",
-        "client_address": "192.0.2.7",
-        "may": lambda _deed: True,
-        "random": lambda count: b"r" * count,
-    }
-    return Terms(**(found | changes))
-
-
-def request(method: str = "GET", target: str = "/customers/1", *fields: tuple[bytes, bytes], upgrade: str = "") -> Request:
-    return Request(method, "https", "billing.targets.example.org", target, tuple(fields), upgrade)
-
-
-class Stage:
-    """Plays signals to a relay, and answers what it asks."""
-
-    def __init__(self, **changes: Any) -> None:
-        self.relay = HttpRelay(terms(**changes), 1)
-        self.asked: list[Ask] = []
-        self.story: list[Effect] = []
-
-    def feed(self, *signals: Signal) -> list[Effect]:
-        found = [effect for signal in signals for effect in self.relay.feed(signal)]
-        self.asked += [one for one in found if isinstance(one, Ask)]
-        self.story += found
-        return found
-
-    def ask(self, *said: Request | Data | End) -> Ask:
-        self.feed(*(ClientSaid(one) for one in said))
-        return self.asked[-1]
-
-    def allow(self, masks: frozenset[str] = frozenset()) -> list[Effect]:
-        return self.feed(allowed(self.asked[-1].action, masks))
-
-    def answer(self, *said: Response | Data | End) -> list[Effect]:
-        return self.feed(*(TargetSaid(one) for one in said))
-
-
-def verdict(ruling: Ruling, masks: frozenset[str] = frozenset()) -> Verdict:
-    return Verdict(ruling=ruling, rule="some-rule", reason="because", policy_digest="d", masks=masks)
-
-
-def allowed(action: Action, masks: frozenset[str] = frozenset()) -> Allowed:
-    ruled = verdict(Ruling.ALLOW, masks)
-    return Allowed(permit(action, ruled, Receipt(log="l", index=0)), ruled, "d1")
-
-
-def refused(action: Action | None) -> Refused:
-    return Refused(action, verdict(Ruling.BLOCK), RefusalClass.NEVER, "d1")
-
-
-def forwarded(effects: list[Effect]) -> Request:
-    (found,) = (one.message for one in effects if isinstance(one, Forward) and isinstance(one.message, Request))
-    return found
-
-
-def content(effects: list[Effect]) -> bytes:
-    return b"".join(one.message.data for one in effects if isinstance(one, Reply) and isinstance(one.message, Data))
-
-
-def head(effects: list[Effect]) -> Response:
-    (found,) = (one.message for one in effects if isinstance(one, Reply) and isinstance(one.message, Response))
-    return found
-
-
-def played(
-    method: str, response: Response, *said: Data | End, masks: frozenset[str] = frozenset(), **changes: Any
-) -> list[Effect]:
-    stage = Stage(**changes)
-    stage.ask(request(method), End())
-    stage.allow(masks)
-    return stage.answer(response, *said)
-
+from gatebook.protocols.relay import Answered, Ask, Ended, HangUp, Refused, Side, Withdraw
 
 # Asking -------------------------------------------------------------------------------------------------------------------
 
@@ -365,155 +282,3 @@ def test_a_permit_is_what_each_message_to_the_target_carries() -> None:
     stage = Stage()
     stage.ask(request("POST", "/x", JSON), Data(b"{}"), End())
     assert all(isinstance(one.permit, Permit) for one in stage.allow() if isinstance(one, Forward))
-
-
-# MCP ----------------------------------------------------------------------------------------------------------------------
-
-MCP = {"shape": Shape(mcp=mcp.Shape(paths=frozenset({"/mcp"})))}
-
-
-def call(method: str, **params: Any) -> tuple[Request, Data, End]:
-    said = json.dumps({"jsonrpc": "2.0", "id": 7, "method": method, "params": params}).encode()
-    return request("POST", "/mcp", JSON), Data(said), End()
-
-
-def test_a_refused_tool_call_is_an_answer_that_an_agent_reads() -> None:
-    stage = Stage(**MCP)
-    asked = stage.ask(*call("tools/call", name="wipe_ledger", arguments={}))
-    effects = stage.feed(refused(asked.action))
-    said = json.loads(content(effects))
-    assert (head(effects).status, said["id"], said["result"]["isError"]) == (200, 7, True)
-    assert "some-rule" in said["result"]["content"][0]["text"]
-
-
-def test_tools_that_are_not_open_are_not_listed() -> None:
-    stage = Stage(**MCP, may=lambda deed: deed.resource.name != "wipe_ledger")
-    stage.ask(*call("tools/list"))
-    assert forwarded(stage.allow()).get(b"accept-encoding") == b"identity"
-    tools = [{"name": "find_customer"}, {"name": "wipe_ledger"}]
-    answer = json.dumps({"jsonrpc": "2.0", "id": 7, "result": {"tools": tools}}).encode()
-    effects = stage.answer(Response(200, (JSON,)), Data(answer[:30]), Data(answer[30:]), End())
-    assert [one["name"] for one in json.loads(content(effects))["result"]["tools"]] == ["find_customer"]
-    assert next(one.masked for one in effects if isinstance(one, Answered)) == {"tool": 1}
-
-
-def test_a_covered_value_is_not_written_back_over_the_real_one() -> None:
-    stage = Stage()
-    stage.ask(request("PATCH", "/customers/1", JSON), Data(b'{"ssn": "****"}'), End())
-    effects = stage.allow()
-    assert not any(isinstance(one, Forward) for one in effects)
-    assert (head(effects).status, json.loads(content(effects))["class"]) == (403, "fix")
-
-
-# gRPC ---------------------------------------------------------------------------------------------------------------------
-
-CALL = (b"content-type", b"application/grpc")
-LISTED = ("application/grpc",)
-
-
-def grpc_call(*fields: tuple[bytes, bytes]) -> Request:
-    return request("POST", "/a.v1.Accounts/Get", CALL, (b"te", b"trailers"), *fields)
-
-
-def ended_as(effects: list[Effect]) -> tuple[bytes, str]:
-    """How a call ended: its grpc-status and its message."""
-    trailers = dict(next(one.message for one in effects if isinstance(one, Reply) and isinstance(one.message, End)).trailers)
-    return trailers[b"grpc-status"], trailers[b"grpc-message"].decode()
-
-
-def test_a_call_is_asked_about_by_its_head_and_its_messages_go_on_as_they_come() -> None:
-    stage = Stage(passes=LISTED)
-    ask = stage.ask(grpc_call((b"grpc-accept-encoding", b"gzip"), (b"accept-encoding", b"gzip")))
-    assert (ask.action.verb, ask.action.strictest.facts["rpc_method"]) == ("http.grpc", "Get")
-    forwarded = stage.allow()
-    told = next(one.message for one in forwarded if isinstance(one, Forward))
-    assert isinstance(told, Request)
-    assert list(told.all(b"te")) == [b"trailers"]
-    assert told.get(b"grpc-accept-encoding") == b"identity"
-    assert told.get(b"accept-encoding") is None
-    assert [one.message for one in stage.feed(ClientSaid(Data(b"a"))) if isinstance(one, Forward)] == [Data(b"a")]
-    replies = stage.answer(Response(200, (CALL,)), Data(b"b"), End(((b"grpc-status", b"0"),)))
-    assert [one.message for one in replies if isinstance(one, Reply)][1:] == [Data(b"b"), End(((b"grpc-status", b"0"),))]
-
-
-def test_a_refused_call_hears_it_as_its_status_and_what_to_do_next() -> None:
-    stage = Stage()
-    ask = stage.ask(grpc_call())
-    effects = stage.feed(refused(ask.action))
-    assert not any(isinstance(one, Forward) for one in effects)
-    assert isinstance(effects[0], Reply)
-    assert effects[0].message == Response(200, (CALL,))
-    assert ended_as(effects) == (b"7", "blocked by some-rule: because")
-
-
-def test_a_call_that_is_held_hears_where_to_follow_it() -> None:
-    stage = Stage()
-    ask = stage.ask(grpc_call())
-    held = Refused(ask.action, verdict(Ruling.APPROVE), RefusalClass.WAIT, "d1", approval="a1", link="https://book/a1")
-    assert ended_as(stage.feed(held)) == (b"7", "blocked by some-rule: because. Follow it at https://book/a1")
-
-
-def test_a_call_whose_target_is_gone_is_unavailable_before_its_answer_and_in_it() -> None:
-    stage = Stage(passes=LISTED)
-    stage.ask(grpc_call())
-    stage.allow()
-    assert ended_as(stage.feed(Failed(502, "target a: it closed"))) == (b"14", "target a: it closed")
-    stage = Stage(passes=LISTED)
-    stage.ask(grpc_call())
-    stage.allow()
-    stage.answer(Response(200, (CALL,)), Data(b"\0\0\0"))
-    effects = stage.feed(Failed(502, "target a: it closed"))
-    assert ended_as(effects)[0] == b"14"
-    assert isinstance(effects[-1], Answered)
-    assert effects[-1].status.startswith("cut: ")
-    assert stage.feed(TargetSaid(Data(b"more"))) == []
-
-
-def test_an_answer_to_a_call_that_is_not_grpcs_is_cut_and_does_not_look_whole() -> None:
-    stage = Stage()
-    stage.ask(grpc_call())
-    stage.allow()
-    stage.answer(Response(200, (JSON,)), Data(b"{"))
-    assert isinstance(stage.feed(Failed(502, "it closed"))[-1], HangUp)
-
-
-def test_messages_that_nobody_can_read_do_not_pass_unless_they_are_listed_and_never_compressed_beside_a_credential() -> None:
-    for passes, head in (((), (CALL,)), (LISTED, (CALL, (b"grpc-encoding", b"gzip")))):
-        stage = Stage(passes=passes)
-        stage.ask(grpc_call())
-        stage.allow()
-        status, why = ended_as(stage.answer(Response(200, head)))
-        assert status == b"7"
-        assert "the target's answer cannot be passed on" in why
-
-
-# Parts --------------------------------------------------------------------------------------------------------------------
-
-
-def part(kind: bytes, **changes: Any) -> Stage:
-    stage = Stage(**changes)
-    stage.ask(request("GET", "/export", (b"range", b"bytes=10-19"), (b"if-range", b'"abc"')), End())
-    assert forwarded(stage.allow()).get(b"range") == b"bytes=10-19"
-    stage.answer(Response(206, ((b"content-type", kind), (b"content-range", b"bytes 10-19/100"))))
-    return stage
-
-
-def test_a_part_of_what_passes_unread_passes() -> None:
-    stage = part(b"image/png")
-    assert head(stage.answer(Data(b"0123456789"), End()) + stage.story).status == 206
-
-
-def test_of_what_must_be_looked_through_the_whole_is_asked_for_instead() -> None:
-    stage = part(b"text/plain")
-    told = [one.message for one in stage.story if isinstance(one, Forward) and isinstance(one.message, Request)]
-    assert [one.get(b"range") for one in told] == [b"bytes=10-19", None]
-    assert told[1].get(b"if-range") is None
-    effects = stage.answer(Response(200, ((b"content-type", b"text/plain"),)), Data(b"card 4111111111111111"), End())
-    assert head(effects).status == 200
-    assert b"4111111111111111" not in content(effects)
-
-
-def test_a_target_that_gives_nothing_but_parts_is_not_asked_for_ever() -> None:
-    stage = part(b"text/plain")
-    effects = stage.answer(Response(206, ((b"content-type", b"text/plain"),)))
-    assert head(effects).status == 502
