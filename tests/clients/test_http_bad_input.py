@@ -136,3 +136,21 @@ def test_bytes_that_are_no_http_end_their_connection(door: LiveGateway) -> None:
     ):
         said(door, data)
     assert b"200 OK" in said(door, head(door, "GET", "/customers/1", "Connection: close"))
+
+
+def test_connections_that_never_finish_their_handshake_are_counted_and_ended(
+    new_gateway: Callable[..., LiveGateway], billing: BillingApi
+) -> None:
+    gateway = new_gateway(apis=[billing.target()], allows_all=True, limits={"login_seconds": 2})
+    idle = [socket.create_connection(("127.0.0.1", gateway.http_port), timeout=10) for _ in range(70)]
+    try:
+        closed = 0
+        for one in idle:
+            one.settimeout(10)
+            closed += one.recv(1) == b""
+        assert closed == len(idle)
+        with gateway.http() as client:
+            assert client.get("/billing/customers/1").status_code == 200
+    finally:
+        for one in idle:
+            one.close()

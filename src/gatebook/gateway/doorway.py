@@ -25,9 +25,18 @@ class TlsError(GatebookError):
 
 
 async def secure(
-    plain: asyncio.Transport, protocol: asyncio.Protocol, certificate: ssl.SSLContext, seconds: float, begun: bytes = b""
+    plain: asyncio.Transport,
+    protocol: asyncio.Protocol,
+    certificate: ssl.SSLContext,
+    seconds: float,
+    begun: bytes = b"",
+    *,
+    alpn: str = ALPN,
 ) -> asyncio.Transport:
-    """TLS over this connection, as its server; ``begun`` is what came of it when it began by itself. Raises TlsError."""
+    """TLS over this connection, as its server. Raises TlsError.
+
+    ``begun`` is what came of it when it began by itself; then it must name the protocol ``alpn``, unless that is "".
+    """
     if plain.is_closing():
         raise TlsError("the client closed the connection before the TLS handshake")
     loop = asyncio.get_running_loop()
@@ -39,9 +48,9 @@ async def secure(
     stands = secured.get_extra_info("ssl_object") if secured is not None else None
     if secured is None or stands is None:  # the latter when it was closed meanwhile
         raise TlsError("the connection was closed during the TLS handshake")
-    if begun and stands.selected_alpn_protocol() != ALPN:
+    if begun and alpn and stands.selected_alpn_protocol() != alpn:
         secured.abort()
-        raise TlsError(f"TLS came first, and without the ALPN protocol {ALPN}")
+        raise TlsError(f"TLS came first, and without the ALPN protocol {alpn}")
     return secured
 
 

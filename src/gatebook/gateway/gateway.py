@@ -54,6 +54,7 @@ SWEEP_SECONDS = 0.25  # expiry, kill and revocation reach a live session within 
 STALE_SECONDS = 5.0  # how long what a relay knows of a catalog holds
 DRAIN_SECONDS = 5.0  # for sessions to be closed in the book when the gateway stops
 BLIND_SECONDS = 5.0  # without an answer about revoked tokens; then their sessions end
+DOORS = 2_000  # connections of HTTP in one process, whoever's they are
 UNTOLD = "nobody can tell whether your gateway token was revoked"
 
 log = structlog.get_logger("gatebook.gateway")
@@ -112,7 +113,8 @@ class Gateway:
 
     def admit_http(self, connection: HttpConnection, address: str) -> str:
         """The same for a client of HTTP: its sessions are counted by themselves, whichever connections they use."""
-        why = self._closed or self._crowd.come(connection, address)
+        crowded = "" if len(self._doors) < DOORS else "too many connections are open; try again in a moment"
+        why = self._closed or crowded or self._crowd.come(connection, address)
         if why:
             log.warning("connection turned away", why=why, client=address)
         else:
@@ -225,18 +227,10 @@ class Gateway:
         certificate = server_context(listener.tls, "listeners.http") if listener.tls else None
         if certificate is not None:
             alpn(certificate)
-        scheme, handshake = ("http", None) if certificate is None else ("https", self.login_seconds)
         host, port = listener.bind.host, listener.bind.port
         try:
             return await asyncio.get_running_loop().create_server(
-                lambda: HttpConnection(self, scheme),
-                host,
-                port,
-                backlog=512,
-                reuse_address=True,
-                reuse_port=True,
-                ssl=certificate,
-                ssl_handshake_timeout=handshake,
+                lambda: HttpConnection(self, certificate), host, port, backlog=512, reuse_address=True, reuse_port=True
             )
         except OSError as error:
             raise ConfigError([f"listeners.http: bind: {host}:{port}: {error.strerror or error}"]) from error

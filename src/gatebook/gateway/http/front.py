@@ -16,6 +16,7 @@ import structlog
 from gatebook.config import Config, HttpTarget
 from gatebook.config.shapes import shape_of
 from gatebook.gateway.dial import Trust
+from gatebook.gateway.doorway import TlsError, secure
 from gatebook.gateway.http.credentials import Credentials
 from gatebook.gateway.http.exchange import Exchange
 from gatebook.gateway.http.http2 import Http2Connection
@@ -84,9 +85,11 @@ class Http:
 class HttpConnection(asyncio.Protocol):
     """One client, by HTTP/1.1. Lives in one event loop."""
 
-    def __init__(self, gateway: Gateway, scheme: str) -> None:
-        self._gateway, self._scheme = gateway, scheme
-        self._codec = ServerSide(scheme)
+    def __init__(self, gateway: Gateway, certificate: ssl.SSLContext | None) -> None:
+        self._gateway, self._certificate = gateway, certificate
+        self._scheme = "http" if certificate is None else "https"
+        self._codec = ServerSide(self._scheme)
+        self._plain: asyncio.Transport | None = None  # before its TLS begins
         self._transport: asyncio.Transport | None = None
         self._exchange: Exchange | None = None
         self._address = ""
@@ -101,17 +104,39 @@ class HttpConnection(asyncio.Protocol):
     # asyncio.Protocol ---------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """A client is here; inside TLS, where there is any."""
-        self._transport = client = cast(asyncio.Transport, transport)
-        client.set_write_buffer_limits(high=UNSENT_BYTES)
+        """A client is here, and is counted before it may have a handshake done for it."""
+        client = cast(asyncio.Transport, transport)
         self._address = str((transport.get_extra_info("peername") or ("",))[0])
-        if why := self._gateway.admit_http(self, self._address):
-            self._refuse(refusal.Problem(503, why, fields=((b"retry-after", b"1"),)))
+        why = self._gateway.admit_http(self, self._address)
+        if self._certificate is None:
+            self._begin(client)
+            if why:
+                self._refuse(refusal.Problem(503, why, fields=((b"retry-after", b"1"),)))
+        elif why:
+            client.abort()
+        else:
+            self._plain = client
+            self._wait(self._gateway.login_seconds)
+
+    async def _secure(self, plain: asyncio.Transport, certificate: ssl.SSLContext, begun: bytes) -> None:
+        try:
+            secured = await secure(plain, self, certificate, self._gateway.login_seconds, begun, alpn="")
+        except TlsError as error:
+            log.info("no TLS", client=self._address, why=str(error))
+            plain.abort()
+            self._gateway.leave_http(self)
             return
-        secured = transport.get_extra_info("ssl_object")
-        if secured is not None and secured.selected_alpn_protocol() == "h2":
-            self._speak_http2(client)
-            return
+        if self._closing:
+            secured.abort()
+        elif secured.get_extra_info("ssl_object").selected_alpn_protocol() == "h2":
+            self._speak_http2(secured)
+        else:
+            self._begin(secured)
+
+    def _begin(self, client: asyncio.Transport) -> None:
+        """The client may speak."""
+        self._transport = client
+        client.set_write_buffer_limits(high=UNSENT_BYTES)
         self._wait(HEAD_SECONDS)
 
     def _speak_http2(self, client: asyncio.Transport) -> Http2Connection:
@@ -127,6 +152,12 @@ class HttpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes of the client."""
         if self._closing:
+            return
+        if self._plain is not None and self._certificate is not None:
+            plain, self._plain = self._plain, None
+            self._wait(0)
+            plain.pause_reading()
+            self._gateway.spawn(self._secure(plain, self._certificate, data))
             return
         if self._first and self._transport is not None and data.startswith(PREFACE[:14]):
             self._speak_http2(self._transport).data_received(data)
@@ -181,6 +212,8 @@ class HttpConnection(asyncio.Protocol):
 
     def stop(self) -> None:
         """The gateway stops: what is under way was ended, and nothing more begins."""
+        if self._plain is not None:
+            self._plain.abort()
         if self._exchange is None:
             self._close()
         self._closing = True
@@ -289,7 +322,9 @@ class HttpConnection(asyncio.Protocol):
 
     def _too_slow(self) -> None:
         self._patience = None
-        if self._exchange is None:
+        if self._plain is not None:
+            self._plain.abort()
+        elif self._exchange is None:
             self._close()
         elif self._exchange.hungry and not self._codec.complete and not self._tunnel:
             self._exchange.end(f"no content came within {CONTENT_SECONDS:.0f} s")
