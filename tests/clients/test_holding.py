@@ -185,7 +185,7 @@ def in_one_batch(connection: psycopg.Connection[Any], *statements: str) -> str:
 
 
 def test_nobody_is_asked_about_what_follows_a_setting_in_a_pipeline(quiet: LiveGateway) -> None:
-    change = "ALTER TABLE notes ADD COLUMN held_seven text"
+    change = "ALTER TABLE public.notes ADD COLUMN held_seven pg_catalog.text"
     with quiet.connect(autocommit=True) as connection:
         said = in_one_batch(connection, "SET search_path = pg_temp, public", change)
         assert "send it in a batch of its own" in said
