@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import httpx
 import pytest
 from tests.testbed.apis import BillingApi
 from tests.testbed.gateways import LiveGateway
@@ -154,3 +157,48 @@ def test_connections_that_never_finish_their_handshake_are_counted_and_ended(
     finally:
         for one in idle:
             one.close()
+
+
+def test_the_rest_of_a_request_that_was_turned_away_does_not_go_to_the_one_behind_it(
+    door: LiveGateway, billing: BillingApi
+) -> None:
+    before = len(billing.seen())
+    evil = b'{"name": "Mallory"}'
+    nobody = b"POST /http/billing/customers HTTP/1.1\r\nHost: gate\r\nContent-Type: application/json\r\n"
+    first = nobody + b"Content-Length: %d\r\n\r\n" % len(evil) + evil
+    lines = ("Content-Type: application/json", "Content-Length: 15")
+    second = head(door, "POST", "/customers", *lines) + b'{"name": "Eve"}'
+    found = said(door, first + second + head(door, "GET", "/customers/1", "Connection: close"))
+    assert re.findall(rb"HTTP/1\.1 (\d+)", found) == [b"401", b"201", b"200"]
+    assert [one["body"] for one in billing.seen()[before:]] == ['{"name": "Eve"}', ""]
+
+
+def test_head_hears_of_a_fault_by_its_status_alone_and_nobody_else_notices(
+    new_gateway: Callable[..., LiveGateway], billing: BillingApi, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("not to be had")
+    secret.chmod(0o600)
+    oauth = {"token_url": "http://127.0.0.1:9/token", "client_id": "gate", "client_secret": f"file:{secret}"}
+    lost = billing.target(name="lost", roles={"agent": {"oauth": oauth}})
+    gateway = new_gateway(apis=[billing.target(), lost], allows_all=True)
+    with gateway.http() as client:
+        for method in ("HEAD", "GET", "HEAD"):
+            assert client.request(method, "/lost/customers").status_code == 503
+        assert client.head("/billing/customers/1").status_code in (200, 405)
+        assert client.get("/billing/customers/1").status_code == 200
+    with httpx.Client(verify=False, trust_env=False) as nobody:
+        assert nobody.head(f"{gateway.http_url}/billing/").status_code == 401
+    assert gateway.log.count("a process begins") == 2
+
+
+def test_a_token_opens_only_so_many_sessions(door: LiveGateway) -> None:
+    with httpx.Client(base_url=door.http_url, trust_env=False) as client:
+        token = door.gateway_token()
+        found = [
+            client.get(
+                "/billing/customers/1", headers={"Authorization": f"Bearer {token}", "Gatebook-Why": str(number)}
+            ).status_code
+            for number in range(25)
+        ]
+    assert found == [200] * 20 + [403] * 5

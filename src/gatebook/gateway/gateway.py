@@ -285,7 +285,7 @@ class Gateway:
                 self._end_on_tokens({live.token for live in self._live if live.token}, UNTOLD)
             self._check_grants()
             for live in list(self._live):
-                live.tick()
+                _quietly(live.tick)
             self.http.tick()
             if loop.time() >= stale_at:
                 stale_at = loop.time() + STALE_SECONDS
@@ -361,6 +361,14 @@ class Gateway:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):
                 await self._quiet.wait()
+
+
+def _quietly(work: Callable[[], None]) -> None:
+    """What is done for one session fails for one session: the sweep goes on, since all others depend on it."""
+    try:
+        work()
+    except Exception:
+        log.exception("a session could not be looked after")
 
 
 def _without_name(by: str) -> str:

@@ -42,6 +42,8 @@ class Waiting:
                 if hold is not Hold.WAIT:
                     return refused_for_now(ask, needs, request.id, holding.link(request))
                 self._pending = request.id
+                if self._gone:
+                    self.withdraw("the requester is gone")
                 signal(holding.held(request))
                 found = await self._decided(request)
                 if found is None:

@@ -17,7 +17,7 @@ from tests.protocols.http.exchanges import (
 )
 
 from gatebook.model import Permit, RefusalClass, Ruling
-from gatebook.protocols.http.message import Data, End, Fields, Response
+from gatebook.protocols.http.message import Data, End, Fields, Request, Response
 from gatebook.protocols.http.reading import Shape
 from gatebook.protocols.http.relay import (
     ClientSaid,
@@ -109,6 +109,35 @@ def test_a_yes_is_bound_to_all_that_could_change_what_a_request_means() -> None:
     assert exact() != exact(target="/y")
     assert exact() != exact((b"x-dry-run", b"true"))
     assert exact((b"user-agent", b"a"), (b"traceparent", b"b")) == exact((b"user-agent", b"c"))
+
+
+def test_a_yes_is_not_bound_to_fields_that_do_not_go_on_and_keeps_the_order_of_those_that_do() -> None:
+    def exact(*fields: tuple[bytes, bytes], authority: str = "a.example") -> str:
+        asked = Request("POST", "https", authority, "/rows", tuple(fields))
+        return Stage().ask(asked, End()).action.text
+
+    dry = (b"prefer", b"tx=rollback")
+    assert exact(dry) != exact(dry, (b"connection", b"prefer"))
+    assert "prefer" not in exact(dry, (b"connection", b"prefer"))
+    assert exact((b"account", b"A"), (b"account", b"B")) != exact((b"account", b"B"), (b"account", b"A"))
+    assert exact(authority="a.example") != exact(authority="b.example")
+    assert exact((b"baggage", b"version=canary")) != exact()
+
+
+def test_under_a_path_a_client_does_not_choose_the_host_that_the_target_hears() -> None:
+    stage = Stage(base="/http/billing")
+    stage.ask(Request("GET", "https", "attacker.example", "/reset", ()), End())
+    fields = forwarded(stage.allow()).fields
+    assert [value for name, value in fields if name == b"x-forwarded-host"] == [b"billing.internal"]
+
+
+@pytest.mark.parametrize(
+    "name", [b"x-webauth-user", b"x_auth_request_email", b"x-ms-client-principal", b"cf-access-jwt-assertion"]
+)
+def test_nobody_says_who_they_are_by_the_fields_of_another_gateway(name: bytes) -> None:
+    stage = Stage()
+    stage.ask(request("GET", "/a", (name, b"admin")), End())
+    assert forwarded(stage.allow()).get(name) is None
 
 
 # Refusing -----------------------------------------------------------------------------------------------------------------
@@ -230,6 +259,7 @@ ELSEWHERE = [
     (b"javascript:alert(1)", None),
     (b"https://[::1", None),
     (b"https://billing.internal/\xff", None),
+    (b"https://svc:" + KEY + b"@other.example/", None),
 ]  # fmt: skip
 
 
@@ -241,6 +271,23 @@ def test_a_redirect_leads_to_the_target_or_where_the_configuration_says(said: by
         assert head(effects).get(b"location") is None
     else:
         assert head(effects).get(b"location") == sent
+
+
+@pytest.mark.parametrize(
+    "said", [b"0;http://evil.example/", b"0; url=http://evil.example/?a=/x", b"1,http://evil.example/", b"x;y"]
+)
+def test_a_refresh_leads_nowhere_else_either(said: bytes) -> None:
+    effects = played("GET", Response(200, ((b"refresh", said), (b"content-length", b"0"))), End())
+    assert head(effects).status == 502
+    assert b"evil" not in content(effects)
+
+
+@pytest.mark.parametrize(
+    "fields", [((b"content-type", b"application/" + KEY),), ((b"content-type", b"text/plain; charset=" + KEY),)]
+)
+def test_an_error_does_not_say_the_credential_that_the_target_said(fields: Fields) -> None:
+    effects = played("GET", Response(200, fields), Data(b"x"), End())
+    assert KEY not in content(effects)
 
 
 def test_under_a_path_a_target_cannot_speak_for_its_neighbours() -> None:

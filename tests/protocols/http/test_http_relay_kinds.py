@@ -5,6 +5,7 @@ from typing import Any
 
 from tests.protocols.http.exchanges import (
     JSON,
+    KEY,
     Stage,
     content,
     forwarded,
@@ -15,7 +16,7 @@ from tests.protocols.http.exchanges import (
 )
 
 from gatebook.model import RefusalClass, Ruling
-from gatebook.protocols.http import mcp
+from gatebook.protocols.http import mcp, websocket
 from gatebook.protocols.http.message import Data, End, Request, Response
 from gatebook.protocols.http.reading import Shape
 from gatebook.protocols.http.relay import (
@@ -178,3 +179,37 @@ def test_a_target_that_gives_nothing_but_parts_is_not_asked_for_ever() -> None:
     stage = part(b"text/plain")
     effects = stage.answer(Response(206, ((b"content-type", b"text/plain"),)))
     assert head(effects).status == 502
+
+
+# WebSockets ---------------------------------------------------------------------------------------------------------------
+
+
+def opened(*early: bytes, **changes: Any) -> Stage:
+    """A WebSocket of HTTP/2, which has no key and no end, with what the client says before it stands."""
+    stage = Stage(**changes)
+    stage.ask(request("GET", "/live", (b"sec-websocket-version", b"13"), upgrade="websocket"))
+    stage.feed(*(ClientSaid(Data(one)) for one in early))
+    effects = stage.allow()
+    assert [one.length for one in effects if isinstance(one, Forward) and isinstance(one.message, Request)] == [0]
+    assert not any(isinstance(one, Forward) and isinstance(one.message, Data) for one in effects)
+    key = websocket.accept(forwarded(effects).get(b"sec-websocket-key") or b"")
+    stage.answer(Response(101, ((b"sec-websocket-accept", key),)))
+    return stage
+
+
+def frame(opcode: int, data: bytes) -> bytes:
+    return bytes((0x80 | opcode, len(data))) + data
+
+
+def test_what_is_said_before_a_websocket_stands_goes_through_it_like_the_rest() -> None:
+    masked = bytes((0x81, 0x85)) + b"\0\0\0\0" + b"hello"
+    stage = opened(masked)
+    told = [one.message for one in stage.story if isinstance(one, Forward) and isinstance(one.message, Data)]
+    assert len(told) == 1
+    assert told[0].data != masked
+
+
+def test_the_credential_does_not_come_back_in_a_binary_message_a_ping_or_a_close() -> None:
+    stage = opened(passes=("application/octet-stream",))
+    for data in (frame(2, b"a" + KEY + b"b"), frame(9, KEY), frame(8, b"\x03\xe8" + KEY)):
+        assert KEY not in content(stage.answer(Data(data)))

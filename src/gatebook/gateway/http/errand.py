@@ -13,6 +13,8 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+import structlog
+
 from gatebook.config import HttpTarget
 from gatebook.gateway.http.upstream import DialError, Upstream
 from gatebook.gateway.http.upstream2 import Call
@@ -21,6 +23,8 @@ from gatebook.protocols.http.message import Data, End, Message, Request, Respons
 
 if TYPE_CHECKING:
     from gatebook.gateway.gateway import Gateway
+
+log = structlog.get_logger("gatebook.http")
 
 HEAD_SECONDS = 300.0  # for a target to begin its answer
 _SAFE = ("GET", "HEAD", "OPTIONS")
@@ -32,6 +36,11 @@ class Asker(Protocol):
     @property
     def may_repeat(self) -> bool:
         """Whether nobody heard of an answer yet."""
+        ...
+
+    @property
+    def only_reads(self) -> bool:
+        """Whether what is asked changes nothing, as far as rules know: a yes to more than that is to one time."""
         ...
 
     def from_target(self, message: Message) -> None:
@@ -130,6 +139,14 @@ class Errand:
             upstream.ask(self, said, length)
 
     async def _dial(self) -> None:
+        """A fault of ours ends this errand alone, and is told to the operator."""
+        try:
+            await self._dialled()
+        except Exception:
+            log.exception("an errand failed", target=self._target.name)
+            self._fail(502, f"target {self._target.name} cannot be asked this; the gateway's log says why")
+
+    async def _dialled(self) -> None:
         upstream: Upstream | Call
         http = self._gateway.http
         try:
@@ -155,7 +172,7 @@ class Errand:
 
     def from_target(self, message: Message) -> None:
         """A message of the target."""
-        if self._patience is not None and isinstance(message, Response) and message.status >= 200:
+        if self._patience is not None and isinstance(message, Response) and (message.status >= 200 or message.status == 101):
             self._patience.cancel()
             self._patience = None
         self._asker.from_target(message)
@@ -173,7 +190,7 @@ class Errand:
         self._fail(502, f"target {self._target.name}: {why}")
 
     def _repeats(self, request: Request) -> bool:
-        safe = request.method in _SAFE and not request.upgrade and not self._sent_content
+        safe = self._asker.only_reads and request.method in _SAFE and not request.upgrade and not self._sent_content
         return safe and not self._repeated and self._asker.may_repeat
 
     def flow(self) -> None:

@@ -23,6 +23,7 @@ from gatebook.gateway.book import told
 from gatebook.gateway.desk import Needs
 from gatebook.gateway.http.errand import Errand
 from gatebook.gateway.http.sessions import HttpSession, key_of
+from gatebook.gateway.recent import Recent
 from gatebook.gateway.released import SYNC_POLL_SECONDS, Released
 from gatebook.gateway.store import decided
 from gatebook.gateway.waiting import Waiting
@@ -102,7 +103,7 @@ class Exchange:
         self._released = Released()
         self._held_end: End | None = None
         self._early: list[Message] = []  # what the client said before its session was found
-        self._answering = self._over = False
+        self._answering = self._over = self._heads = False
         self._calls = False  # by gRPC
         self._started = 0
         self._answer: Allowed | None = None
@@ -119,6 +120,7 @@ class Exchange:
     def begin(self, request: Request, domain: str) -> None:
         """A request came."""
         self._calls = grpc.spoken(request.fields)
+        self._heads = request.method == "HEAD"
         knocked = door.knock(request, domain)
         if isinstance(knocked, door.Turned):
             self._turn_away(refusal.turned(knocked.status, knocked.why, knocked.advice))
@@ -213,6 +215,8 @@ class Exchange:
     def end(self, why: str) -> None:
         """The gateway ends it."""
         self.signal(Ended(Side.GATEWAY, why))
+        if self._released.holds:
+            self._client.cut(why)
         self._finish()
 
     def _turn_away(self, problem: refusal.Problem) -> None:
@@ -224,7 +228,8 @@ class Exchange:
         else:
             head, content = problem.said()
             self._client.respond(head, len(content))
-            self._client.say(Data(content))
+            if not self._heads:
+                self._client.say(Data(content))
             self._client.say(End())
         self._client.push()
         self._finish()
@@ -292,7 +297,15 @@ class Exchange:
             self._fail("an error inside the gateway; its operators' log has it")
 
     def _fail(self, why: str) -> None:
-        """Nothing goes on here; who did not hear an answer yet hears this."""
+        """Nothing goes on here; who did not hear an answer yet hears this. It raises nothing: tasks end with it."""
+        try:
+            self._say_failed(why)
+        except Exception:
+            log.exception("an exchange could not say that it failed")
+            self._client.cut(why)
+            self._finish()
+
+    def _say_failed(self, why: str) -> None:
         if self._over:
             return
         if self._answering:
@@ -307,7 +320,7 @@ class Exchange:
         session = self._session
         if session is None:
             raise AssertionError("an action without a session")
-        at_once = self._gateway.desk.decide_at_once(session.session, ask, session.recent)
+        at_once = self._gateway.desk.decide_at_once(session.session, ask, Recent())
         if at_once is None:
             self._spawn(self._decide(ask, session))
             return
@@ -361,6 +374,11 @@ class Exchange:
         self.signal(Failed(status, why))
 
     @property
+    def only_reads(self) -> bool:
+        """Whether what is asked changes nothing, as far as rules know."""
+        return self._relay is not None and self._relay.only_reads
+
+    @property
     def may_repeat(self) -> bool:
         """Whether nobody heard of an answer yet."""
         return not self._answering
@@ -396,6 +414,14 @@ class Exchange:
                 raise AssertionError("a request as an answer")
 
     def _release(self) -> None:
+        try:
+            self._let_go()
+        except Exception:
+            log.exception("an answer could not be released")
+            self._client.cut("an error inside the gateway; its operators' log has it")
+            self._finish()
+
+    def _let_go(self) -> None:
         if self._over:
             return
         if not self._released.synced(self._gateway) and not self._gateway.book.failed:

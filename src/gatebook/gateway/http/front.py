@@ -126,6 +126,11 @@ class HttpConnection(asyncio.Protocol):
             plain.abort()
             self._gateway.leave_http(self)
             return
+        except Exception:
+            log.exception("no TLS", client=self._address)
+            plain.abort()
+            self._gateway.leave_http(self)
+            return
         if self._closing:
             secured.abort()
         elif secured.get_extra_info("ssl_object").selected_alpn_protocol() == "h2":
@@ -175,13 +180,15 @@ class HttpConnection(asyncio.Protocol):
             self._malformed(error)
 
     def _take(self, messages: list[Message]) -> None:
+        """A request that is answered at once is over before the rest of it is here, which must not go to the one behind it."""
+        whose = self._exchange
         for message in messages:
             if isinstance(message, Request):
                 self._wait(CONTENT_SECONDS)
-                self._exchange = Exchange(self._gateway, self, self._address)
-                self._exchange.begin(message, self._gateway.http.domain)
-            elif self._exchange is not None:
-                self._exchange.from_client(message)
+                self._exchange = whose = Exchange(self._gateway, self, self._address)
+                whose.begin(message, self._gateway.http.domain)
+            elif whose is not None and whose is self._exchange:
+                whose.from_client(message)
         self.flow()
 
     def eof_received(self) -> bool:

@@ -20,7 +20,6 @@ from gatebook.errors import GatebookError, IdentityError, LedgerError, Recording
 from gatebook.gateway.book import new_id
 from gatebook.gateway.desk import Welcome
 from gatebook.gateway.holding import Place
-from gatebook.gateway.recent import Recent
 from gatebook.gateway.tape import Tape
 from gatebook.identity.tokens import digest_of
 from gatebook.model import Deed, Identity, Reach, RefusalClass, Ruling, Session, Verdict
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from gatebook.gateway.http.exchange import Exchange
 
 IDLE_SECONDS = 120.0
+EACH_TOKEN = 20  # sessions, one for each purpose, role, target and address: so that nobody takes all there are
 AT_ONCE = 1_000  # requests of one session under way
 NO_ROOM = "no-room"  # the rule's name where all sessions are taken
 
@@ -64,7 +64,6 @@ class HttpSession:
         self.session: Session = welcome.session
         self.role, self.tape = welcome.role, tape
         self.place = Place(welcome.role, "", welcome.target.place)
-        self.recent = Recent()
         self.covering: Covering = gateway.desk.covering(welcome.session, target)
         self.received = self.sent = 0
         self.ended = ""
@@ -189,7 +188,9 @@ class Sessions:
         target = welcome.target
         if not isinstance(target, HttpTarget):
             raise AssertionError("an HTTP session on a target of another protocol")
-        if why := gateway.seat_at_once(key):
+        full = sum(1 for one in self._live if one.token == key.token) >= EACH_TOKEN
+        why = "this token has as many sessions as one may have" if full else gateway.seat_at_once(key)
+        if why:
             crowded = Verdict(ruling=Ruling.BLOCK, rule=NO_ROOM, reason=why, policy_digest="")
             return Refused(None, crowded, RefusalClass.ASK, "")
         try:

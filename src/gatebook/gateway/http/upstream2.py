@@ -299,8 +299,8 @@ class Calls:
                 one.tick()
                 if one.closed:
                     kept.remove(one)
-            if not kept and not self._turns[key].locked():
-                del self._kept[key], self._turns[key]
+            if not kept:
+                del self._kept[key]  # its turn stays: somebody may be waiting for it
 
     def close(self) -> None:
         """End all."""

@@ -24,6 +24,7 @@ _NEVER = frozenset((b"alt-svc", b"public-key-pins", b"strict-transport-security"
 _OWN_ORIGIN = frozenset((b"set-cookie", b"clear-site-data", b"content-security-policy"))  # of a host of its own
 _REDIRECTS = frozenset((b"location", b"content-location", b"refresh"))
 _DOMAIN = re.compile(rb";[ \t]*domain[ \t]*=[^;]*", re.IGNORECASE)
+_REFRESH = re.compile(rb"[ \t]*([0-9.]*)[ \t]*(?:[;,][ \t]*(?:[uU][rR][lL][ \t]*=)?(.*))?")
 _SANDBOX = (b"content-security-policy", b"sandbox")
 TOOL = "tool"  # what is counted for a tool that a list was shown without
 
@@ -74,7 +75,7 @@ class Answering:
         choice = cover_for(self._request, asked, self.plan, self._terms.passes)
         match choice:
             case Unreadable(why):
-                raise WireError(why)
+                raise WireError(self.plan.looked(why.encode("utf-8", "replace"), {}, b"it cannot be read here").decode())
             case Passed(head, masked):
                 length = int(stated) if stated is not None else None
             case Covered(head, coverer, masked):
@@ -142,8 +143,10 @@ class Answering:
     def _address(self, name: bytes, value: bytes) -> bytes:
         """An address as the client can use it: the target's own origins are the gateway's to it."""
         if name == b"refresh":
-            when, found, where = value.partition(b"=")
-            return when + found + self._rewritten(where.strip(b" \"'")) if found else value
+            found = _REFRESH.fullmatch(value)
+            if found is None:
+                raise WireError("it sends the client to an address that cannot be read")
+            return found[1] + (b"; url=" + self._rewritten(found[2].strip(b" \"'")) if found[2] else b"")
         return self._rewritten(value)
 
     def _rewritten(self, value: bytes) -> bytes:
@@ -163,7 +166,7 @@ class Answering:
             return (base + (rest if rest.startswith("/") else f"/{rest}")).encode()
         if parts.scheme in ("http", "https") and host in self._terms.elsewhere:
             return value
-        raise WireError(f"it sends the client elsewhere, to {parts.netloc or parts.scheme!r}, which `redirects` does not list")
+        raise WireError("it sends the client elsewhere, to a host which `redirects` does not list")
 
     def _is_own(self, scheme: str, place: str) -> bool:
         """Whether an address is the target's own: an origin of it, or the name by which the client calls it."""

@@ -20,13 +20,7 @@ from gatebook.protocols.http.websocket import offered
 from gatebook.protocols.relay import ANY_FIELD, Ask
 
 # What differs each time the same is sent again, and changes nothing of what it means.
-_PASSING = frozenset(
-    b"""
-    accept-encoding baggage connection content-length date dnt expect host keep-alive newrelic priority sentry-trace te
-    traceparent tracestate transfer-encoding user-agent x-amzn-trace-id x-b3-parentspanid x-b3-sampled x-b3-spanid x-b3-traceid
-    x-correlation-id x-request-id
-    """.split()
-)
+_PASSING = frozenset(b"accept-encoding content-length date dnt priority sec-websocket-key traceparent user-agent".split())
 SEEN_BYTES = 262_144  # of a request's content, for people who decide about it and for its recording
 _FIELDS = frozenset({ANY_FIELD})
 _FORM = "application/x-www-form-urlencoded"
@@ -58,17 +52,26 @@ def asked(request: Request, content: bytes | None, terms: Terms, seq: int) -> tu
         parameters=(content,) if content else (),
     )
     fault = reading.fault or (_UNREAD if content is None and not request.upgrade else "")
-    seen = shown_request(request, content, plan, most=SEEN_BYTES)
+    told = replace(request, fields=_meant(request))
+    seen = shown_request(told, content, plan, most=SEEN_BYTES).replace("\n", f"\nhost: {request.authority}\n", 1)
     return Ask(action, _FIELDS, reading.shown, fault=fault, seen=seen), reading
 
 
 def exact(request: Request) -> str:
-    """A request's head as a yes is bound to it: all that could change what the target makes of it."""
-    lines = [f"{request.method} {request.target}" + (f" ({request.upgrade})" if request.upgrade else "")]
-    lines += sorted(
-        f"{name.decode('latin-1')}: {value.decode('latin-1')}" for name, value in request.fields if name not in _PASSING
-    )
+    """A request's head as a yes is bound to it: what goes on of it, and for which host it is meant.
+
+    Fields of one name keep their order: servers go by the first, or by the last.
+    """
+    upgrade = f" ({request.upgrade})" if request.upgrade else ""
+    fields = sorted(_meant(request), key=lambda field: field[0])
+    lines = [f"{request.method} {request.target}{upgrade}", f"host {request.authority}"]
+    lines += [f"{name.decode('latin-1')}: {value.decode('latin-1')}" for name, value in fields if name not in _PASSING]
     return "\n".join(lines)
+
+
+def _meant(request: Request) -> Fields:
+    """What of a client's fields goes on at all: those that a Connection field has dropped are nobody's."""
+    return without_owned(forwardable(request.fields))
 
 
 def outgoing(request: Request, terms: Terms, plan: Plan, *, plain: bool = False) -> Request:
@@ -87,14 +90,16 @@ def outgoing(request: Request, terms: Terms, plan: Plan, *, plain: bool = False)
         fields = towards_target(fields)
     elif plan.reads:
         fields = readable_codings(fields)
-    host = request.authority
+    if plan.rules_fields and request.method in ("GET", "HEAD"):
+        fields = without(fields, b"if-match", b"if-unmodified-since")  # which would prove what the real content is
+    host = terms.origins[0].partition("://")[2] if terms.shared else request.authority
     fields = forwarded(fields, client=terms.client_address, scheme=request.scheme, authority=host)
     if terms.shared:
         fields = (*fields, (b"x-forwarded-prefix", terms.base.encode()))
     fields = (*fields, (b"gatebook-session", terms.session.encode()), *terms.injected.fields)
     if request.upgrade:
         fields = offered(fields, b64encode(terms.random(16)))
-    return Request(request.method, request.scheme, host, request.target, fields, request.upgrade)
+    return Request(request.method, request.scheme, request.authority, request.target, fields, request.upgrade)
 
 
 def _of_call(fields: Fields, plan: Plan) -> Fields:

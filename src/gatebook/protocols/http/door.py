@@ -89,6 +89,8 @@ def _on_its_host(request: Request, name: str) -> Knock | Turned:
         token = _token(request)
         if isinstance(token, Turned):
             return token
+        if request.get(b"sec-fetch-site") in (b"cross-site", b"same-site") and _is_basic(request) and (why := _forged(request)):
+            return Turned(403, why, "Open it from its own pages, or send a bearer token.")
         return _knock(request, name, request.target, "", token, browser=False)
     found = [value for key, value in cookies(request.fields) if key == COOKIE]
     if len(found) != 1:
@@ -142,6 +144,11 @@ def _token(request: Request) -> str | Turned:
     if not token or len(token) > TOKEN_CHARACTERS or not token.isascii() or not token.isprintable():
         return Turned(401, "no token that can be read", "Send `Authorization: Bearer TOKEN`, or the token as a password.")
     return token
+
+
+def _is_basic(request: Request) -> bool:
+    """Whether the token came by a way that browsers repeat by themselves."""
+    return (request.get(b"authorization") or b"").lower().startswith(b"basic")
 
 
 def _password(credentials: bytes) -> str:

@@ -40,10 +40,16 @@ _OWNED = frozenset(
     b"""
     forwarded x-real-ip true-client-ip cf-connecting-ip fastly-client-ip x-client-ip x-cluster-client-ip x-remote-ip
     x-remote-addr x-remote-user remote-user x-host x-original-url x-original-uri x-original-host x-rewrite-url x-scheme
+    x-authenticated-user x-authenticated-userid x-credential-identifier x-middleware-subrequest x-ssl-verify
     x-url-scheme front-end-https x-ssl-client-cert x-client-cert ssl-client-cert client-cert client-cert-chain
     """.split()
 )
-_OWNED_OF = (b"x-forwarded-", b"gatebook-", b"x-gatebook-")
+_OWNED_OF = tuple(
+    b"""
+    x-forwarded- gatebook- x-gatebook- x-webauth- x-auth-request- x-goog-authenticated- x-goog-iap- x-ms-client-principal
+    x-amzn-oidc- cf-access- x-pomerium- x-consumer- tailscale-user- ssl-client- x-ssl-client- x-envoy- x-remote-
+    """.split()
+)
 
 
 def forwardable(fields: Fields) -> Fields:

@@ -288,6 +288,8 @@ def _mcp(one: _Read) -> list[_Part] | None:
     shape = one.shape.mcp
     sent = mcp.messages(one.request, one.path, one.content, one.body, shape, one.doubts) if shape is not None else None
     if sent is None:
+        if shape is not None and one.request.method == "POST" and one.body is None:
+            one.doubts.unsure("its content was not read, and may call a tool")
         return None
     one.calls = sent
     one.said = "; ".join(message.shown for message in sent if message.method)

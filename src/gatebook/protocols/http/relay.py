@@ -20,7 +20,7 @@ from enum import StrEnum
 from typing import TypeAlias, assert_never
 
 from gatebook.errors import WireError
-from gatebook.model import Action, Permit
+from gatebook.model import Action, Permit, Reach
 from gatebook.protocols.http import grpc, mcp_answers, refusal, websocket
 from gatebook.protocols.http.answering import Answering, shown
 from gatebook.protocols.http.asking import asked, outgoing, wants_content, whole_instead
@@ -93,6 +93,9 @@ class Continue:
 Effect: TypeAlias = Ask | Withdraw | Forward | Reply | Continue | Answered | HangUp
 
 
+EARLY_BYTES = 65_536  # that a client may say to a WebSocket before it stands
+
+
 class Step(StrEnum):
     """Where an exchange is."""
 
@@ -126,7 +129,14 @@ class HttpRelay:
     @property
     def hungry(self) -> bool:
         """Whether more of the client's content is of use now."""
-        return self._tunnel is not None or (not self._whole and self.step in (Step.GATHERING, Step.SENDING))
+        if self._request is not None and self._request.upgrade:
+            return self._tunnel is not None
+        return not self._whole and self.step in (Step.GATHERING, Step.SENDING)
+
+    @property
+    def only_reads(self) -> bool:
+        """Whether what is asked changes nothing, as far as rules know: then it may be asked twice."""
+        return self._permit is not None and self._action is not None and self._action.reach is Reach.READ
 
     @property
     def replied(self) -> bool:
@@ -170,10 +180,14 @@ class HttpRelay:
             case Request():
                 return self._begun(message)
             case Data():
+                if self._request is not None and self._request.upgrade:
+                    return self._keep_for_tunnel(message)
                 if self.step is Step.SENDING and self._permit is not None:
                     return [Forward(self._permit, message)]
                 return self._keep(message)
             case End():
+                if self._request is not None and self._request.upgrade:
+                    return []  # of an opening there is no content, and its end is said with its head
                 self._whole = True
                 if self.step is Step.GATHERING:
                     return self._ask(b"".join(one.data for one in self._kept))
@@ -210,6 +224,14 @@ class HttpRelay:
             return self._ask(None)
         return []
 
+    def _keep_for_tunnel(self, message: Data) -> list[Effect]:
+        """What a client says to a WebSocket that does not stand yet is nobody's before it does."""
+        self._kept.append(message)
+        self._kept_bytes += len(message.data)
+        if self._kept_bytes > EARLY_BYTES:
+            return self._failed(400, "a WebSocket is spoken to at length before it stands")
+        return []
+
     def _ask(self, content: bytes | None) -> list[Effect]:
         if self._request is None:
             raise AssertionError("content without a head")
@@ -236,6 +258,8 @@ class HttpRelay:
         if resolved is not None and resolved.refusal:
             return self._problem(refusal.Problem(403, resolved.refusal, {"class": "fix", "decision": allowed.decision}))
         kept = self._kept if resolved is None else [Data(resolved.content)] if resolved.content else []
+        if said.upgrade:
+            return [Forward(self._permit, told, 0), Forward(self._permit, End())]
         length = sum(len(one.data) for one in kept) if self._whole else _stated(self._request)
         effects: list[Effect] = [Forward(self._permit, told, length), *(Forward(self._permit, one) for one in kept)]
         self._kept = []
@@ -275,8 +299,12 @@ class HttpRelay:
                 self._replied = True
                 self._tells_status = grpc.spoken(said.head.fields) and said.length is None
                 if said.head.status == 101:
-                    self._tunnel = Tunnel(self._answering.plan, self._terms.passes, lambda: self._terms.random(4))
-                    return [Reply(websocket.answer(said.head.fields, self._key))]
+                    self._tunnel = tunnel = Tunnel(self._answering.plan, self._terms.passes, lambda: self._terms.random(4))
+                    opened: list[Effect] = [Reply(websocket.answer(said.head.fields, self._key))]
+                    for early in self._kept:
+                        opened += self._through(tunnel, early, tunnel.from_client)
+                    self._kept = []
+                    return opened
                 return [Reply(said.head, said.length)]
             case Data():
                 data = self._answering.data(message.data)
@@ -292,12 +320,14 @@ class HttpRelay:
 
     def _whole_instead(self, answering: Answering, response: Response) -> list[Effect]:
         """Where a part of a content came that nobody can look through, ask for all of it: a server may always give that."""
-        if response.status != 206 or self._permit is None or self._content or answering.passes(response):
+        if response.status != 206 or not self.only_reads or self._content or answering.passes(response):
             return []
         told = whole_instead(answering.told)
         if told is None:
             return []
         self._answering = answering.anew(told)
+        if self._permit is None:
+            raise AssertionError("a second try without a permit")
         return [Forward(self._permit, told, 0), Forward(self._permit, End())]
 
     def _through(self, tunnel: Tunnel, message: Message, move: Callable[[bytes], Moved]) -> list[Effect]:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from gatebook.protocols.http.covering.media import media_type, meets
 from gatebook.protocols.http.covering.messages import cover_message, shown_message
+from gatebook.protocols.http.covering.needles import NeedleFilter
 from gatebook.protocols.http.covering.plan import Counts, Plan
-from gatebook.protocols.http.websocket import Binary, Close, Closing, Heard, Reader, SocketError, Text, Writer
+from gatebook.protocols.http.websocket import Binary, Close, Closing, Heard, Ping, Pong, Reader, SocketError, Text, Writer
 
 _BINARY = media_type(b"application/octet-stream")
 _UNREAD = b"binary messages cannot be read here, and the target's `passes` does not list application/octet-stream"
@@ -36,6 +37,7 @@ class Tunnel:
         self._passes = not plan.reads or meets(_BINARY, passes)
         self._client, self._target = Reader(of_client=True), Reader(of_client=False)
         self._to_client, self._to_target = Writer(), Writer(keys)
+        self._needles = NeedleFilter(plan.needles, same_length=True)
         self.masked: Counts = {}
         self.size = 0
 
@@ -61,8 +63,12 @@ class Tunnel:
         for one in heard:
             if isinstance(one, Text):
                 one = Text(cover_message(one.data, self._plan, self.masked))
-            elif isinstance(one, Binary) and not self._passes:
-                return self._end(Closing.UNSUPPORTED, _UNREAD)
+            elif isinstance(one, Binary):
+                if not self._passes:
+                    return self._end(Closing.UNSUPPORTED, _UNREAD)
+                one = self._filtered(one)
+            elif isinstance(one, Ping | Pong) and self._plan.looked(one.data, self.masked, b"") != one.data:
+                one = type(one)(b"")
             elif isinstance(one, Close) and one.reason:
                 one = Close(one.code, self._plan.looked(one.reason, self.masked, b""))
             frame = self._to_client.say(one)
@@ -70,6 +76,15 @@ class Tunnel:
             told.append(frame)
             shown.append(_marked(b"< ", one, one.data if isinstance(one, Text) else b""))
         return Moved(to_client=b"".join(told), shown=b"".join(shown), over=self._client.closed and self._target.closed)
+
+    def _filtered(self, one: Binary) -> Binary:
+        """Some of a binary message, without the gateway's credential."""
+        if not self._plan.needles:
+            return one
+        data = self._needles.feed(one.data)
+        if one.last:
+            data += self._needles.finish()
+        return Binary(data, one.last)
 
     def _shown(self, one: Heard, seen: Counts) -> bytes:
         """What a client said, covered: nobody but the target needs it as it was."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from urllib.parse import unquote_to_bytes
 
 from gatebook.errors import WireError
 from gatebook.masking.detectors import UNREAD
@@ -35,6 +36,9 @@ def shown_request(request: Request, content: bytes | None, plan: Plan, *, most: 
     masked: Counts = {}
     path, sign, query = request.target.partition("?")
     shown_path = plan.looked(path.encode("utf-8", "surrogateescape"), masked, b"/" + UNREAD.encode()).decode("utf-8", "replace")
+    plain = unquote_to_bytes(path)
+    if plan.looked(plain, masked, b"") != plain:  # what is found only in what the escapes mean is shown as that, covered
+        shown_path = _text(plan.looked(plain, masked, b"/" + UNREAD.encode()))
     lines = [f"{request.method} {shown_path}{sign}{_query(query, plan, masked)}"]
     lines += [f"{_text(name)}: {_text(value)}" for name, value in shown_fields(request.fields, plan)]
     if content is None:
