@@ -150,7 +150,10 @@ def test_connections_that_never_finish_their_handshake_are_counted_and_ended(
         closed = 0
         for one in idle:
             one.settimeout(10)
-            closed += one.recv(1) == b""
+            try:
+                closed += one.recv(1) == b""
+            except ConnectionError:
+                closed += 1
         assert closed == len(idle)
         with gateway.http() as client:
             assert client.get("/billing/customers/1").status_code == 200
