@@ -24,7 +24,7 @@ import structlog
 from gatebook.config import PostgresTarget
 from gatebook.errors import GatebookError, IdentityError, LedgerError, RecordingError
 from gatebook.gateway import credentials
-from gatebook.gateway.book import new_id, told
+from gatebook.gateway.book import told
 from gatebook.gateway.desk import Needs, Welcome
 from gatebook.gateway.dial import binding, dial, say_once
 from gatebook.gateway.doorstep import Doorstep
@@ -39,7 +39,7 @@ from gatebook.gateway.tape import Tape
 from gatebook.gateway.upstream import Upstream
 from gatebook.gateway.waiting import Waiting
 from gatebook.identity.tokens import digest_of
-from gatebook.model import Reach, RefusalClass, Ruling, Session, Verdict
+from gatebook.model import Reach, Ruling, Session, Verdict
 from gatebook.protocols.postgres.refusal import too_many
 from gatebook.protocols.relay import (
     NO_IDENTITY,
@@ -363,11 +363,7 @@ class Connection(Doorstep):
             self._patience.cancel()
 
     async def _refuse_session(self, identity: Any, target: str, verdict: Verdict, why: str) -> None:
-        now = self._gateway.clock()
-        decision = new_id(now)
-        await self._gateway.book.refused_at_the_door(identity, target, self._address, verdict.rule, why, decision, now)
-        log.info("refused at the door", client=self._address, rule=verdict.rule)
-        self.signal(Refused(None, verdict, RefusalClass.ASK, decision))
+        self.signal(await self._gateway.turn_away(identity, target, self._address, verdict, why))
 
     # Actions --------------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
+import ssl
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Hashable
 from datetime import UTC, datetime
 from functools import partial
@@ -19,11 +20,11 @@ from typing import Any
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from gatebook.config import Config, HttpListener, PostgresListener
+from gatebook.config import Config, Listener, PostgresListener
 from gatebook.config.tls import server_context
 from gatebook.errors import ConfigError, LedgerError
 from gatebook.gateway import lookout
-from gatebook.gateway.book import Book
+from gatebook.gateway.book import Book, new_id
 from gatebook.gateway.cancels import LONG, SHORT, Cancels
 from gatebook.gateway.clock import Clock
 from gatebook.gateway.connection import Connection
@@ -33,7 +34,7 @@ from gatebook.gateway.dial import Trust
 from gatebook.gateway.doorway import ALPN
 from gatebook.gateway.granted import Granted
 from gatebook.gateway.holding import Holding
-from gatebook.gateway.http.front import Http, HttpConnection, alpn
+from gatebook.gateway.http.front import HTTP_ALPN, Http, HttpConnection
 from gatebook.gateway.http.http2 import Http2Connection
 from gatebook.gateway.live import Live
 from gatebook.gateway.preview import Previews
@@ -44,10 +45,12 @@ from gatebook.gateway.tape import Tapes
 from gatebook.identity.prove import Prover
 from gatebook.identity.tokens import GatewayTokens
 from gatebook.masking.detectors import cover_text
+from gatebook.model import Identity, RefusalClass, Verdict
 from gatebook.protocols.postgres.bearer import Bearer
 from gatebook.protocols.postgres.catalog_facts import Facts
 from gatebook.protocols.postgres.opening import Keys
 from gatebook.protocols.postgres.scram import Stretched
+from gatebook.protocols.relay import Refused
 from gatebook.recording.recorder import behind
 
 SWEEP_SECONDS = 0.25  # expiry, kill and revocation reach a live session within this, and the promise is two seconds
@@ -136,6 +139,14 @@ class Gateway:
         """A connection showed a good token: it no longer counts among those that proved nothing."""
         self._crowd.proved(connection)
 
+    async def turn_away(self, identity: Identity | None, target: str, address: str, verdict: Verdict, why: str) -> Refused:
+        """Write down that somebody was not let in, and say so; ``why`` is the truth of it, for the book. Raises LedgerError."""
+        now = self.clock()
+        decision = new_id(now)
+        await self.book.refused_at_the_door(identity, target, address, verdict.rule, why, decision, now)
+        log.info("refused at the door", client=address, rule=verdict.rule)
+        return Refused(None, verdict, RefusalClass.ASK, decision)
+
     def seat_at_once(self, key: Hashable) -> str:
         """A session that may have many connections begins; says why not when there are too many."""
         why = self._closed or self._crowd.enter(key)
@@ -219,34 +230,27 @@ class Gateway:
         """Open the listeners, which the other processes have opened too. Raises ConfigError when one cannot be."""
         self._cancels.listen(self._cancel_here)
         postgres = self.config.listeners.postgres
-        servers = [await self._listen(postgres)] if postgres is not None else []
-        http = self.config.listeners.http
-        return [*servers, await self._listen_http(http)] if http is not None else servers
+        http, servers = self.config.listeners.http, []
+        if postgres is not None:
+            servers.append(await self._listen("postgres", postgres, [ALPN], Connection))
+        if http is not None:
+            servers.append(await self._listen("http", http, HTTP_ALPN, HttpConnection))
+        return servers
 
-    async def _listen_http(self, listener: HttpListener) -> asyncio.Server:
-        certificate = server_context(listener.tls, "listeners.http") if listener.tls else None
+    async def _listen(
+        self, name: str, listener: Listener, alpn: list[str], made: Callable[[Gateway, ssl.SSLContext | None], asyncio.Protocol]
+    ) -> asyncio.Server:
+        """One door; ``alpn`` is what it speaks inside TLS, best first."""
+        certificate = server_context(listener.tls, f"listeners.{name}") if listener.tls else None
         if certificate is not None:
-            alpn(certificate)
+            certificate.set_alpn_protocols(alpn)
         host, port = listener.bind.host, listener.bind.port
         try:
             return await asyncio.get_running_loop().create_server(
-                lambda: HttpConnection(self, certificate), host, port, backlog=512, reuse_address=True, reuse_port=True
+                lambda: made(self, certificate), host, port, backlog=512, reuse_address=True, reuse_port=True
             )
         except OSError as error:
-            raise ConfigError([f"listeners.http: bind: {host}:{port}: {error.strerror or error}"]) from error
-
-    async def _listen(self, listener: PostgresListener) -> asyncio.Server:
-        certificate = server_context(listener.tls, "listeners.postgres") if listener.tls else None
-        if certificate is not None:
-            certificate.set_alpn_protocols([ALPN])
-        loop = asyncio.get_running_loop()
-        host, port = listener.bind.host, listener.bind.port
-        try:
-            return await loop.create_server(
-                lambda: Connection(self, certificate), host, port, backlog=512, reuse_address=True, reuse_port=True
-            )
-        except OSError as error:
-            raise ConfigError([f"listeners.postgres: bind: {host}:{port}: {error.strerror or error}"]) from error
+            raise ConfigError([f"listeners.{name}: bind: {host}:{port}: {error.strerror or error}"]) from error
 
     async def sweep(self) -> None:
         """Look after the live sessions until cancelled, or until the book is lost: then nothing of it goes on.

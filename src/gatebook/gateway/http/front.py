@@ -19,7 +19,7 @@ from gatebook.gateway.dial import Trust
 from gatebook.gateway.doorway import TlsError, secure
 from gatebook.gateway.http.credentials import Credentials
 from gatebook.gateway.http.exchange import Exchange
-from gatebook.gateway.http.http2 import Http2Connection
+from gatebook.gateway.http.http2 import GOODBYE_SECONDS, IDLE_SECONDS, UNSENT_BYTES, Http2Connection
 from gatebook.gateway.http.sessions import HttpSession, Key, Sessions
 from gatebook.gateway.http.upstream import Origins, Pool
 from gatebook.gateway.http.upstream2 import Calls
@@ -36,11 +36,9 @@ if TYPE_CHECKING:
     from gatebook.gateway.gateway import Gateway
 
 HEAD_SECONDS = 30.0  # for a client to say the head of its first request, and of each that follows
-IDLE_SECONDS = 75.0  # between two requests of a connection
 CONTENT_SECONDS = 60.0  # without a byte of content that is waited for
-UNSENT_BYTES = 65_536  # towards the client, before the target is no longer read
 KEPT_BYTES = 65_536  # of requests behind the one that is answered
-GOODBYE_SECONDS = 5.0
+HTTP_ALPN = ["h2", "http/1.1"]
 
 log = structlog.get_logger("gatebook.http")
 
@@ -350,8 +348,3 @@ class HttpConnection(asyncio.Protocol):
             if self._transport.can_write_eof():
                 self._transport.write_eof()
         asyncio.get_running_loop().call_later(GOODBYE_SECONDS, self._transport.abort)
-
-
-def alpn(context: ssl.SSLContext) -> None:
-    """What the door speaks, best first."""
-    context.set_alpn_protocols(["h2", "http/1.1"])

@@ -16,8 +16,8 @@ from gatebook.protocols.http.message import Data, End, Message, Request, Respons
 if TYPE_CHECKING:
     from gatebook.gateway.gateway import Gateway
 
-IDLE_SECONDS = 75.0  # without a stream
-UNSENT_BYTES = 65_536
+IDLE_SECONDS = 75.0  # of a connection between two requests, by whichever version
+UNSENT_BYTES = 65_536  # towards the client, before the target is no longer read
 GOODBYE_SECONDS = 5.0
 TICK_SECONDS = 1.0
 

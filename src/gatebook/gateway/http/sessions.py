@@ -17,12 +17,11 @@ import structlog
 
 from gatebook.config import HttpTarget
 from gatebook.errors import GatebookError, IdentityError, LedgerError, RecordingError
-from gatebook.gateway.book import new_id
 from gatebook.gateway.desk import Welcome
 from gatebook.gateway.holding import Place
 from gatebook.gateway.tape import Tape
 from gatebook.identity.tokens import digest_of
-from gatebook.model import Deed, Identity, Reach, RefusalClass, Ruling, Session, Verdict
+from gatebook.model import Deed, Reach, RefusalClass, Ruling, Session, Verdict
 from gatebook.protocols.http.door import Knock
 from gatebook.protocols.relay import NO_IDENTITY, Covering, Prove, Refused
 
@@ -181,10 +180,10 @@ class Sessions:
             identity = await gateway.proving.prove(knock.token, knock.target, now)
         except IdentityError as error:
             nobody = Verdict(ruling=Ruling.BLOCK, rule=NO_IDENTITY, reason=str(error), policy_digest="")
-            return await self._turned(None, knock.target, nobody, str(error), address)
+            return await gateway.turn_away(None, knock.target, address, nobody, str(error))
         welcome = gateway.desk.welcome(identity, wanted, address, now)
         if not isinstance(welcome, Welcome):
-            return await self._turned(identity, knock.target, welcome.verdict, welcome.why, address)
+            return await gateway.turn_away(identity, knock.target, address, welcome.verdict, welcome.why)
         target = welcome.target
         if not isinstance(target, HttpTarget):
             raise AssertionError("an HTTP session on a target of another protocol")
@@ -205,13 +204,6 @@ class Sessions:
         gateway.add(made)
         log.info("session opened", session=welcome.session.id, target=target.name, client=address)
         return made
-
-    async def _turned(self, identity: Identity | None, target: str, verdict: Verdict, why: str, address: str) -> Refused:
-        now = self._gateway.clock()
-        decision = new_id(now)
-        await self._gateway.book.refused_at_the_door(identity, target, address, verdict.rule, why, decision, now)
-        log.info("refused at the door", client=address, rule=verdict.rule)
-        return Refused(None, verdict, RefusalClass.ASK, decision)
 
     def forget(self, session: HttpSession) -> None:
         """A session has ended."""

@@ -10,7 +10,7 @@ from gatebook.protocols.http import grpc
 from gatebook.protocols.http.contents import is_json
 from gatebook.protocols.http.covering.codings import acceptable
 from gatebook.protocols.http.covering.heads import towards_target
-from gatebook.protocols.http.covering.plan import Plan, plan_of
+from gatebook.protocols.http.covering.plan import Plan
 from gatebook.protocols.http.covering.requests import shown_request
 from gatebook.protocols.http.forwarding import forwardable, forwarded, without, without_owned
 from gatebook.protocols.http.message import Fields, Request
@@ -40,10 +40,9 @@ def wants_content(request: Request, shape: Shape) -> bool:
     return not kind or is_json(said) or said == _FORM
 
 
-def asked(request: Request, content: bytes | None, terms: Terms, seq: int) -> tuple[Ask, Reading]:
-    """The action of a request, and how it was read; ``content`` is None where it was not."""
+def asked(request: Request, content: bytes | None, terms: Terms, plan: Plan, seq: int) -> tuple[Ask, Reading]:
+    """The action of a request, and how it was read; ``content`` is None where it was not, and ``plan`` covers what is shown."""
     reading = read(request, content, terms.shape)
-    plan = plan_of(terms.covering, terms.covering.possible, terms.injected.needles)
     action = Action(
         session=terms.session,
         seq=seq,

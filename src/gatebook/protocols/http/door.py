@@ -23,7 +23,6 @@ from gatebook.protocols.http.message import Fields, Request
 
 PREFIX = "/http/"
 COOKIE = b"__Host-gatebook"
-STATE_COOKIE = b"__Host-gatebook-state"
 TOKEN_CHARACTERS = 16_384
 _TARGET = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")

@@ -12,10 +12,11 @@ from typing import Any
 
 import orjson
 
-from gatebook.model import Action, RefusalClass, Verdict
+from gatebook.model import Action, RefusalClass
 from gatebook.protocols.http import grpc
 from gatebook.protocols.http.grpc import Status
 from gatebook.protocols.http.message import Fields, Response
+from gatebook.protocols.refused import explained, told
 from gatebook.protocols.relay import NO_IDENTITY, Refused
 
 RETRY_SECONDS = 10  # between two tries of an action that waits for people
@@ -87,37 +88,6 @@ def not_let_in(refused: Refused) -> Problem:
 
 def refused(action: Action, said: Refused) -> Problem:
     """The answer that stands in for the refused request's own."""
-    verdict = said.verdict
     waits = said.refusal is RefusalClass.WAIT
     fields: Fields = ((b"retry-after", str(RETRY_SECONDS).encode()),) if waits else ()
-    return Problem(HTTPStatus.FORBIDDEN, told(action, verdict), explained(action, said), fields)
-
-
-def told(action: Action, verdict: Verdict) -> str:
-    """The refusal in a sentence."""
-    why = _why_unknown(action)
-    return f"blocked by {verdict.rule}: {verdict.reason}" + (f" ({why})" if why else "")
-
-
-def explained(action: Action, said: Refused) -> dict[str, Any]:
-    """All that a program may want to know of a refusal."""
-    verdict = said.verdict
-    found: dict[str, Any] = {
-        "decision": said.decision,
-        "rule": verdict.rule,
-        "class": str(said.refusal),
-        "verb": action.verb,
-        "reach": str(action.reach),
-        "resources": [resource.name for resource in action.resources if resource.name],
-    }
-    if verdict.instead:
-        found["instead"] = verdict.instead
-    if verdict.approvers:
-        found["approvers"] = sorted(verdict.approvers)
-    if said.approval:
-        found |= {"approval": said.approval, "follow": said.link}
-    return found
-
-
-def _why_unknown(action: Action) -> str:
-    return str(action.strictest.facts.get("why_unknown", ""))
+    return Problem(HTTPStatus.FORBIDDEN, told(action, said.verdict), explained(action, said), fields)

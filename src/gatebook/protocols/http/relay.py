@@ -111,6 +111,7 @@ class HttpRelay:
     def __init__(self, terms: Terms, seq: int) -> None:
         self._terms, self.seq = terms, seq
         self.step = Step.GATHERING
+        self._whatever_holds = plan_of(terms.covering, terms.covering.possible, terms.injected.needles)  # by any rule's masks
         self._request: Request | None = None
         self._kept: list[Data] = []
         self._kept_bytes = 0
@@ -137,11 +138,6 @@ class HttpRelay:
     def only_reads(self) -> bool:
         """Whether what is asked changes nothing, as far as rules know: then it may be asked twice."""
         return self._permit is not None and self._action is not None and self._action.reach is Reach.READ
-
-    @property
-    def replied(self) -> bool:
-        """Whether the answer has begun to leave."""
-        return self._replied
 
     def feed(self, signal: Signal) -> list[Effect]:
         """Take one signal and say what is to be done about it, in order."""
@@ -237,7 +233,7 @@ class HttpRelay:
             raise AssertionError("content without a head")
         self.step = Step.ASKING
         self._content = content
-        ask, self._reading = asked(self._request, content, self._terms, self.seq)
+        ask, self._reading = asked(self._request, content, self._terms, self._whatever_holds, self.seq)
         self._action = ask.action
         return [ask]
 
@@ -248,7 +244,7 @@ class HttpRelay:
         covering, needles = self._terms.covering, self._terms.injected.needles
         said, resolved = self._request, None
         if self._content is not None:
-            resolved = resolve(said, self._content, plan_of(covering, covering.possible, needles))
+            resolved = resolve(said, self._content, self._whatever_holds)
             said, needles = replace(said, target=resolved.target), (*needles, *resolved.values)
         aliases = self._reading.aliases if self._reading is not None else None
         plan = plan_of(covering, allowed.permit.masks, needles, aliases)
@@ -320,14 +316,14 @@ class HttpRelay:
 
     def _whole_instead(self, answering: Answering, response: Response) -> list[Effect]:
         """Where a part of a content came that nobody can look through, ask for all of it: a server may always give that."""
-        if response.status != 206 or not self.only_reads or self._content or answering.passes(response):
+        if self._permit is None or not self.only_reads or response.status != 206:
+            return []
+        if self._content or answering.passes(response):
             return []
         told = whole_instead(answering.told)
         if told is None:
             return []
         self._answering = answering.anew(told)
-        if self._permit is None:
-            raise AssertionError("a second try without a permit")
         return [Forward(self._permit, told, 0), Forward(self._permit, End())]
 
     def _through(self, tunnel: Tunnel, message: Message, move: Callable[[bytes], Moved]) -> list[Effect]:

@@ -6,6 +6,7 @@ import json
 
 from gatebook.model import Action, Ceiling, RefusalClass, Verdict
 from gatebook.protocols.postgres import wire
+from gatebook.protocols.refused import explained, told, why_unknown
 from gatebook.protocols.relay import NO_IDENTITY, Held, Refused
 
 INSUFFICIENT_PRIVILEGE = "42501"
@@ -21,30 +22,12 @@ NOT_LOOKED_UP = wire.error_response(
 
 def statement_refused(action: Action, refused: Refused, position: int = 0) -> bytes:
     """The ErrorResponse that stands in for the refused statement's own error."""
-    verdict, refusal = refused.verdict, refused.refusal
-    why = _why_unknown(action)
-    fields: dict[str, object] = {
-        "decision": refused.decision,
-        "rule": verdict.rule,
-        "class": str(refusal),
-        "verb": action.verb,
-        "reach": str(action.reach),
-        "resources": [resource.name for resource in action.resources if resource.name],
-    }
-    if why:
-        fields["why"] = why
-    if verdict.instead:
-        fields["instead"] = verdict.instead
-    if verdict.approvers:
-        fields["approvers"] = sorted(verdict.approvers)
-    if refused.approval:
-        fields |= {"approval": refused.approval, "follow": refused.link}
     return wire.error_response(
         "ERROR",
         INSUFFICIENT_PRIVILEGE,
-        f"blocked by {verdict.rule}: {verdict.reason}" + (f" ({why})" if why else ""),
-        detail=json.dumps(fields, separators=(",", ":"), ensure_ascii=False),
-        hint=_hint(verdict, refusal),
+        told(action, refused.verdict),
+        detail=json.dumps(explained(action, refused, why_unknown(action)), separators=(",", ":"), ensure_ascii=False),
+        hint=_hint(refused.verdict, refused.refusal),
         position=refused.position or position,
     )
 
@@ -112,11 +95,6 @@ def start_held(waiting: Held) -> bytes:
 def withdrawn() -> bytes:
     """The error of a held statement whose client cancelled it."""
     return wire.error_response("ERROR", "57014", "canceling statement due to user request: it is withdrawn")
-
-
-def _why_unknown(action: Action) -> str:
-    """What could not be read about it, in a few words."""
-    return next((str(deed.facts["why_unknown"]) for deed in action.deeds if deed.facts.get("why_unknown")), "")
 
 
 def _hint(verdict: Verdict, refusal: RefusalClass) -> str:
