@@ -8,6 +8,7 @@ from gatebook.masking.rules import FieldPattern, MaskSet, Style
 from gatebook.model import Action, Receipt, RefusalClass, Ruling, Verdict
 from gatebook.policy.permit import permit
 from gatebook.protocols.http.message import Data, End, Request, Response
+from gatebook.protocols.http.plain import Plain
 from gatebook.protocols.http.reading import Shape
 from gatebook.protocols.http.relay import (
     ClientSaid,
@@ -31,7 +32,7 @@ def terms(**changes: Any) -> Terms:
     found: dict[str, Any] = {
         "session": "s1",
         "covering": Covering({"pii": PII}, frozenset({"pii"}), frozenset({"card"}), b"k" * 32),
-        "shape": Shape(body_bytes=1000),
+        "dialect": Plain(Shape(body_bytes=1000)),
         "injected": Injected(((b"x-api-key", KEY),), (KEY,)),
         "origins": ("https://billing.internal",),
         "base": "https://billing.targets.example.org",

@@ -18,6 +18,7 @@ from tests.protocols.http.exchanges import (
 
 from gatebook.model import Permit, RefusalClass, Ruling
 from gatebook.protocols.http.message import Data, End, Fields, Request, Response
+from gatebook.protocols.http.plain import Plain
 from gatebook.protocols.http.reading import Shape
 from gatebook.protocols.http.relay import (
     ClientSaid,
@@ -194,7 +195,7 @@ def test_an_answer_is_covered_by_rule_and_by_detector_under_its_own_permit() -> 
 
 
 def test_a_field_of_graphql_is_covered_under_any_alias() -> None:
-    stage = Stage(shape=Shape(body_bytes=1000, graphql=frozenset({"/graphql"})))
+    stage = Stage(dialect=Plain(Shape(body_bytes=1000, graphql=frozenset({"/graphql"}))))
     query = b'{"query": "{ customer { x: ssn ...Rest } } fragment Rest on Customer { y: ssn name: id }"}'
     stage.ask(request("POST", "/graphql", JSON), Data(query), End())
     stage.allow(frozenset({"pii"}))

@@ -18,6 +18,7 @@ from tests.protocols.http.exchanges import (
 from gatebook.model import RefusalClass, Ruling
 from gatebook.protocols.http import mcp, websocket
 from gatebook.protocols.http.message import Data, End, Request, Response
+from gatebook.protocols.http.plain import Plain
 from gatebook.protocols.http.reading import Shape
 from gatebook.protocols.http.relay import (
     ClientSaid,
@@ -31,7 +32,7 @@ from gatebook.protocols.relay import Answered, HangUp, Refused
 
 # MCP ----------------------------------------------------------------------------------------------------------------------
 
-MCP = {"shape": Shape(mcp=mcp.Shape(paths=frozenset({"/mcp"})))}
+MCP = {"dialect": Plain(Shape(mcp=mcp.Shape(paths=frozenset({"/mcp"}))))}
 
 
 def call(method: str, **params: Any) -> tuple[Request, Data, End]:

@@ -183,7 +183,7 @@ class Exchange:
         terms = Terms(
             session=session.session.id,
             covering=session.covering,
-            shape=self._gateway.http.shape(session.target),
+            dialect=self._gateway.http.dialect(session.target),
             injected=injected,
             origins=session.target.origins,
             base=knocked.prefix or f"{knocked.request.scheme}://{knocked.request.authority}",

@@ -25,11 +25,12 @@ from gatebook.gateway.http.upstream import Origins, Pool
 from gatebook.gateway.http.upstream2 import Calls
 from gatebook.protocols.http import refusal
 from gatebook.protocols.http.checks import MalformedError
+from gatebook.protocols.http.dialect import Dialect
 from gatebook.protocols.http.door import Knock
 from gatebook.protocols.http.h1 import ServerSide
 from gatebook.protocols.http.h2 import PREFACE
 from gatebook.protocols.http.message import Data, End, Message, Request, Response
-from gatebook.protocols.http.reading import Shape
+from gatebook.protocols.http.plain import Plain
 from gatebook.protocols.relay import Refused
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ class Http:
         self.pool, self.calls, self.credentials = Pool(origins), Calls(origins), Credentials()
         self.domain = config.listeners.http.domain or "" if config.listeners.http is not None else ""
         self._sessions = Sessions(gateway)
-        self._shapes = {one.name: shape_of(one) for one in config.targets if isinstance(one, HttpTarget)}
+        self._dialects: dict[str, Dialect] = {
+            one.name: Plain(shape_of(one)) for one in config.targets if isinstance(one, HttpTarget)
+        }
 
     def find(self, key: Key) -> HttpSession | None:
         """A live session."""
@@ -75,9 +78,9 @@ class Http:
         self.pool.close()
         self.calls.close()
 
-    def shape(self, target: HttpTarget) -> Shape:
-        """What is known of a target's API."""
-        return self._shapes[target.name]
+    def dialect(self, target: HttpTarget) -> Dialect:
+        """How a target is spoken to."""
+        return self._dialects[target.name]
 
 
 class HttpConnection(asyncio.Protocol):

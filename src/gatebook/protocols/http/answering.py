@@ -9,16 +9,16 @@ from typing import assert_never
 from urllib.parse import urlsplit
 
 from gatebook.errors import WireError
-from gatebook.protocols.http.covering.choosing import Covered, Passed, Unreadable, cover_for
+from gatebook.protocols.http.covering.choosing import Covered, Passed, Unreadable
 from gatebook.protocols.http.covering.heads import covered_fields
 from gatebook.protocols.http.covering.media import media_type
 from gatebook.protocols.http.covering.plan import Counts, Coverer, Plan
+from gatebook.protocols.http.dialect import Opening
 from gatebook.protocols.http.door import COOKIE
 from gatebook.protocols.http.forwarding import forwardable, without_cookies
 from gatebook.protocols.http.mcp_answers import ToolFilter
 from gatebook.protocols.http.message import Fields, Request, Response
 from gatebook.protocols.http.terms import Terms
-from gatebook.protocols.http.websocket import agreed
 
 _NEVER = frozenset((b"alt-svc", b"public-key-pins", b"strict-transport-security", b"service-worker-allowed"))
 _OWN_ORIGIN = frozenset((b"set-cookie", b"clear-site-data", b"content-security-policy"))  # of a host of its own
@@ -41,13 +41,20 @@ class Answering:
     """Of one answer. Everything here may raise WireError: then the answer cannot be passed on.
 
     ``told`` is the request as the target heard it. ``opens`` says which tools of MCP the client may see listed, where the
-    answer may list any.
+    answer may list any, ``opening`` which upgrade was asked for.
     """
 
     def __init__(
-        self, request: Request, terms: Terms, plan: Plan, told: Request, opens: Callable[[str], bool] | None = None
+        self,
+        request: Request,
+        terms: Terms,
+        plan: Plan,
+        told: Request,
+        opens: Callable[[str], bool] | None = None,
+        opening: Opening | None = None,
     ) -> None:
-        self._request, self._terms, self.plan, self.told, self._opens = request, terms, plan, told, opens
+        self._request, self._terms, self.plan, self.told = request, terms, plan, told
+        self._opens, self.opening = opens, opening
         self._coverer: Coverer | None = None
         self._tools: ToolFilter | None = None
         self._counts: Counts = {}
@@ -72,7 +79,7 @@ class Answering:
             raise WireError("its messages are compressed, which was not asked for, and so a credential in them is not found")
         stated = response.get(b"content-length")
         asked = Response(response.status, (*self._fields(forwardable(response.fields)), *_length(stated)))
-        choice = cover_for(self._request, asked, self.plan, self._terms.passes)
+        choice = self._terms.dialect.cover(self._request, asked, self.plan, self._terms.passes)
         match choice:
             case Unreadable(why):
                 raise WireError(self.plan.looked(why.encode("utf-8", "replace"), {}, b"it cannot be read here").decode())
@@ -92,9 +99,9 @@ class Answering:
 
     def _opened(self, response: Response) -> Said:
         """The target agrees to a WebSocket."""
-        if not self.told.upgrade:
+        if self.opening is None:
             raise WireError("it changes to another protocol, which nobody asked for")
-        agreed(self.told, response, self.told.get(b"sec-websocket-key") or b"")
+        self.opening.agreed(self.told, response)
         self.status = response.status
         fields = covered_fields(self._fields(forwardable(response.fields)), self.plan, self._counts, content=False)
         return Said(Response(response.status, fields), None)
@@ -102,11 +109,12 @@ class Answering:
     def passes(self, response: Response) -> bool:
         """Whether an answer with this head can be passed on, whatever is in it."""
         head = Response(response.status, forwardable(response.fields))
-        return not isinstance(cover_for(self._request, head, self.plan, self._terms.passes), Unreadable)
+        choice = self._terms.dialect.cover(self._request, head, self.plan, self._terms.passes)
+        return not isinstance(choice, Unreadable)
 
     def anew(self, told: Request) -> Answering:
         """The same for another try, asked by other words."""
-        return Answering(self._request, self._terms, self.plan, told, self._opens)
+        return Answering(self._request, self._terms, self.plan, told, self._opens, self.opening)
 
     def data(self, data: bytes) -> bytes:
         """Content as the client gets it."""

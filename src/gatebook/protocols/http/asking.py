@@ -2,47 +2,31 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from dataclasses import replace
 
 from gatebook.model import Action
 from gatebook.protocols.http import grpc
-from gatebook.protocols.http.contents import is_json
 from gatebook.protocols.http.covering.codings import acceptable
 from gatebook.protocols.http.covering.heads import towards_target
 from gatebook.protocols.http.covering.plan import Plan
 from gatebook.protocols.http.covering.requests import shown_request
+from gatebook.protocols.http.dialect import Opening
 from gatebook.protocols.http.forwarding import forwardable, forwarded, without, without_owned
 from gatebook.protocols.http.message import Fields, Request
-from gatebook.protocols.http.reading import Reading, Shape, read
+from gatebook.protocols.http.reading import Reading
 from gatebook.protocols.http.terms import Terms
-from gatebook.protocols.http.websocket import offered
 from gatebook.protocols.relay import ANY_FIELD, Ask
 
 # What differs each time the same is sent again, and changes nothing of what it means.
 _PASSING = frozenset(b"accept-encoding content-length date dnt priority sec-websocket-key traceparent user-agent".split())
 SEEN_BYTES = 262_144  # of a request's content, for people who decide about it and for its recording
 _FIELDS = frozenset({ANY_FIELD})
-_FORM = "application/x-www-form-urlencoded"
-_STREAMED = (b"application/grpc",)
 _UNREAD = "its content was not read whole, so nobody could say yes to exactly this"
-
-
-def wants_content(request: Request, shape: Shape) -> bool:
-    """Whether the content is kept until the request was decided about, as far as there is room for it."""
-    kind = (request.get(b"content-type") or b"").partition(b";")[0].strip().lower()
-    if request.upgrade or kind.startswith(_STREAMED):
-        return False
-    length = request.get(b"content-length")
-    if length is not None:
-        return int(length) <= shape.body_bytes
-    said = kind.decode("latin-1")
-    return not kind or is_json(said) or said == _FORM
 
 
 def asked(request: Request, content: bytes | None, terms: Terms, plan: Plan, seq: int) -> tuple[Ask, Reading]:
     """The action of a request, and how it was read; ``content`` is None where it was not, and ``plan`` covers what is shown."""
-    reading = read(request, content, terms.shape)
+    reading = terms.dialect.read(request, content)
     action = Action(
         session=terms.session,
         seq=seq,
@@ -73,12 +57,12 @@ def _meant(request: Request) -> Fields:
     return without_owned(forwardable(request.fields))
 
 
-def outgoing(request: Request, terms: Terms, plan: Plan, *, plain: bool = False) -> Request:
+def outgoing(request: Request, terms: Terms, plan: Plan, opening: Opening | None = None, *, plain: bool = False) -> Request:
     """The head as the target gets it: without what is the gateway's to say, with its credential in the client's place.
 
     Where a rule covers fields of its answer, it asks for no part of a content and proves nothing of one. Else it may: a part
     of what passes unread passes, and where detectors would have to look through a part, the whole is asked for instead (relay).
-    With ``plain`` it asks for an answer in no coding.
+    With ``plain`` it asks for an answer in no coding. ``opening`` is the upgrade that it asks for.
     """
     fields = without(without_owned(forwardable(request.fields)), b"authorization", *(name for name, _ in terms.injected.fields))
     if grpc.spoken(request.fields):
@@ -96,9 +80,9 @@ def outgoing(request: Request, terms: Terms, plan: Plan, *, plain: bool = False)
     if terms.shared:
         fields = (*fields, (b"x-forwarded-prefix", terms.base.encode()))
     fields = (*fields, (b"gatebook-session", terms.session.encode()), *terms.injected.fields)
-    if request.upgrade:
-        fields = offered(fields, b64encode(terms.random(16)))
-    return Request(request.method, request.scheme, request.authority, request.target, fields, request.upgrade)
+    if opening is not None:
+        fields = opening.offered(fields)
+    return terms.dialect.outgoing(replace(request, fields=fields), plan)
 
 
 def _of_call(fields: Fields, plan: Plan) -> Fields:

@@ -21,17 +21,17 @@ from typing import TypeAlias, assert_never
 
 from gatebook.errors import WireError
 from gatebook.model import Action, Permit, Reach
-from gatebook.protocols.http import grpc, mcp_answers, refusal, websocket
+from gatebook.protocols.http import grpc, refusal
 from gatebook.protocols.http.answering import Answering, shown
-from gatebook.protocols.http.asking import asked, outgoing, wants_content, whole_instead
+from gatebook.protocols.http.asking import asked, outgoing, whole_instead
 from gatebook.protocols.http.checks import MalformedError
-from gatebook.protocols.http.covering.plan import plan_of
+from gatebook.protocols.http.covering.plan import Plan
 from gatebook.protocols.http.covering.resolving import resolve
-from gatebook.protocols.http.mcp_answers import call_of, lists_tools
+from gatebook.protocols.http.dialect import Opening, Passage
 from gatebook.protocols.http.message import Data, End, Message, Request, Response
 from gatebook.protocols.http.reading import Reading
 from gatebook.protocols.http.terms import Terms
-from gatebook.protocols.http.tunnel import Moved, Tunnel
+from gatebook.protocols.http.tunnel import Moved
 from gatebook.protocols.relay import Allowed, Answered, Ask, Ended, HangUp, Held, Refused, Side, Withdraw
 
 # Signals -----------------------------------------------------------------------------------------------------------------
@@ -111,7 +111,7 @@ class HttpRelay:
     def __init__(self, terms: Terms, seq: int) -> None:
         self._terms, self.seq = terms, seq
         self.step = Step.GATHERING
-        self._whatever_holds = plan_of(terms.covering, terms.covering.possible, terms.injected.needles)  # by any rule's masks
+        self._whatever_holds: Plan | None = None  # by any rule's masks
         self._request: Request | None = None
         self._kept: list[Data] = []
         self._kept_bytes = 0
@@ -122,8 +122,8 @@ class HttpRelay:
         self._action: Action | None = None
         self._permit: Permit | None = None
         self._answering: Answering | None = None
-        self._tunnel: Tunnel | None = None
-        self._key = b""  # of a WebSocket's opening, the client's own
+        self._opening: Opening | None = None
+        self._tunnel: Passage | None = None
         self._replied = False
         self._tells_status = False  # its answer is gRPC's, whose trailers say how it ended
 
@@ -199,11 +199,11 @@ class HttpRelay:
         self._request = request
         if request.upgrade:
             try:
-                self._key = websocket.asked(request)
+                self._opening = self._terms.dialect.opening(request, self._terms.random)
             except MalformedError as error:
                 return self._problem(refusal.Problem(error.status, str(error)))
         self._expects = (request.get(b"expect") or b"").lower() == b"100-continue"
-        if not wants_content(request, self._terms.shape):
+        if not self._terms.dialect.wants(request):
             return self._ask(None)
         return self._go_on()
 
@@ -216,7 +216,7 @@ class HttpRelay:
     def _keep(self, message: Data) -> list[Effect]:
         self._kept.append(message)
         self._kept_bytes += len(message.data)
-        if self.step is Step.GATHERING and self._kept_bytes > self._terms.shape.body_bytes:
+        if self.step is Step.GATHERING and self._kept_bytes > self._terms.dialect.body_bytes:
             return self._ask(None)
         return []
 
@@ -233,24 +233,26 @@ class HttpRelay:
             raise AssertionError("content without a head")
         self.step = Step.ASKING
         self._content = content
-        ask, self._reading = asked(self._request, content, self._terms, self._whatever_holds, self.seq)
+        terms = self._terms
+        plan = terms.dialect.plan(self._request, terms.covering, terms.covering.possible, terms.injected.needles)
+        self._whatever_holds = plan
+        ask, self._reading = asked(self._request, content, terms, plan, self.seq)
         self._action = ask.action
         return [ask]
 
     def _allowed(self, allowed: Allowed) -> list[Effect]:
-        if self._request is None or self.step is not Step.ASKING:
+        if self._request is None or self._reading is None or self._whatever_holds is None or self.step is not Step.ASKING:
             raise AssertionError("allowed without having asked")
         self._permit, self.step = allowed.permit, Step.SENDING
-        covering, needles = self._terms.covering, self._terms.injected.needles
+        terms, needles = self._terms, self._terms.injected.needles
         said, resolved = self._request, None
         if self._content is not None:
             resolved = resolve(said, self._content, self._whatever_holds)
             said, needles = replace(said, target=resolved.target), (*needles, *resolved.values)
-        aliases = self._reading.aliases if self._reading is not None else None
-        plan = plan_of(covering, allowed.permit.masks, needles, aliases)
-        lists = self._reading is not None and lists_tools(said, self._reading)
-        told = outgoing(said, self._terms, plan, plain=lists)
-        self._answering = Answering(self._request, self._terms, plan, told, self._opens if lists else None)
+        plan = terms.dialect.plan(said, terms.covering, allowed.permit.masks, needles, self._reading.aliases)
+        shows = terms.dialect.shows(said, self._reading, terms.may)
+        told = outgoing(said, terms, plan, self._opening, plain=shows is not None)
+        self._answering = Answering(self._request, terms, plan, told, shows, self._opening)
         if resolved is not None and resolved.refusal:
             return self._problem(refusal.Problem(403, resolved.refusal, {"class": "fix", "decision": allowed.decision}))
         kept = self._kept if resolved is None else [Data(resolved.content)] if resolved.content else []
@@ -268,17 +270,9 @@ class HttpRelay:
         if refused.action is None:
             return self._problem(refusal.not_let_in(refused))
         problem = refusal.refused(refused.action, refused)
-        if self._reading is not None and self._reading.calls and self._content:
-            said = mcp_answers.refusal(self._content, problem.detail, problem.more)
-            if said is not None:
-                return self._say(Response(200, ((b"content-type", b"application/json"), *problem.fields)), said)
-        return self._problem(problem)
-
-    def _opens(self, tool: str) -> bool:
-        """Whether a tool is shown where tools are listed: where the policy would let it be called, or hold it for people."""
-        if self._action is None:
-            raise AssertionError("a list that nobody asked for")
-        return self._terms.may(call_of(tool, self._action.deeds[0], self._terms.shape))
+        if self._request is not None and grpc.spoken(self._request.fields):
+            return self._problem(problem)
+        return self._say(*self._terms.dialect.refusal(problem, self._reading, self._content))
 
     # The answer ---------------------------------------------------------------------------------------------------------
 
@@ -294,9 +288,9 @@ class HttpRelay:
                     return []
                 self._replied = True
                 self._tells_status = grpc.spoken(said.head.fields) and said.length is None
-                if said.head.status == 101:
-                    self._tunnel = tunnel = Tunnel(self._answering.plan, self._terms.passes, lambda: self._terms.random(4))
-                    opened: list[Effect] = [Reply(websocket.answer(said.head.fields, self._key))]
+                if said.head.status == 101 and self._opening is not None:
+                    self._tunnel = tunnel = self._opening.passage(self._answering.plan, self._terms.passes)
+                    opened: list[Effect] = [Reply(self._opening.answer(said.head.fields))]
                     for early in self._kept:
                         opened += self._through(tunnel, early, tunnel.from_client)
                     self._kept = []
@@ -326,7 +320,7 @@ class HttpRelay:
         self._answering = answering.anew(told)
         return [Forward(self._permit, told, 0), Forward(self._permit, End())]
 
-    def _through(self, tunnel: Tunnel, message: Message, move: Callable[[bytes], Moved]) -> list[Effect]:
+    def _through(self, tunnel: Passage, message: Message, move: Callable[[bytes], Moved]) -> list[Effect]:
         """A piece of a WebSocket; its end is that of its connection."""
         if self._permit is None:
             raise AssertionError("a WebSocket without a permit")
@@ -375,7 +369,7 @@ class HttpRelay:
             self._replied = True
             head, trailers = problem.of_call()
             return [Reply(head), Reply(End(trailers)), *self._over(str(head.status))]
-        return self._say(*problem.said())
+        return self._say(*self._terms.dialect.said(problem))
 
     def _say(self, head: Response, content: bytes) -> list[Effect]:
         self._replied = True

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from gatebook.model import Deed
 from gatebook.protocols.http.covering.media import PASSES
+from gatebook.protocols.http.dialect import Dialect
 from gatebook.protocols.http.message import Fields
-from gatebook.protocols.http.reading import Shape
 from gatebook.protocols.relay import Covering
 
 
@@ -38,7 +38,7 @@ class Terms:
 
     session: str
     covering: Covering
-    shape: Shape
+    dialect: Dialect
     injected: Injected
     origins: tuple[str, ...]
     base: str

@@ -1,0 +1,113 @@
+"""What differs between kinds of servers that speak HTTP: how a request is read, what covers its answer, how a refusal sounds.
+
+The relay (``relay.py``) carries any of them; ``plain.py`` has that of HTTP APIs, ``protocols.kubernetes`` another. A dialect is
+made once for a target, keeps nothing of any request, and is pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Protocol
+
+from gatebook.model import Deed
+from gatebook.protocols.http.covering.choosing import Choice
+from gatebook.protocols.http.covering.plan import Plan
+from gatebook.protocols.http.message import Fields, Request, Response
+from gatebook.protocols.http.reading import Reading
+from gatebook.protocols.http.refusal import Problem
+from gatebook.protocols.http.tunnel import Moved
+from gatebook.protocols.relay import Covering
+
+
+class Passage(Protocol):
+    """What an upgrade has opened: bytes from side to side. Owned by one exchange."""
+
+    @property
+    def masked(self) -> dict[str, int]:
+        """What was covered, by style or detector."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """How many bytes the client was sent."""
+        ...
+
+    def from_client(self, data: bytes) -> Moved:
+        """Bytes of the client."""
+        ...
+
+    def from_target(self, data: bytes) -> Moved:
+        """Bytes of the target."""
+        ...
+
+
+class Opening(Protocol):
+    """An upgrade that a client asks for, and that is sound."""
+
+    def offered(self, fields: Fields) -> Fields:
+        """The fields as the target hears them."""
+        ...
+
+    def agreed(self, told: Request, response: Response) -> None:
+        """Look at the target's 101. Raises WireError for what nobody offered."""
+        ...
+
+    def answer(self, fields: Fields) -> Response:
+        """The 101 for the client."""
+        ...
+
+    def passage(self, plan: Plan, passes: Collection[str]) -> Passage:
+        """What carries the bytes from then on."""
+        ...
+
+
+class Dialect(Protocol):
+    """Of one target."""
+
+    @property
+    def body_bytes(self) -> int:
+        """How much of a request's content is kept to be decided about."""
+        ...
+
+    def wants(self, request: Request) -> bool:
+        """Whether the content is kept until the request was decided about, as far as there is room for it."""
+        ...
+
+    def read(self, request: Request, content: bytes | None) -> Reading:
+        """What the request does; ``content`` is None where it was not read."""
+        ...
+
+    def plan(
+        self,
+        request: Request,
+        covering: Covering,
+        masks: Collection[str],
+        needles: Collection[bytes],
+        aliases: Mapping[str, Collection[str]] | None = None,
+    ) -> Plan:
+        """What covers the answer to a request under these mask sets."""
+        ...
+
+    def outgoing(self, told: Request, plan: Plan) -> Request:
+        """The head as the target gets it, where it is not what HTTP has of it already."""
+        ...
+
+    def opening(self, request: Request, random: Callable[[int], bytes]) -> Opening:
+        """The upgrade that a request asks for. Raises MalformedError for one that is not known, or not sound."""
+        ...
+
+    def cover(self, request: Request, response: Response, plan: Plan, passes: Collection[str]) -> Choice:
+        """What becomes of an answer."""
+        ...
+
+    def shows(self, request: Request, reading: Reading, may: Callable[[Deed], bool]) -> Callable[[str], bool] | None:
+        """Which names of a list the client may see, where the answer is a list of MCP; None where it is not."""
+        ...
+
+    def refusal(self, problem: Problem, reading: Reading | None, content: bytes | None) -> tuple[Response, bytes]:
+        """How a client hears that what it asked for is refused."""
+        ...
+
+    def said(self, problem: Problem) -> tuple[Response, bytes]:
+        """How a client hears of anything else that goes wrong."""
+        ...

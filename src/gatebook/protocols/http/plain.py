@@ -1,0 +1,115 @@
+"""HTTP APIs, as they are: methods and routes, GraphQL, MCP, WebSockets."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable, Collection, Mapping
+
+from gatebook.model import Deed
+from gatebook.protocols.http import mcp_answers, websocket
+from gatebook.protocols.http.contents import FORM, is_json
+from gatebook.protocols.http.covering.choosing import Choice, cover_for
+from gatebook.protocols.http.covering.plan import Plan, plan_of
+from gatebook.protocols.http.message import Fields, Request, Response
+from gatebook.protocols.http.reading import Reading, Shape, read
+from gatebook.protocols.http.refusal import Problem
+from gatebook.protocols.http.tunnel import Tunnel
+from gatebook.protocols.relay import Covering
+
+_STREAMED = (b"application/grpc",)
+
+
+class Plain:
+    """The dialect of HTTP APIs, with GraphQL and MCP."""
+
+    def __init__(self, shape: Shape) -> None:
+        self._shape = shape
+
+    @property
+    def body_bytes(self) -> int:
+        """How much of a request's content is kept to be decided about."""
+        return self._shape.body_bytes
+
+    def wants(self, request: Request) -> bool:
+        """Whether the content is kept until the request was decided about."""
+        return _wants(request, self._shape.body_bytes)
+
+    def read(self, request: Request, content: bytes | None) -> Reading:
+        """What the request does."""
+        return read(request, content, self._shape)
+
+    def plan(
+        self,
+        request: Request,
+        covering: Covering,
+        masks: Collection[str],
+        needles: Collection[bytes],
+        aliases: Mapping[str, Collection[str]] | None = None,
+    ) -> Plan:
+        """What covers the answer, whatever the request."""
+        return plan_of(covering, masks, needles, aliases)
+
+    def outgoing(self, told: Request, plan: Plan) -> Request:
+        """The same."""
+        return told
+
+    def opening(self, request: Request, random: Callable[[int], bytes]) -> WebSocketOpening:
+        """A WebSocket. Raises MalformedError for any other upgrade."""
+        return WebSocketOpening(websocket.asked(request), random)
+
+    def cover(self, request: Request, response: Response, plan: Plan, passes: Collection[str]) -> Choice:
+        """What its type of content says."""
+        return cover_for(request, response, plan, passes)
+
+    def shows(self, request: Request, reading: Reading, may: Callable[[Deed], bool]) -> Callable[[str], bool] | None:
+        """Tools that the policy would let be called, or hold for people."""
+        if not mcp_answers.lists_tools(request, reading):
+            return None
+        shape, deed = self._shape, reading.deeds[0]
+        return lambda tool: may(mcp_answers.call_of(tool, deed, shape))
+
+    def refusal(self, problem: Problem, reading: Reading | None, content: bytes | None) -> tuple[Response, bytes]:
+        """Calls of MCP hear it as their results, all else as a problem."""
+        if reading is not None and reading.calls and content:
+            said = mcp_answers.refusal(content, problem.detail, problem.more)
+            if said is not None:
+                return Response(200, ((b"content-type", b"application/json"), *problem.fields)), said
+        return problem.said()
+
+    def said(self, problem: Problem) -> tuple[Response, bytes]:
+        """As ``application/problem+json``."""
+        return problem.said()
+
+
+class WebSocketOpening:
+    """A WebSocket that a client asks for; ``key`` is the client's own, b"" over HTTP/2."""
+
+    def __init__(self, key: bytes, random: Callable[[int], bytes]) -> None:
+        self._key, self._random = key, random
+
+    def offered(self, fields: Fields) -> Fields:
+        """With a key of ours."""
+        return websocket.offered(fields, b64encode(self._random(16)))
+
+    def agreed(self, told: Request, response: Response) -> None:
+        """Whether the answer is to the key that was given. Raises WireError."""
+        websocket.agreed(told, response, told.get(b"sec-websocket-key") or b"")
+
+    def answer(self, fields: Fields) -> Response:
+        """With the answer to the client's key."""
+        return websocket.answer(fields, self._key)
+
+    def passage(self, plan: Plan, passes: Collection[str]) -> Tunnel:
+        """Messages, text covered."""
+        return Tunnel(plan, passes, lambda: self._random(4))
+
+
+def _wants(request: Request, most: int) -> bool:
+    kind = (request.get(b"content-type") or b"").partition(b";")[0].strip().lower()
+    if request.upgrade or kind.startswith(_STREAMED):
+        return False
+    length = request.get(b"content-length")
+    if length is not None:
+        return int(length) <= most
+    said = kind.decode("latin-1")
+    return not kind or is_json(said) or said == FORM
