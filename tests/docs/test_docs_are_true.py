@@ -113,9 +113,9 @@ def test_every_sample_of_configuration_is_valid(sample: str, tmp_path: Path) -> 
     written = yaml.safe_load(sample)
     whole = yaml.safe_load(WHOLE)
     usual = whole["targets"][0]
-    named = [one if one.get("protocol") == "http" else usual | one for one in written.get("targets", [])]
+    named = [one if one.get("protocol") in ("http", "kubernetes") else usual | one for one in written.get("targets", [])]
     whole |= written | {"targets": named or [usual]}
-    if any(one["protocol"] == "http" for one in whole["targets"]):
+    if any(one["protocol"] != "postgres" for one in whole["targets"]):
         whole["listeners"]["http"] = {**whole["listeners"]["api"], "bind": "127.0.0.1:16443"}
     path = tmp_path / "gatebook.yaml"
     path.write_text(yaml.safe_dump(whole))

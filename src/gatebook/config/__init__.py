@@ -20,6 +20,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from gatebook.config import document, faults
+from gatebook.config.kubernetes import CustomResource, Impersonation, KubernetesRole, KubernetesTarget
 from gatebook.config.shape import (
     Config,
     GrantsConfig,
@@ -43,12 +44,16 @@ from gatebook.errors import ConfigError
 __all__ = [
     "Address",
     "Config",
+    "CustomResource",
     "GrantsConfig",
     "HttpListener",
     "HttpRole",
     "HttpTarget",
     "Identities",
+    "Impersonation",
     "KindRule",
+    "KubernetesRole",
+    "KubernetesTarget",
     "LedgerConfig",
     "Limits",
     "Listener",

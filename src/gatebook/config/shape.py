@@ -9,14 +9,15 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 from urllib.parse import urlsplit
 
 import pyrage
 from pydantic import AfterValidator, BaseModel, Field, PlainValidator, PrivateAttr, ValidationInfo, field_validator
 from pydantic_core import core_schema
 
-from gatebook.config.targets import AnyTarget, TargetConfig
+from gatebook.config.kubernetes import KubernetesTarget
+from gatebook.config.targets import HttpTarget, PostgresTarget, TargetConfig
 from gatebook.config.values import (
     AnyPath,
     Bind,
@@ -352,6 +353,9 @@ def _workers(value: object) -> int | None:
     return value
 
 
+AnyTarget: TypeAlias = Annotated[PostgresTarget | HttpTarget | KubernetesTarget, Field(discriminator="protocol")]
+
+
 class Config(Part):
     """All of it."""
 
@@ -387,8 +391,11 @@ class Config(Part):
     def _reachable(cls, targets: tuple[TargetConfig, ...], info: ValidationInfo) -> tuple[TargetConfig, ...]:
         listeners = info.data.get("listeners")
         for one in targets:
-            if listeners is not None and getattr(listeners, one.protocol) is None:
-                raise expected(f"listeners.{one.protocol}, where clients of the target {one.name} connect")
+            door = getattr(listeners, one.door, None)
+            if listeners is not None and door is None:
+                raise expected(f"listeners.{one.door}, where clients of the target {one.name} connect")
+            if isinstance(one, KubernetesTarget) and door is not None and door.tls is None:
+                raise expected(f"listeners.{one.door}.tls: without it clients of {one.name} send no token, on loopback neither")
         return targets
 
     @property

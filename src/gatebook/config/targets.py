@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
@@ -65,7 +65,8 @@ def _unique_target(name: str, info: ValidationInfo) -> str:
     return once(name, Context.of(info).target_names)
 
 
-def _known_role(role: str, info: ValidationInfo) -> str:
+def known_role(role: str, info: ValidationInfo) -> str:
+    """One of the roles that the target has."""
     roles = info.data.get("roles")
     if roles is not None and role not in roles:
         raise expected(f"one of the target's roles: {', '.join(sorted(roles))}")
@@ -76,13 +77,18 @@ class TargetConfig(Part):
     """A server that Gatebook stands in front of."""
 
     name: Annotated[Name, AfterValidator(_unique_target)] = Field(description="a name for the target")
-    protocol: str = Field(description="postgres or http")
+    protocol: str = Field(description="postgres, http or kubernetes")
     labels: Table[Text] = Field(default_factory=dict, description="free labels that policies can ask for")
     masks: Items[Annotated[Text, AfterValidator(_known_mask)]] = Field(default=(), description="the names of mask sets")
 
     if TYPE_CHECKING:  # each kind has them, in the order in which its own keys are checked
         tls: TargetTls
         default_role: str
+
+    @property
+    def door(self) -> str:
+        """The listener that its clients connect to."""
+        return self.protocol
 
     @property
     def place(self) -> str:
@@ -112,7 +118,7 @@ class PostgresRole(Part):
 class PostgresTarget(TargetConfig):
     """A PostgreSQL server."""
 
-    protocol: Literal["postgres"] = Field(description="postgres or http")
+    protocol: Literal["postgres"] = Field(description="postgres, http or kubernetes")
     address: HostPort = Field(description="host:port of the target")
     database: Text = Field(description="the database of clients that name only the target")
     databases: Items[Text] = Field(default=(), description="the databases that clients may name", validate_default=True)
@@ -125,7 +131,7 @@ class PostgresTarget(TargetConfig):
     roles: Annotated[Table[PostgresRole], Some] = Field(
         description="the users of the target's database, each with its password"
     )
-    default_role: Annotated[Text, AfterValidator(_known_role)] = Field(description="the role of clients that ask for none")
+    default_role: Annotated[Text, AfterValidator(known_role)] = Field(description="the role of clients that ask for none")
     preview: bool = Field(default=False, description="true to try held writes and undo them, so that approvers see the rows")
 
     @field_validator("databases", mode="after")
@@ -248,7 +254,8 @@ def _host(name: str) -> str:
     return name
 
 
-def _origin(url: str) -> str:
+def origin(url: str) -> str:
+    """A URL without a path, and without a slash at its end."""
     parts = urlsplit(url)
     if parts.path not in ("", "/"):
         raise expected("a URL without a path, as https://billing.internal:8443")
@@ -267,15 +274,15 @@ def _media_range(text: str) -> str:
 class HttpTarget(TargetConfig):
     """An HTTP API, behind one origin or several that are the same."""
 
-    protocol: Literal["http"] = Field(description="postgres or http")
-    origins: Annotated[Items[Annotated[Url, AfterValidator(_origin)]], Some] = Field(
+    protocol: Literal["http"] = Field(description="postgres, http or kubernetes")
+    origins: Annotated[Items[Annotated[Url, AfterValidator(origin)]], Some] = Field(
         description="a list of URLs without paths, each the same API: requests go to one that answers"
     )
     tls: TargetTls = Field(default_factory=TargetTls, description="mode, ca and name", validate_default=True)
     roles: Annotated[Table[HttpRole], Some] = Field(
         description="who the gateway may be to the target, each with its credential"
     )
-    default_role: Annotated[Text, AfterValidator(_known_role)] = Field(description="the role of clients that ask for none")
+    default_role: Annotated[Text, AfterValidator(known_role)] = Field(description="the role of clients that ask for none")
     openapi: OpenApi | None = Field(default=None, description="the file of its OpenAPI document, JSON or YAML")
     undocumented: Literal["allow", "unknown"] = Field(
         default="allow", description="allow, or unknown: what requests count as that the document does not have"
@@ -322,6 +329,3 @@ def origin_place(origin: str) -> str:
     parts = urlsplit(origin)
     host = parts.hostname or ""
     return f"{f'[{host}]' if ':' in host else host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
-
-
-AnyTarget: TypeAlias = Annotated[PostgresTarget | HttpTarget, Field(discriminator="protocol")]

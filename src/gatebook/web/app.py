@@ -32,7 +32,7 @@ from starlette.types import ExceptionHandler
 from gatebook import __version__
 from gatebook.access.approvals import Approvals
 from gatebook.access.grants import Grants
-from gatebook.config import Config, HttpListener
+from gatebook.config import Config, HttpListener, TargetConfig
 from gatebook.errors import AccessError, LedgerError
 from gatebook.identity.prove import Prover
 from gatebook.identity.tokens import GatewayTokens
@@ -172,13 +172,13 @@ class _Api:
     async def targets(self, request: Request) -> Response:
         identity, why = await self._door.bearer(request), request.query_params.get("why", "")
         open_to = [one for one in self._config.targets if self._may_open(identity, one.name, why)]
-        listed = [self._place(one.name, one.protocol, identity) for one in open_to]
+        listed = [self._place(one, identity) for one in open_to]
         return JSONResponse({"targets": [place for place in listed if place is not None]})
 
-    def _place(self, name: str, protocol: str, identity: Identity) -> dict[str, object] | None:
+    def _place(self, target: TargetConfig, identity: Identity) -> dict[str, object] | None:
         """Where a client finds a target: the gateway's public host, the port of the listener for its protocol."""
-        listeners = self._config.listeners
-        listener = {"postgres": listeners.postgres, "http": listeners.http}[protocol]
+        listeners, name, protocol = self._config.listeners, target.name, target.protocol
+        listener = {"postgres": listeners.postgres, "http": listeners.http}[target.door]
         if listener is None:
             return None
         host, port = urlsplit(listeners.public_url).hostname or "", listener.bind.port
@@ -186,7 +186,7 @@ class _Api:
         return (
             place
             | {"user": identity.subject}
-            | (_addresses(name, host, listener) if isinstance(listener, HttpListener) else {})
+            | (_addresses(name, host, listener) if isinstance(listener, HttpListener) and protocol == "http" else {})
         )
 
     def _database_ok(self) -> bool:
