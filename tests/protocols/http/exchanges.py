@@ -37,6 +37,7 @@ def terms(**changes: Any) -> Terms:
         "origins": ("https://billing.internal",),
         "base": "https://billing.targets.example.org",
         "client_address": "192.0.2.7",
+        "introduces": (),
         "may": lambda _deed: True,
         "random": lambda count: b"r" * count,
     }

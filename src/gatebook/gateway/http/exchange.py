@@ -105,6 +105,7 @@ class Exchange:
         self._early: list[Message] = []  # what the client said before its session was found
         self._answering = self._over = self._heads = False
         self._calls = False  # by gRPC
+        self._protocol = "http"  # of the target that it wants
         self._started = 0
         self._answer: Allowed | None = None
 
@@ -122,6 +123,7 @@ class Exchange:
         self._calls = grpc.spoken(request.fields)
         self._heads = request.method == "HEAD"
         knocked = door.knock(request, domain)
+        self._protocol = door.protocol_of(request, domain) or self._gateway.http.protocol(knocked.target)
         if isinstance(knocked, door.Turned):
             self._turn_away(refusal.turned(knocked.status, knocked.why, knocked.advice))
             return
@@ -183,11 +185,12 @@ class Exchange:
         terms = Terms(
             session=session.session.id,
             covering=session.covering,
-            dialect=self._gateway.http.dialect(session.target),
+            dialect=self._gateway.http.dialect(session.target.name),
             injected=injected,
             origins=session.target.origins,
             base=knocked.prefix or f"{knocked.request.scheme}://{knocked.request.authority}",
             client_address=self._address,
+            introduces=session.introduces,
             may=session.may,
             random=secrets.token_bytes,
             elsewhere=frozenset(session.target.redirects),
@@ -226,7 +229,7 @@ class Exchange:
             self._client.respond(head, None)
             self._client.say(End(trailers))
         else:
-            head, content = problem.said()
+            head, content = self._gateway.http.said(self._protocol)(problem)
             self._client.respond(head, len(content))
             if not self._heads:
                 self._client.say(Data(content))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
@@ -52,9 +53,9 @@ class Http:
         self.pool, self.calls, self.credentials = Pool(origins), Calls(origins), Credentials()
         self.domain = config.listeners.http.domain or "" if config.listeners.http is not None else ""
         self._sessions = Sessions(gateway)
-        self._dialects: dict[str, Dialect] = {
-            one.name: Plain(shape_of(one)) for one in config.targets if isinstance(one, HttpTarget)
-        }
+        spoken = [one for one in config.targets if isinstance(one, HttpTarget)]
+        self._protocols = {one.name: one.protocol for one in spoken}
+        self._dialects: dict[str, Dialect] = {one.name: Plain(shape_of(one)) for one in spoken}
 
     def find(self, key: Key) -> HttpSession | None:
         """A live session."""
@@ -78,9 +79,20 @@ class Http:
         self.pool.close()
         self.calls.close()
 
-    def dialect(self, target: HttpTarget) -> Dialect:
+    def dialect(self, target: str) -> Dialect:
         """How a target is spoken to."""
-        return self._dialects[target.name]
+        return self._dialects[target]
+
+    def protocol(self, target: str) -> str:
+        """Which kind of target has this name; that of HTTP APIs where none has it."""
+        return self._protocols.get(target, "http")
+
+    def said(self, protocol: str) -> Callable[[refusal.Problem], tuple[Response, bytes]]:
+        """How clients of such targets hear of what goes wrong before their request is any session's."""
+        return _SAID[protocol]
+
+
+_SAID = {"http": refusal.Problem.said}
 
 
 class HttpConnection(asyncio.Protocol):

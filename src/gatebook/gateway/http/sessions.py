@@ -23,6 +23,7 @@ from gatebook.gateway.tape import Tape
 from gatebook.identity.tokens import digest_of
 from gatebook.model import Deed, Reach, RefusalClass, Ruling, Session, Verdict
 from gatebook.protocols.http.door import Knock
+from gatebook.protocols.http.message import Fields
 from gatebook.protocols.relay import NO_IDENTITY, Covering, Prove, Refused
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class HttpSession:
         self.role, self.tape = welcome.role, tape
         self.place = Place(welcome.role, "", welcome.target.place)
         self.covering: Covering = gateway.desk.covering(welcome.session, target)
+        self.introduces: Fields = ()
         self.received = self.sent = 0
         self.ended = ""
         self.writing: set[asyncio.Task[None]] = set()
@@ -175,7 +177,8 @@ class Sessions:
 
     async def _open(self, key: Key, knock: Knock, address: str) -> HttpSession | Refused:
         gateway, now = self._gateway, self._gateway.clock()
-        wanted = Prove(knock.token, knock.target, "", knock.role, knock.purpose, knock.hold, protocol="http")
+        protocol = knock.protocol or gateway.http.protocol(knock.target)
+        wanted = Prove(knock.token, knock.target, "", knock.role, knock.purpose, knock.hold, protocol=protocol)
         try:
             identity = await gateway.proving.prove(knock.token, knock.target, now)
         except IdentityError as error:

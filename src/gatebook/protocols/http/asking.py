@@ -79,7 +79,7 @@ def outgoing(request: Request, terms: Terms, plan: Plan, opening: Opening | None
     fields = forwarded(fields, client=terms.client_address, scheme=request.scheme, authority=host)
     if terms.shared:
         fields = (*fields, (b"x-forwarded-prefix", terms.base.encode()))
-    fields = (*fields, (b"gatebook-session", terms.session.encode()), *terms.injected.fields)
+    fields = (*fields, (b"gatebook-session", terms.session.encode()), *terms.introduces, *terms.injected.fields)
     if opening is not None:
         fields = opening.offered(fields)
     return terms.dialect.outgoing(replace(request, fields=fields), plan)

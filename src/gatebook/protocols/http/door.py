@@ -1,14 +1,16 @@
 """Who asks for what: the target and the token of a request, before anything of it is believed.
 
-A target has a host of its own below the listener's domain, ``TARGET.targets.example.org``, or a path, ``/http/TARGET/…``. The
-token is a bearer token; where a client knows only user and password, it is the password. A browser that signed in shows a
-cookie, on a target's own host alone: under paths all targets would be of one origin, and read each other's.
+A target has a host of its own below the listener's domain, ``TARGET.targets.example.org``, or a path, ``/http/TARGET/…``, for
+a Kubernetes cluster ``/k8s/TARGET/…``. The token is a bearer token; where a client knows only user and password, it is the
+password. A browser that signed in shows a cookie, on a target's own host alone: under paths all targets would be of one origin,
+and read each other's.
 
 A cookie is sent along by whatever page asks for it, so what comes by cookie is taken only from the target's own pages or from
 the address bar (Fetch Metadata; RFC 6454 origins for what tells none).
 
 What clients say to the gateway itself stands in fields of its own, and none of it is sent on: ``Gatebook-Role``,
-``Gatebook-Why`` (the ticket or task) and ``Gatebook-Hold`` (``wait`` or ``answer``).
+``Gatebook-Why`` (the ticket or task) and ``Gatebook-Hold`` (``wait`` or ``answer``). A client that knows nothing but an address
+says them there, behind the target's name: ``/k8s/TARGET+role=deployer+why=OPS-7/``.
 """
 
 from __future__ import annotations
@@ -17,14 +19,16 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from gatebook.model import PURPOSE_CHARACTERS, Hold
 from gatebook.protocols.http.message import Fields, Request
 
-PREFIX = "/http/"
+PREFIXES = {"/http/": "http", "/k8s/": "kubernetes"}  # with the protocol of the targets behind each
 COOKIE = b"__Host-gatebook"
 TOKEN_CHARACTERS = 16_384
 _TARGET = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_SAID = (b"gatebook-role", b"gatebook-why", b"gatebook-hold")
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
@@ -44,6 +48,11 @@ class Knock:
     purpose: str
     hold: Hold
     browser: bool = False
+
+    @property
+    def protocol(self) -> str:
+        """That of the targets which have such paths; "" on a host of its own, where any may be."""
+        return next((PREFIXES[one] for one in PREFIXES if self.prefix.startswith(one)), "")
 
     def __repr__(self) -> str:
         return f"Knock(target={self.target!r}, role={self.role!r}, token=…)"
@@ -66,10 +75,12 @@ def knock(request: Request, domain: str) -> Knock | Turned:
     name = host[: -len(domain) - 1] if domain and host.endswith(f".{domain}") else ""
     if name:
         return _on_its_host(request, name)
-    if not request.target.startswith(PREFIX):
+    shared = next((one for one in PREFIXES if request.target.startswith(one)), None)
+    if shared is None:
         return Turned(404, "no target is named", _where(domain))
-    name, slash, rest = request.target[len(PREFIX) :].partition("/")
-    name, _, query = name.partition("?")
+    segment, slash, rest = request.target[len(shared) :].partition("/")
+    segment, _, query = segment.partition("?")
+    name, plus, options = segment.partition("+")
     if not _TARGET.fullmatch(name):
         return Turned(404, "no target is named", _where(domain))
     inner = f"/{rest}" if slash else f"/?{query}" if query else "/"
@@ -78,7 +89,33 @@ def knock(request: Request, domain: str) -> Knock | Turned:
     token = _token(request)
     if isinstance(token, Turned):
         return token
-    return _knock(request, name, inner, f"{PREFIX}{name}", token, browser=False)
+    said = _options(options) if plus else {}
+    if said is None:
+        return Turned(400, "what stands behind the target's name cannot be read", "Say +role=NAME, +why=TICKET or +hold=wait.")
+    return _knock(request, name, inner, shared + segment, token, said, browser=False)
+
+
+def protocol_of(request: Request, domain: str) -> str:
+    """The protocol of the targets behind such a path; "" where it is none of those, or on a host of a target's own."""
+    if domain and _host(request.authority).endswith(f".{domain}"):
+        return ""
+    return next((PREFIXES[one] for one in PREFIXES if request.target.startswith(one)), "")
+
+
+def _options(written: str) -> dict[bytes, str] | None:
+    """What a client says behind the target's name, by the fields that say the same; None where that cannot be read."""
+    said: dict[bytes, str] = {}
+    for one in written.split("+"):
+        key, _, value = one.partition("=")
+        try:
+            plain = unquote(value, errors="strict")
+        except UnicodeDecodeError:
+            return None
+        field = b"gatebook-" + key.encode()
+        if field not in _SAID or field in said or not plain:
+            return None
+        said[field] = plain
+    return said
 
 
 def _on_its_host(request: Request, name: str) -> Knock | Turned:
@@ -90,18 +127,24 @@ def _on_its_host(request: Request, name: str) -> Knock | Turned:
             return token
         if request.get(b"sec-fetch-site") in (b"cross-site", b"same-site") and _is_basic(request) and (why := _forged(request)):
             return Turned(403, why, "Open it from its own pages, or send a bearer token.")
-        return _knock(request, name, request.target, "", token, browser=False)
+        return _knock(request, name, request.target, "", token, {}, browser=False)
     found = [value for key, value in cookies(request.fields) if key == COOKIE]
     if len(found) != 1:
         return Turned(401, "no token", "Send `Authorization: Bearer TOKEN`; `gatebook token` gives one.", name)
     if why := _forged(request):
         return Turned(403, why, "Open it from its own pages, or send a token of your own.")
-    return _knock(request, name, request.target, "", found[0].decode("latin-1"), browser=True)
+    return _knock(request, name, request.target, "", found[0].decode("latin-1"), {}, browser=True)
 
 
-def _knock(request: Request, name: str, target: str, prefix: str, token: str, *, browser: bool) -> Knock | Turned:
-    said = {key: _said(request, key) for key in (b"gatebook-role", b"gatebook-why", b"gatebook-hold")}
+def _knock(
+    request: Request, name: str, target: str, prefix: str, token: str, options: dict[bytes, str], *, browser: bool
+) -> Knock | Turned:
+    said = {key: _said(request, key) for key in _SAID}
     for key, value in said.items():
+        if value == "":
+            said[key] = value = options.get(key, "")
+        elif key in options:
+            value = None
         if value is None or not value.isprintable() or len(value) > PURPOSE_CHARACTERS:
             return Turned(400, f"{key.decode()} is said twice, or is no short text", "Say it once, in printable characters.")
     hold = said[b"gatebook-hold"] or Hold.ANSWER.value

@@ -31,9 +31,9 @@ class Terms:
     """Of one exchange.
 
     ``origins`` are the target's own, as ``https://host:port``; ``base`` is how the client addresses the target, without a last
-    slash: ``https://billing.targets.example.org``, or a path as ``/http/billing``. ``elsewhere`` are hosts that the target may
-    send a client to, ``passes`` the types of content that go on unread. ``may`` says whether the policy would let this session
-    do a deed; ``random`` gives so many bytes that nobody could foresee.
+    slash: ``https://billing.targets.example.org``, or a path as ``/http/billing``. ``introduces`` tells the target who asks.
+    ``elsewhere`` are hosts that the target may send a client to, ``passes`` the types of content that go on unread. ``may``
+    says whether the policy would let this session do a deed; ``random`` gives so many bytes that nobody could foresee.
     """
 
     session: str
@@ -43,6 +43,7 @@ class Terms:
     origins: tuple[str, ...]
     base: str
     client_address: str
+    introduces: Fields
     may: Callable[[Deed], bool]
     random: Callable[[int], bytes]
     elsewhere: frozenset[str] = frozenset()
