@@ -29,6 +29,7 @@ class FieldTree:
         pairs = [(pattern, each) for each in sets for pattern in each.fields]
         self._patterns = [tuple(_folded(part) for part in pattern.parts) for pattern, _ in pairs]
         self._sets = [each for _, each in pairs]
+        self._base64 = frozenset(number for number, (pattern, _) in enumerate(pairs) if pattern.base64)
         self._floating = self._closed((number, 0) for number, (pattern, _) in enumerate(pairs) if not pattern.top)
         self._names = {part for parts in self._patterns for part in parts if isinstance(part, str)}
         self._top = self._floating | self._closed((number, 0) for number, (pattern, _) in enumerate(pairs) if pattern.top)
@@ -106,6 +107,17 @@ class FieldTree:
     def sets(self, place: Place) -> list[MaskSet]:
         """The mask sets that mean what stands there."""
         return [self._sets[number] for number, at in self._places[place] if at == len(self._patterns[number])]
+
+    @property
+    def writes_base64(self) -> bool:
+        """Whether any of its patterns means what is written in base64."""
+        return bool(self._base64)
+
+    def base64(self, place: Place) -> bool:
+        """Whether what stands there is written in base64."""
+        if not self._base64:
+            return False
+        return any(number in self._base64 and at == len(self._patterns[number]) for number, at in self._places[place])
 
     def style(self, place: Place) -> tuple[Style, str] | None:
         """How what stands there is covered: the strictest style of all that mean it, and a set that has it."""

@@ -83,11 +83,12 @@ class FieldPattern:
     """Fields of what HTTP carries, by a path of names that are compared without regard to case.
 
     ``Level.ONE`` stands for one level, whatever its name, ``Level.MANY`` for any number of them, none too. ``top`` ties the
-    path to the top of the document.
+    path to the top of the document; ``base64`` says that what stands there is written in base64.
     """
 
     parts: tuple[str | Level, ...]
     top: bool = False
+    base64: bool = False
 
     @classmethod
     def parse(cls, text: str) -> FieldPattern:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, b64encode
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -11,7 +12,7 @@ from gatebook.masking import compiled
 from gatebook.masking.detectors import WORK, OverworkError, Scan, Work, scan
 from gatebook.masking.fields import FieldTree, Place
 from gatebook.masking.rules import STRICTNESS, MaskSet, Style
-from gatebook.masking.styles import cover_value
+from gatebook.masking.styles import COVERED, cover_value
 from gatebook.protocols.http.covering.needles import Needles
 from gatebook.protocols.relay import Covering
 
@@ -41,15 +42,22 @@ class Coverer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How a field, header or cookie is covered; ``mask_set`` is one that says so, ``key`` for hashes or its tokens."""
+    """How a field, header or cookie is covered; ``mask_set`` is one that says so, ``key`` for hashes or its tokens.
+
+    With ``base64`` the value is written so, and stays so: clients that decode it go on to.
+    """
 
     style: Style
     mask_set: str
     key: bytes = field(repr=False)
+    base64: bool = False
 
     def cover(self, value: bytes) -> bytes:
         """A whole value, covered."""
-        return cover_value(value, self.style, self.key)
+        if not self.base64:
+            return cover_value(value, self.style, self.key)
+        plain = decoded(value)
+        return b64encode(COVERED if plain is None else cover_value(plain, self.style, self.key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +91,7 @@ class Plan:
     def rule(self, place: Place) -> Rule | None:
         """What holds for the fields of a place."""
         found = self.tree.style(place)
-        return None if found is None else self._rule(*found)
+        return None if found is None else self._rule(*found, base64=self.tree.base64(place))
 
     def header(self, name: str, *, cookie: bool = False) -> Rule | None:
         """What holds for a header field, by its name in lower case, or for a cookie by its name."""
@@ -93,10 +101,9 @@ class Plan:
         strictest = max((one.style for one in meant), key=STRICTNESS.index)
         return self._rule(strictest, min(one.name for one in meant if one.style is strictest))
 
-    def _rule(self, style: Style, mask_set: str) -> Rule:
-        if style is Style.TOKEN:
-            return Rule(style, mask_set, next(iter(self.tokens.get(mask_set, ())), b""))
-        return Rule(style, mask_set, self.key)
+    def _rule(self, style: Style, mask_set: str, *, base64: bool = False) -> Rule:
+        key = next(iter(self.tokens.get(mask_set, ())), b"") if style is Style.TOKEN else self.key
+        return Rule(style, mask_set, key, base64)
 
     def member(self, place: Place, name: str) -> Place:
         """The place of a member below another."""
@@ -149,6 +156,14 @@ class Plan:
 
 
 MOST_PARTS = 64  # of a name in a form
+
+
+def decoded(written: bytes) -> bytes | None:
+    """What a value of base64 says (RFC 4648, section 4); None where it is none."""
+    try:
+        return b64decode(written, validate=True)
+    except ValueError:
+        return None
 
 
 def count(counts: Counts, name: str, more: int = 1) -> None:

@@ -13,18 +13,20 @@ from __future__ import annotations
 
 import json
 import re
+from base64 import b64encode
 from dataclasses import dataclass, field
 
 from gatebook.errors import WireError
 from gatebook.masking import detectors, tokens
-from gatebook.masking.fields import Place
+from gatebook.masking.fields import TOP, Place
 from gatebook.masking.rules import STRICTNESS, Style
 from gatebook.masking.styles import is_ours
 from gatebook.protocols.http.covering.codings import codings_of
 from gatebook.protocols.http.covering.forms import read, wrote
-from gatebook.protocols.http.covering.json_walk import JsonWalk, Look, read_string
+from gatebook.protocols.http.covering.json_walk import Hit, JsonWalk, Look, read_string
+from gatebook.protocols.http.covering.leaves import NESTED
 from gatebook.protocols.http.covering.media import FORM, media_type
-from gatebook.protocols.http.covering.plan import Plan
+from gatebook.protocols.http.covering.plan import Plan, decoded
 from gatebook.protocols.http.message import Request
 
 FOREIGN = "it holds a token of another run, identity, target or mask set, or one that was changed; read the field again"
@@ -82,7 +84,7 @@ def _content(request: Request, content: bytes, work: _Work) -> bytes:
         if b"gbk_" in content and work.known(content):
             raise _RefusedError(HIDDEN)
         return content
-    if not _MARK.search(content):
+    if not work.may_stand_in(content):
         return content
     if kind.name == FORM:
         return work.pairs(content, writes=work.writes)
@@ -97,20 +99,24 @@ def _content(request: Request, content: bytes, work: _Work) -> bytes:
 class _Work:
     """Resolves the values of one request. Raises _RefusedError for one that may not go."""
 
-    def __init__(self, plan: Plan, *, writes: bool) -> None:
+    def __init__(self, plan: Plan, *, writes: bool, level: int = 0) -> None:
         self.values: list[bytes] = []
         self.writes = writes
-        self._plan = plan
+        self._plan, self._level, self._top = plan, level, TOP
 
     def known(self, content: bytes) -> bool:
         """Whether a token that stands for something here is in the content."""
         return any(self._meant(found[0]) is not None for found in _TOKEN.finditer(content))
 
+    def may_stand_in(self, content: bytes) -> bool:
+        """Whether a token or a covered value may be in the content at all."""
+        return self._plan.tree.writes_base64 or bool(_MARK.search(content))
+
     def document(self, content: bytes) -> bytes:
         """JSON with what its tokens stand for."""
         mark = b"\xef\xbb\xbf" if content.startswith(b"\xef\xbb\xbf") else b""
         data = content[len(mark) :]
-        _, hits = JsonWalk(self._plan, swallows=False).feed(data, looks=True, final=True)
+        _, hits = JsonWalk(self._plan, self._top, swallows=False).feed(data, looks=True, final=True)
         pieces: list[bytes] = [mark]
         last = 0
         for hit in hits:
@@ -118,11 +124,31 @@ class _Work:
             if hit.look is Look.NAME or written[:1] != b'"':
                 continue
             value = read_string(written).encode("utf-8", "surrogatepass")
-            meant = self._resolved(value, hit.place, writes=self.writes)
+            meant = self._string(value, hit)
             if meant is not None:
                 pieces += (data[last : hit.start], json.dumps(meant.decode(), ensure_ascii=False).encode())
                 last = hit.end
         return b"".join((*pieces, data[last:]))
+
+    def _string(self, value: bytes, hit: Hit) -> bytes | None:
+        """What stands in a string's place; None for itself."""
+        if self._plan.tree.base64(hit.place):
+            plain = decoded(value)
+            meant = self._resolved(plain, hit.place, writes=self.writes) if plain is not None else None
+            return b64encode(meant) if meant is not None else None
+        if self._level < NESTED and _DOCUMENT.match(value):
+            try:
+                inner = _Work(self._plan, writes=self.writes, level=self._level + 1).within(self, value, hit.place)
+            except WireError:
+                inner = value
+            if inner != value:
+                return inner
+        return self._resolved(value, hit.place, writes=self.writes)
+
+    def within(self, around: _Work, data: bytes, top: Place) -> bytes:
+        """A document that is a string of another one. Raises WireError where it is none."""
+        self.values, self._top = around.values, top
+        return self.document(data)
 
     def pairs(self, pairs: bytes, *, writes: bool) -> bytes:
         """A form or query with what its tokens stand for."""
@@ -165,4 +191,5 @@ class _Work:
         return None
 
 
+_DOCUMENT = re.compile(rb"\s*[\[{]")
 _TOKEN = re.compile(rb"gbk_[A-Za-z0-9_-]{43,1500}")
