@@ -30,6 +30,8 @@ UrlOption = Annotated[str | None, typer.Option("--url", help=URL_HELP, show_defa
 CaOption = Annotated[Path | None, typer.Option("--ca", help=CA_HELP, show_default=False)]
 FromOption = Annotated[str | None, typer.Option("--from", metavar="FILE", help=FROM_HELP, show_default=False)]
 IssuerOption = Annotated[str | None, typer.Option("--issuer", help=ISSUER_HELP, show_default=False)]
+CREDENTIAL_HELP = "Print it as kubectl takes it from a credential plugin; the same one until shortly before its end."
+CredentialOption = Annotated[bool, typer.Option("--exec-credential", help=CREDENTIAL_HELP)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the token with its lifetime as JSON.")]
 
 
@@ -47,6 +49,7 @@ def token(
     source: FromOption = None,
     issuer: IssuerOption = None,
     as_json: JsonOption = False,
+    as_credential: CredentialOption = False,
 ) -> None:
     """Get a short-lived gateway token: what clients such as psql send as their password.
 
@@ -55,7 +58,13 @@ def token(
     --from FILE; $GATEBOOK_PROVIDER_TOKEN; the provider, for $GATEBOOK_CLIENT_ID and $GATEBOOK_CLIENT_SECRET.
     """
     try:
-        issued = get_token(find_gateway(url, ca), source, issuer)
+        gateway = find_gateway(url, ca)
+        if as_credential:
+            from gatebook.cli.execcredential import credential
+
+            print(json.dumps(credential(gateway, source, issuer)))
+            return
+        issued = get_token(gateway, source, issuer)
     except GatebookError as error:
         fail("token", error)
     if as_json:

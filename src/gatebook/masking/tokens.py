@@ -17,10 +17,10 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 PREFIX = b"gbk_"
-VALUE_BYTES = 1024  # a longer value has no token and is redacted
+VALUE_BYTES = 16_384  # room for keys and chains of certificates; a longer value has no token and is redacted
 KEY_BYTES = 64  # two halves: one authenticates, one encrypts
 _SHORTEST = 16
-_TOKEN = re.compile(rb"gbk_[A-Za-z0-9_-]{43,1500}")
+_TOKEN = re.compile(rb"gbk_[A-Za-z0-9_-]{43,44000}")
 
 
 def token_key(master: bytes, *parts: str) -> bytes:

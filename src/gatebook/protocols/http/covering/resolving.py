@@ -192,4 +192,4 @@ class _Work:
 
 
 _DOCUMENT = re.compile(rb"\s*[\[{]")
-_TOKEN = re.compile(rb"gbk_[A-Za-z0-9_-]{43,1500}")
+_TOKEN = re.compile(rb"gbk_[A-Za-z0-9_-]{43,44000}")
