@@ -32,9 +32,10 @@ class Ruled:
 
 
 class Recent:
-    """Owned by one connection, and of no use to another: who asks, and from where, is not in the key."""
+    """Owned by one session, and of no use to another: who asks, and from where, is not in the key."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = STATEMENTS) -> None:
+        self._most = most
         self._ruled: dict[int, Ruled] = {}
 
     def find(
@@ -49,6 +50,6 @@ class Recent:
 
     def keep(self, ruled: Ruled) -> None:
         """Have it at hand; it holds its deeds, so that no others can come to have their identity."""
-        if len(self._ruled) >= STATEMENTS:
+        if len(self._ruled) >= self._most:
             self._ruled.clear()
         self._ruled[id(ruled.deeds)] = ruled

@@ -58,6 +58,8 @@ class Credentials:
             made = _injected(shown)
         except ConfigError as error:
             raise _unreadable(target, error) from error
+        if kept is not None and kept.injected == made:
+            made = kept.injected  # what rests on it need not be made anew
         self._kept[target.name, role] = _Kept(made, now + KEPT_SECONDS)
         return made
 

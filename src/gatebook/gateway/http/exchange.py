@@ -23,7 +23,6 @@ from gatebook.gateway.book import told
 from gatebook.gateway.desk import Needs
 from gatebook.gateway.http.errand import Errand
 from gatebook.gateway.http.sessions import HttpSession, key_of
-from gatebook.gateway.recent import Recent
 from gatebook.gateway.released import SYNC_POLL_SECONDS, Released
 from gatebook.gateway.store import decided
 from gatebook.gateway.waiting import Waiting
@@ -195,6 +194,7 @@ class Exchange:
             random=secrets.token_bytes,
             elsewhere=frozenset(session.target.redirects),
             passes=session.target.passes,
+            known=session.known,
         )
         self._relay = HttpRelay(terms, seq)
         self.signal(ClientSaid(knocked.request))
@@ -323,7 +323,7 @@ class Exchange:
         session = self._session
         if session is None:
             raise AssertionError("an action without a session")
-        at_once = self._gateway.desk.decide_at_once(session.session, ask, Recent())
+        at_once = self._gateway.desk.decide_at_once(session.session, ask, session.recent)
         if at_once is None:
             self._spawn(self._decide(ask, session))
             return

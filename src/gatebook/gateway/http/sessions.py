@@ -19,10 +19,12 @@ from gatebook.config import HttpTarget
 from gatebook.errors import GatebookError, IdentityError, LedgerError, RecordingError
 from gatebook.gateway.desk import Welcome
 from gatebook.gateway.holding import Place
+from gatebook.gateway.recent import Recent
 from gatebook.gateway.tape import Tape
 from gatebook.identity.tokens import digest_of
 from gatebook.model import Deed, Reach, RefusalClass, Ruling, Session, Verdict
 from gatebook.protocols.http.door import Knock
+from gatebook.protocols.http.known import REQUESTS, Known
 from gatebook.protocols.http.message import Fields
 from gatebook.protocols.relay import NO_IDENTITY, Covering, Prove, Refused
 
@@ -66,6 +68,7 @@ class HttpSession:
         self.place = Place(welcome.role, "", welcome.target.place)
         self.covering: Covering = gateway.desk.covering(welcome.session, target)
         self.introduces: Fields = ()
+        self.known, self.recent = Known(), Recent(REQUESTS)
         self.received = self.sent = 0
         self.ended = ""
         self.writing: set[asyncio.Task[None]] = set()

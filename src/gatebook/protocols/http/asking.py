@@ -12,8 +12,8 @@ from gatebook.protocols.http.covering.plan import Plan
 from gatebook.protocols.http.covering.requests import shown_request
 from gatebook.protocols.http.dialect import Opening
 from gatebook.protocols.http.forwarding import forwardable, forwarded, without, without_owned
+from gatebook.protocols.http.known import Meant
 from gatebook.protocols.http.message import Fields, Request
-from gatebook.protocols.http.reading import Reading
 from gatebook.protocols.http.terms import Terms
 from gatebook.protocols.relay import ANY_FIELD, Ask
 
@@ -24,20 +24,30 @@ _FIELDS = frozenset({ANY_FIELD})
 _UNREAD = "its content was not read whole, so nobody could say yes to exactly this"
 
 
-def asked(request: Request, content: bytes | None, terms: Terms, plan: Plan, seq: int) -> tuple[Ask, Reading]:
-    """The action of a request, and how it was read; ``content`` is None where it was not, and ``plan`` covers what is shown."""
-    reading = terms.dialect.read(request, content)
+def asked(request: Request, content: bytes | None, terms: Terms, seq: int) -> tuple[Ask, Meant]:
+    """The action of a request, and what it was read as; ``content`` is None where it was not."""
+    under = terms.dialect, terms.covering, terms.injected
+    meant = terms.known.find(request, content, under)
+    if meant is None:
+        meant = _read(request, content, terms, under)
+        terms.known.keep(request, content, meant)
     action = Action(
         session=terms.session,
         seq=seq,
-        deeds=reading.deeds,
-        text=exact(request),
+        deeds=meant.reading.deeds,
+        text=meant.text,
         parameters=(content,) if content else (),
     )
+    return Ask(action, _FIELDS, meant.reading.shown, fault=meant.fault, seen=meant.seen), meant
+
+
+def _read(request: Request, content: bytes | None, terms: Terms, under: tuple[object, ...]) -> Meant:
+    plan = terms.dialect.plan(request, terms.covering, terms.covering.possible, terms.injected.needles)
+    reading = terms.dialect.read(request, content)
     fault = reading.fault or (_UNREAD if content is None and not request.upgrade else "")
     told = replace(request, fields=_meant(request))
     seen = shown_request(told, content, plan, most=SEEN_BYTES).replace("\n", f"\nhost: {request.authority}\n", 1)
-    return Ask(action, _FIELDS, reading.shown, fault=fault, seen=seen), reading
+    return Meant(reading, exact(request), fault, seen, plan, under)
 
 
 def exact(request: Request) -> str:

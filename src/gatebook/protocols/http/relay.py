@@ -233,11 +233,8 @@ class HttpRelay:
             raise AssertionError("content without a head")
         self.step = Step.ASKING
         self._content = content
-        terms = self._terms
-        plan = terms.dialect.plan(self._request, terms.covering, terms.covering.possible, terms.injected.needles)
-        self._whatever_holds = plan
-        ask, self._reading = asked(self._request, content, terms, plan, self.seq)
-        self._action = ask.action
+        ask, meant = asked(self._request, content, self._terms, self.seq)
+        self._action, self._reading, self._whatever_holds = ask.action, meant.reading, meant.plan
         return [ask]
 
     def _allowed(self, allowed: Allowed) -> list[Effect]:
@@ -248,7 +245,8 @@ class HttpRelay:
         said, resolved = self._request, None
         if self._content is not None:
             resolved = resolve(said, self._content, self._whatever_holds)
-            said, needles = replace(said, target=resolved.target), (*needles, *resolved.values)
+            if resolved.values:
+                said, needles = replace(said, target=resolved.target), (*needles, *resolved.values)
         plan = terms.dialect.plan(said, terms.covering, allowed.permit.masks, needles, self._reading.aliases)
         shows = terms.dialect.shows(said, self._reading, terms.may)
         told = outgoing(said, terms, plan, self._opening, plain=shows is not None)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gatebook.model import Deed
 from gatebook.protocols.http.covering.media import PASSES
 from gatebook.protocols.http.dialect import Dialect
+from gatebook.protocols.http.known import Known
 from gatebook.protocols.http.message import Fields
 from gatebook.protocols.relay import Covering
 
@@ -33,7 +34,8 @@ class Terms:
     ``origins`` are the target's own, as ``https://host:port``; ``base`` is how the client addresses the target, without a last
     slash: ``https://billing.targets.example.org``, or a path as ``/http/billing``. ``introduces`` tells the target who asks.
     ``elsewhere`` are hosts that the target may send a client to, ``passes`` the types of content that go on unread. ``may``
-    says whether the policy would let this session do a deed; ``random`` gives so many bytes that nobody could foresee.
+    says whether the policy would let this session do a deed; ``random`` gives so many bytes that nobody could foresee. What the
+    session's requests meant so far is ``known``.
     """
 
     session: str
@@ -48,6 +50,7 @@ class Terms:
     random: Callable[[int], bytes]
     elsewhere: frozenset[str] = frozenset()
     passes: tuple[str, ...] = PASSES
+    known: Known = field(default_factory=Known, compare=False, repr=False)
 
     @property
     def shared(self) -> bool:
