@@ -214,7 +214,7 @@ class Dialled:
         self.targets: list[Target] = []
         self.alpn, self.greets = alpn, greets
 
-    async def dial(self, _: HttpTarget, __: Callable[[str], Multiplexed], alpn: tuple[str, ...]) -> Multiplexed:
+    async def dial(self, _: HttpTarget, role: str, __: Callable[[str], Multiplexed], alpn: tuple[str, ...]) -> Multiplexed:
         assert alpn == ALPN
         await asyncio.sleep(0)
         made = Target(self.alpn)
@@ -271,7 +271,7 @@ def test_the_context_for_calls_is_another_than_that_for_requests() -> None:
     class Tls:
         mode, ca, cert, key, name = "require", None, None, None, None
 
-    named = type("Named", (), {"tls": Tls(), "target": CONFIGURED})
+    named = type("Named", (), {"tls": Tls(), "target": CONFIGURED, "certificate": staticmethod(lambda _: (None, None))})
     trust = Trust()
     first, second = trust.context(cast(Any, named)), trust.context(cast(Any, named), ALPN)
     assert isinstance(first, ssl.SSLContext)

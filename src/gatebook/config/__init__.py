@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import ValidationError
 
@@ -40,6 +40,8 @@ from gatebook.config.shape import (
 from gatebook.config.targets import HttpRole, HttpTarget, PostgresRole, PostgresTarget, TargetConfig, TargetTls
 from gatebook.config.values import Address, Context, SecretReference, TlsFiles
 from gatebook.errors import ConfigError
+
+WebTarget: TypeAlias = HttpTarget | KubernetesTarget  # whose clients speak HTTP
 
 __all__ = [
     "Address",
@@ -69,6 +71,7 @@ __all__ = [
     "TargetConfig",
     "TargetTls",
     "TlsFiles",
+    "WebTarget",
     "load",
 ]
 

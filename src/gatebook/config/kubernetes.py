@@ -161,6 +161,21 @@ class KubernetesTarget(TargetConfig):
         return self.servers
 
     @property
+    def redirects(self) -> tuple[str, ...]:
+        """It sends clients nowhere else."""
+        return ()
+
+    @property
+    def passes(self) -> tuple[str, ...]:
+        """No content of it goes on unread."""
+        return ()
+
+    def certificate(self, role: str) -> tuple[Path | None, Path | None]:
+        """The role's own, or that of ``tls``."""
+        own = self.roles[role]
+        return (own.cert, own.key) if own.cert is not None else (self.tls.cert, self.tls.key)
+
+    @property
     def door(self) -> str:
         """Its clients speak HTTP."""
         return "http"

@@ -100,6 +100,10 @@ class TargetConfig(Part):
         """What clients may ask to be on it."""
         raise NotImplementedError
 
+    def certificate(self, role: str) -> tuple[Path | None, Path | None]:
+        """The files of the certificate that the gateway shows to it in this role, and of its key."""
+        return self.tls.cert, self.tls.key
+
     @property
     def target(self) -> Target:
         """The target as the rest of Gatebook knows it."""

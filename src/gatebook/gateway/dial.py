@@ -139,16 +139,16 @@ class Trust:
     """
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, tuple[str, ...]], tuple[tuple[object, ...], ssl.SSLContext]] = {}
+        self._kept: dict[tuple[str, tuple[str, ...], str], tuple[tuple[object, ...], ssl.SSLContext]] = {}
 
-    def context(self, target: TargetConfig, alpn: tuple[str, ...] = ()) -> ssl.SSLContext:
+    def context(self, target: TargetConfig, alpn: tuple[str, ...] = (), role: str = "") -> ssl.SSLContext:
         """The context for this target, where need be for one of the protocols named. Raises DialError."""
-        tls = target.tls
-        state = (tls, *(_state(path) for path in (tls.ca, tls.cert, tls.key, *_SYSTEM)))
-        key = target.target.name, alpn
+        tls, (cert, private) = target.tls, target.certificate(role)
+        state = (tls, *(_state(path) for path in (tls.ca, cert, private, *_SYSTEM)))
+        key = target.target.name, alpn, str(cert)
         found = self._kept.get(key)
         if found is None or found[0] != state:
-            found = self._kept[key] = (state, _context(target))
+            found = self._kept[key] = (state, _context(target, cert, private))
             if alpn:
                 found[1].set_alpn_protocols(alpn)
         return found[1]
@@ -169,7 +169,7 @@ def _state(path: Path | str | None) -> tuple[object, ...]:
     return path, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def _context(target: TargetConfig) -> ssl.SSLContext:
+def _context(target: TargetConfig, cert: Path | None, key: Path | None) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if target.tls.mode == "verify-full":
@@ -180,9 +180,9 @@ def _context(target: TargetConfig) -> ssl.SSLContext:
     else:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    if target.tls.cert is not None:
+    if cert is not None:
         try:
-            context.load_cert_chain(target.tls.cert, target.tls.key)
+            context.load_cert_chain(cert, key)
         except (OSError, ssl.SSLError) as error:
             raise DialError(f"the gateway's certificate for it cannot be used: {error}") from error
     return context

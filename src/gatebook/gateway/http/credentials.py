@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import httpx
 import structlog
 
-from gatebook.config import HttpTarget
+from gatebook.config import KubernetesRole, WebTarget
 from gatebook.config.targets import HttpRole, OauthClient
 from gatebook.errors import ConfigError, GatebookError
 from gatebook.protocols.http.terms import Injected
@@ -45,14 +45,14 @@ class Credentials:
         self._kept: dict[tuple[str, str], _Kept] = {}
         self._fetching: dict[tuple[str, str], asyncio.Future[Injected]] = {}
 
-    def at_once(self, target: HttpTarget, role: str) -> Injected | None:
+    def at_once(self, target: WebTarget, role: str) -> Injected | None:
         """What is shown as this role; None where it must be fetched. Raises CredentialError."""
         now = asyncio.get_running_loop().time()
         kept = self._kept.get((target.name, role))
         if kept is not None and now < kept.until:
             return kept.injected
         shown = target.roles[role]
-        if shown.oauth is not None:
+        if _oauth(target, role) is not None:
             return None
         try:
             made = _injected(shown)
@@ -63,9 +63,9 @@ class Credentials:
         self._kept[target.name, role] = _Kept(made, now + KEPT_SECONDS)
         return made
 
-    async def fetch(self, target: HttpTarget, role: str) -> Injected:
+    async def fetch(self, target: WebTarget, role: str) -> Injected:
         """The same for what must be fetched. Raises CredentialError."""
-        key, oauth = (target.name, role), target.roles[role].oauth
+        key, oauth = (target.name, role), _oauth(target, role)
         if oauth is None:
             raise AssertionError("nothing to fetch")
         fetching = self._fetching.get(key)
@@ -85,20 +85,27 @@ class Credentials:
         fetching.set_result(made)
         return made
 
-    def refused(self, target: HttpTarget, role: str) -> None:
+    def refused(self, target: WebTarget, role: str) -> None:
         """The target did not take what it was shown: the next request fetches anew."""
-        if target.roles[role].oauth is not None:
+        if _oauth(target, role) is not None:
             self._kept.pop((target.name, role), None)
 
 
-def _unreadable(target: HttpTarget, error: ConfigError) -> CredentialError:
+def _unreadable(target: WebTarget, error: ConfigError) -> CredentialError:
     log.error("a credential cannot be read", target=target.name, why=str(error))
     return CredentialError(f"the gateway's credential for target {target.name} cannot be read; its operators' log says more")
 
 
-def _injected(role: HttpRole) -> Injected:
+def _oauth(target: WebTarget, role: str) -> OauthClient | None:
+    shown = target.roles[role]
+    return shown.oauth if isinstance(shown, HttpRole) else None
+
+
+def _injected(role: HttpRole | KubernetesRole) -> Injected:
     if role.bearer is not None:
         return _bearer(role.bearer.read())
+    if isinstance(role, KubernetesRole):
+        return Injected()  # its certificate says it all
     if role.basic is not None:
         password = role.basic.password.read()
         pair = base64.b64encode(f"{role.basic.user}:{password}".encode())
@@ -121,7 +128,7 @@ def _sayable(value: bytes) -> bytes:
     return value
 
 
-async def _token(target: HttpTarget, oauth: OauthClient) -> tuple[Injected, float]:
+async def _token(target: WebTarget, oauth: OauthClient) -> tuple[Injected, float]:
     """A fresh token and how many seconds it is good for."""
     form = {"grant_type": "client_credentials"}
     if oauth.scope is not None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from gatebook.config import HttpTarget
+from gatebook.config import WebTarget
 from gatebook.gateway.http.upstream import DialError, Upstream
 from gatebook.gateway.http.upstream2 import Call
 from gatebook.protocols.http import grpc
@@ -59,7 +59,7 @@ class Asker(Protocol):
 class Errand:
     """Owned by one exchange."""
 
-    def __init__(self, gateway: Gateway, asker: Asker, target: HttpTarget, role: str) -> None:
+    def __init__(self, gateway: Gateway, asker: Asker, target: WebTarget, role: str) -> None:
         self._gateway, self._asker, self._target, self._role = gateway, asker, target, role
         self._upstream: Upstream | Call | None = None
         self._waiting: list[tuple[Message, int | None]] = []
@@ -153,7 +153,7 @@ class Errand:
             if self._calls:
                 upstream = await http.calls.dial(self._target, self._role)
             else:
-                upstream = await http.pool.dial(self._target)
+                upstream = await http.pool.dial(self._target, self._role)
         except DialError as error:
             self._fail(502, str(error))
             return

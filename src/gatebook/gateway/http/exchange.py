@@ -35,6 +35,7 @@ from gatebook.protocols.http.relay import (
     Failed,
     Forward,
     HttpRelay,
+    Idle,
     Reply,
     Signal,
     TargetSaid,
@@ -104,6 +105,7 @@ class Exchange:
         self._early: list[Message] = []  # what the client said before its session was found
         self._answering = self._over = self._heads = False
         self._calls = False  # by gRPC
+        self._patience: asyncio.TimerHandle | None = None
         self._protocol = "http"  # of the target that it wants
         self._started = 0
         self._answer: Allowed | None = None
@@ -250,7 +252,16 @@ class Exchange:
         except Exception:
             log.exception("exchange failed", session=self._session.session.id if self._session else "")
             self._fail("an error inside the gateway; its operators' log has it")
+        self._await_more()
         self._flow()
+
+    def _await_more(self) -> None:
+        """What is held back in case more of it comes goes on when nothing does."""
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        if self._relay is not None and self._relay.waits:
+            self._patience = asyncio.get_running_loop().call_later(self._relay.waits, self.signal, Idle())
 
     def _feed(self, signal: Signal | Allowed) -> None:
         while self._relay is not None and not self._over:
@@ -482,6 +493,8 @@ class Exchange:
         if self._over:
             return
         self._over = True
+        if self._patience is not None:
+            self._patience.cancel()
         if self._errand is not None:
             self._errand.drop()
         self._people.gone()

@@ -10,12 +10,13 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, assert_never, cast
 
 import structlog
 
-from gatebook.config import Config, HttpTarget
+from gatebook.config import Config, HttpTarget, KubernetesTarget, WebTarget
 from gatebook.config.shapes import shape_of
+from gatebook.errors import GatebookError
 from gatebook.gateway.dial import Trust
 from gatebook.gateway.doorway import TlsError, secure
 from gatebook.gateway.http.credentials import Credentials
@@ -32,6 +33,7 @@ from gatebook.protocols.http.h1 import ServerSide
 from gatebook.protocols.http.h2 import PREFACE
 from gatebook.protocols.http.message import Data, End, Message, Request, Response
 from gatebook.protocols.http.plain import Plain
+from gatebook.protocols.kubernetes import status
 from gatebook.protocols.relay import Refused
 
 if TYPE_CHECKING:
@@ -53,9 +55,9 @@ class Http:
         self.pool, self.calls, self.credentials = Pool(origins), Calls(origins), Credentials()
         self.domain = config.listeners.http.domain or "" if config.listeners.http is not None else ""
         self._sessions = Sessions(gateway)
-        spoken = [one for one in config.targets if isinstance(one, HttpTarget)]
+        spoken = [one for one in config.targets if isinstance(one, WebTarget)]
         self._protocols = {one.name: one.protocol for one in spoken}
-        self._dialects: dict[str, Dialect] = {one.name: Plain(shape_of(one)) for one in spoken}
+        self._dialects = {one.name: _dialect(one) for one in spoken}
 
     def find(self, key: Key) -> HttpSession | None:
         """A live session."""
@@ -92,7 +94,17 @@ class Http:
         return _SAID[protocol]
 
 
-_SAID = {"http": refusal.Problem.said}
+def _dialect(target: WebTarget) -> Dialect:
+    match target:
+        case HttpTarget():
+            return Plain(shape_of(target))
+        case KubernetesTarget():
+            raise GatebookError(f"targets: {target.name}: kubernetes is not spoken yet")
+        case _:
+            assert_never(target)
+
+
+_SAID = {"http": refusal.Problem.said, "kubernetes": status.said}
 
 
 class HttpConnection(asyncio.Protocol):

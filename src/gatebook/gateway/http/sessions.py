@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from gatebook.config import HttpTarget
+from gatebook.config import WebTarget
 from gatebook.errors import GatebookError, IdentityError, LedgerError, RecordingError
 from gatebook.gateway.desk import Welcome
 from gatebook.gateway.holding import Place
+from gatebook.gateway.http.introducing import introduction
 from gatebook.gateway.recent import Recent
 from gatebook.gateway.tape import Tape
 from gatebook.identity.tokens import digest_of
 from gatebook.model import Deed, Reach, RefusalClass, Ruling, Session, Verdict
 from gatebook.protocols.http.door import Knock
 from gatebook.protocols.http.known import REQUESTS, Known
-from gatebook.protocols.http.message import Fields
 from gatebook.protocols.relay import NO_IDENTITY, Covering, Prove, Refused
 
 if TYPE_CHECKING:
@@ -60,14 +60,14 @@ class HttpSession:
     """One session, live. Owned by the sessions of its process."""
 
     def __init__(
-        self, gateway: Gateway, key: Key, token: bytes | None, welcome: Welcome, target: HttpTarget, tape: Tape
+        self, gateway: Gateway, key: Key, token: bytes | None, welcome: Welcome, target: WebTarget, tape: Tape
     ) -> None:
         self.key, self.token, self.target = key, token, target
         self.session: Session = welcome.session
         self.role, self.tape = welcome.role, tape
         self.place = Place(welcome.role, "", welcome.target.place)
         self.covering: Covering = gateway.desk.covering(welcome.session, target)
-        self.introduces: Fields = ()
+        self.introduces = introduction(target, welcome.role, welcome.session)
         self.known, self.recent = Known(), Recent(REQUESTS)
         self.received = self.sent = 0
         self.ended = ""
@@ -191,7 +191,7 @@ class Sessions:
         if not isinstance(welcome, Welcome):
             return await gateway.turn_away(identity, knock.target, address, welcome.verdict, welcome.why)
         target = welcome.target
-        if not isinstance(target, HttpTarget):
+        if not isinstance(target, WebTarget):
             raise AssertionError("an HTTP session on a target of another protocol")
         full = sum(1 for one in self._live if one.token == key.token) >= EACH_TOKEN
         why = "this token has as many sessions as one may have" if full else gateway.seat_at_once(key)

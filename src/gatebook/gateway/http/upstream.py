@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from gatebook.config import HttpTarget
+from gatebook.config import WebTarget
 from gatebook.config.targets import origin_place
 from gatebook.errors import WireError
 from gatebook.gateway.dial import DIAL_SECONDS, DialError, Trust
@@ -188,24 +188,26 @@ class Origins:
         self._trust = trust
         self._turn = itertools.count()
 
-    async def dial(self, target: HttpTarget, made: Callable[[str], _Made], alpn: tuple[str, ...] = ()) -> _Made:
+    async def dial(self, target: WebTarget, role: str, made: Callable[[str], _Made], alpn: tuple[str, ...] = ()) -> _Made:
         """A new connection, made for its origin. Raises DialError with a sentence fit for the client."""
         origins = target.origins
         first = next(self._turn) % len(origins)
         why = ""
         for origin in (*origins[first:], *origins[:first]):
             try:
-                return await self._dial(target, origin, made, alpn)
+                return await self._dial(target, role, origin, made, alpn)
             except DialError as error:
                 why = str(error)
                 log.warning("an origin cannot be reached", target=target.name, origin=origin, why=why)
         raise DialError(f"target {target.name} {why}")
 
-    async def _dial(self, target: HttpTarget, origin: str, made: Callable[[str], _Made], alpn: tuple[str, ...]) -> _Made:
+    async def _dial(
+        self, target: WebTarget, role: str, origin: str, made: Callable[[str], _Made], alpn: tuple[str, ...]
+    ) -> _Made:
         loop = asyncio.get_running_loop()
         host, _, port = origin_place(origin).rpartition(":")
         host = host.strip("[]")
-        context = self._trust.context(target, alpn) if urlsplit(origin).scheme == "https" else None
+        context = self._trust.context(target, alpn, role) if urlsplit(origin).scheme == "https" else None
         name = (target.tls.name or host) if context is not None else None
         try:
             async with asyncio.timeout(DIAL_SECONDS):
@@ -239,9 +241,9 @@ class Pool:
             found.close()
         return None
 
-    async def dial(self, target: HttpTarget) -> Upstream:
+    async def dial(self, target: WebTarget, role: str) -> Upstream:
         """A new connection. Raises DialError with a sentence fit for the client."""
-        return await self._origins.dial(target, Upstream)
+        return await self._origins.dial(target, role, Upstream)
 
     def give_back(self, target: str, role: str, upstream: Upstream) -> None:
         """Keep a connection for the next request, if one may follow on it."""

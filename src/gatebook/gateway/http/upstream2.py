@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import cast
 
-from gatebook.config import HttpTarget
+from gatebook.config import WebTarget
 from gatebook.gateway.http.upstream import IDLE_SECONDS, UNSENT_BYTES, Answers, DialError, Origins
 from gatebook.protocols.http import grpc
 from gatebook.protocols.http.checks import MalformedError
@@ -272,7 +272,7 @@ class Calls:
         found = next((one for one in self._kept.get((target, role), ()) if one.reusable), None)
         return Call(found) if found is not None else None
 
-    async def dial(self, target: HttpTarget, role: str) -> Call:
+    async def dial(self, target: WebTarget, role: str) -> Call:
         """A call, on a new connection if need be: of many that begin at once, one dials. Raises DialError."""
         key = target.name, role
         async with self._turns.setdefault(key, asyncio.Lock()):
@@ -281,7 +281,7 @@ class Calls:
             kept = self._kept.setdefault(key, [])
             if len(kept) >= CONNECTIONS:
                 raise DialError(f"target {target.name} has {CONNECTIONS * CALLS} calls of this role under way; wait for some")
-            made = await self._origins.dial(target, Multiplexed, ALPN)
+            made = await self._origins.dial(target, role, Multiplexed, ALPN)
             try:
                 async with asyncio.timeout(SETTINGS_SECONDS):
                     await made.greeted

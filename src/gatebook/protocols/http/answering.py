@@ -9,7 +9,7 @@ from typing import assert_never
 from urllib.parse import urlsplit
 
 from gatebook.errors import WireError
-from gatebook.protocols.http.covering.choosing import Covered, Passed, Unreadable
+from gatebook.protocols.http.covering.choosing import Covered, Documents, Passed, Unreadable
 from gatebook.protocols.http.covering.heads import covered_fields
 from gatebook.protocols.http.covering.media import media_type
 from gatebook.protocols.http.covering.plan import Counts, Coverer, Plan
@@ -67,6 +67,11 @@ class Answering:
         if self._tools is not None and self._tools.left_out:
             inner[TOOL] = self._tools.left_out
         return {name: self._counts.get(name, 0) + inner.get(name, 0) for name in (*self._counts, *inner)}
+
+    @property
+    def between(self) -> bool:
+        """Whether what the client has is whole documents, so that another one may follow."""
+        return isinstance(self._coverer, Documents) and self._coverer.between
 
     def head(self, response: Response) -> Said | None:
         """The head, or None for one that is not the last."""

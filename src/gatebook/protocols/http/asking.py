@@ -45,9 +45,9 @@ def _read(request: Request, content: bytes | None, terms: Terms, under: tuple[ob
     plan = terms.dialect.plan(request, terms.covering, terms.covering.possible, terms.injected.needles)
     reading = terms.dialect.read(request, content)
     fault = reading.fault or (_UNREAD if content is None and not request.upgrade else "")
-    told = replace(request, fields=_meant(request))
+    told = terms.dialect.meant(replace(request, fields=_meant(request)))
     seen = shown_request(told, content, plan, most=SEEN_BYTES).replace("\n", f"\nhost: {request.authority}\n", 1)
-    return Meant(reading, exact(request), fault, seen, plan, under)
+    return Meant(reading, terms.dialect.exact(request), fault, seen, plan, under)
 
 
 def exact(request: Request) -> str:
@@ -75,6 +75,7 @@ def outgoing(request: Request, terms: Terms, plan: Plan, opening: Opening | None
     With ``plain`` it asks for an answer in no coding. ``opening`` is the upgrade that it asks for.
     """
     fields = without(without_owned(forwardable(request.fields)), b"authorization", *(name for name, _ in terms.injected.fields))
+    fields = terms.dialect.kept(request, fields)
     if grpc.spoken(request.fields):
         fields = _of_call(fields, plan)
     elif plain:
@@ -92,7 +93,7 @@ def outgoing(request: Request, terms: Terms, plan: Plan, opening: Opening | None
     fields = (*fields, (b"gatebook-session", terms.session.encode()), *terms.introduces, *terms.injected.fields)
     if opening is not None:
         fields = opening.offered(fields)
-    return terms.dialect.outgoing(replace(request, fields=fields), plan)
+    return replace(request, fields=fields)
 
 
 def _of_call(fields: Fields, plan: Plan) -> Fields:

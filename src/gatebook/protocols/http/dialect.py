@@ -32,6 +32,15 @@ class Passage(Protocol):
         """How many bytes the client was sent."""
         ...
 
+    @property
+    def waits(self) -> float:
+        """After how many seconds without a byte ``idle`` is wanted; 0 where nothing is held back."""
+        ...
+
+    def idle(self) -> Moved:
+        """Nothing came for that long: what was held back."""
+        ...
+
     def from_client(self, data: bytes) -> Moved:
         """Bytes of the client."""
         ...
@@ -73,6 +82,18 @@ class Dialect(Protocol):
         """Whether the content is kept until the request was decided about, as far as there is room for it."""
         ...
 
+    def plainly(self, request: Request, content: bytes) -> bytes:
+        """The content in the form in which it is decided about and sent on: one that all servers read alike."""
+        ...
+
+    def meant(self, request: Request) -> Request:
+        """The request with its content's type as ``plainly`` has made it."""
+        ...
+
+    def exact(self, request: Request) -> str:
+        """A request's head as a yes is bound to it."""
+        ...
+
     def read(self, request: Request, content: bytes | None) -> Reading:
         """What the request does; ``content`` is None where it was not read."""
         ...
@@ -88,8 +109,8 @@ class Dialect(Protocol):
         """What covers the answer to a request under these mask sets."""
         ...
 
-    def outgoing(self, told: Request, plan: Plan) -> Request:
-        """The head as the target gets it, where it is not what HTTP has of it already."""
+    def kept(self, request: Request, fields: Fields) -> Fields:
+        """Those of a client's fields that go on to this kind of target, before the gateway says its own."""
         ...
 
     def opening(self, request: Request, random: Callable[[int], bytes]) -> Opening:
@@ -110,4 +131,8 @@ class Dialect(Protocol):
 
     def said(self, problem: Problem) -> tuple[Response, bytes]:
         """How a client hears of anything else that goes wrong."""
+        ...
+
+    def farewell(self, request: Request, problem: Problem) -> bytes:
+        """What ends an answer that streams and does not go on, between two of its documents; b"" where it is cut."""
         ...

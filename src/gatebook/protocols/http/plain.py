@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from gatebook.model import Deed
 from gatebook.protocols.http import mcp_answers, websocket
+from gatebook.protocols.http.asking import exact
 from gatebook.protocols.http.contents import FORM, is_json
 from gatebook.protocols.http.covering.choosing import Choice, cover_for
 from gatebook.protocols.http.covering.plan import Plan, plan_of
@@ -34,6 +35,18 @@ class Plain:
         """Whether the content is kept until the request was decided about."""
         return _wants(request, self._shape.body_bytes)
 
+    def plainly(self, request: Request, content: bytes) -> bytes:
+        """As it came: what can be read in two ways is a doubt."""
+        return content
+
+    def meant(self, request: Request) -> Request:
+        """The same."""
+        return request
+
+    def exact(self, request: Request) -> str:
+        """Each of its fields counts."""
+        return exact(request)
+
     def read(self, request: Request, content: bytes | None) -> Reading:
         """What the request does."""
         return read(request, content, self._shape)
@@ -49,9 +62,9 @@ class Plain:
         """What covers the answer, whatever the request."""
         return plan_of(covering, masks, needles, aliases)
 
-    def outgoing(self, told: Request, plan: Plan) -> Request:
-        """The same."""
-        return told
+    def kept(self, request: Request, fields: Fields) -> Fields:
+        """All of them."""
+        return fields
 
     def opening(self, request: Request, random: Callable[[int], bytes]) -> WebSocketOpening:
         """A WebSocket. Raises MalformedError for any other upgrade."""
@@ -79,6 +92,10 @@ class Plain:
     def said(self, problem: Problem) -> tuple[Response, bytes]:
         """As ``application/problem+json``."""
         return problem.said()
+
+    def farewell(self, request: Request, problem: Problem) -> bytes:
+        """Nothing: it is cut."""
+        return b""
 
 
 class WebSocketOpening:

@@ -59,7 +59,12 @@ class Failed:
     why: str
 
 
-Signal: TypeAlias = ClientSaid | TargetSaid | Allowed | Refused | Held | Failed | Ended
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Nothing came for as long as ``HttpRelay.waits`` says."""
+
+
+Signal: TypeAlias = ClientSaid | TargetSaid | Allowed | Refused | Held | Failed | Idle | Ended
 
 # Effects -----------------------------------------------------------------------------------------------------------------
 
@@ -135,6 +140,11 @@ class HttpRelay:
         return not self._whole and self.step in (Step.GATHERING, Step.SENDING)
 
     @property
+    def waits(self) -> float:
+        """After how many seconds without a message ``Idle`` is wanted; 0 where nothing is held back."""
+        return self._tunnel.waits if self._tunnel is not None else 0.0
+
+    @property
     def only_reads(self) -> bool:
         """Whether what is asked changes nothing, as far as rules know: then it may be asked twice."""
         return self._permit is not None and self._action is not None and self._action.reach is Reach.READ
@@ -164,6 +174,8 @@ class HttpRelay:
                 return []
             case Failed(status, why):
                 return self._failed(status, why)
+            case Idle():
+                return self._moved(self._tunnel.idle()) if self._tunnel is not None else []
             case Ended():
                 return self._ended(signal)
             case _:
@@ -232,7 +244,7 @@ class HttpRelay:
         if self._request is None:
             raise AssertionError("content without a head")
         self.step = Step.ASKING
-        self._content = content
+        self._content = content = self._terms.dialect.plainly(self._request, content) if content else content
         ask, meant = asked(self._request, content, self._terms, self.seq)
         self._action, self._reading, self._whatever_holds = ask.action, meant.reading, meant.plan
         return [ask]
@@ -244,7 +256,7 @@ class HttpRelay:
         terms, needles = self._terms, self._terms.injected.needles
         said, resolved = self._request, None
         if self._content is not None:
-            resolved = resolve(said, self._content, self._whatever_holds)
+            resolved = resolve(terms.dialect.meant(said), self._content, self._whatever_holds)
             if resolved.values:
                 said, needles = replace(said, target=resolved.target), (*needles, *resolved.values)
         plan = terms.dialect.plan(said, terms.covering, allowed.permit.masks, needles, self._reading.aliases)
@@ -320,11 +332,13 @@ class HttpRelay:
 
     def _through(self, tunnel: Passage, message: Message, move: Callable[[bytes], Moved]) -> list[Effect]:
         """A piece of a WebSocket; its end is that of its connection."""
-        if self._permit is None:
-            raise AssertionError("a WebSocket without a permit")
         if not isinstance(message, Data):
             return [Reply(End()), *self._over("101")]
-        moved = move(message.data)
+        return self._moved(move(message.data))
+
+    def _moved(self, moved: Moved) -> list[Effect]:
+        if self._permit is None:
+            raise AssertionError("a WebSocket without a permit")
         effects: list[Effect] = [Forward(self._permit, Data(moved.to_target))] if moved.to_target else []
         if moved.to_client or moved.shown:
             effects.append(Reply(Data(moved.to_client), shown=moved.shown))
@@ -348,8 +362,16 @@ class HttpRelay:
         """What was begun does not go on; an answer whose head is out must not look whole."""
         if not self._replied:
             return self._problem(problem)
+        farewell = self._farewell(problem)
         over = self._over(f"cut: {problem.detail}")
+        if farewell:
+            return [Reply(Data(farewell)), Reply(End()), *over]
         return [Reply(End(problem.of_call()[1])), *over] if self._tells_status else [*over, HangUp(problem.detail)]
+
+    def _farewell(self, problem: refusal.Problem) -> bytes:
+        if self._request is None or self._answering is None or self._tunnel is not None or not self._answering.between:
+            return b""
+        return self._terms.dialect.farewell(self._request, problem)
 
     def _ended(self, ended: Ended) -> list[Effect]:
         if ended.side == Side.CLIENT:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from gatebook.errors import WireError
 from gatebook.protocols.http.covering.charsets import Transcoded, python_name
@@ -163,6 +163,16 @@ def _chooser(plan: Plan, passes: Collection[str]) -> Choose:
     return choose
 
 
+@runtime_checkable
+class Documents(Protocol):
+    """A coverer of documents that follow each other."""
+
+    @property
+    def between(self) -> bool:
+        """Whether all that was fed were whole documents."""
+        ...
+
+
 class Both:
     """Two coverers, one behind the other."""
 
@@ -174,6 +184,11 @@ class Both:
         """What both covered."""
         first, second = self._first.masked, self._second.masked
         return {name: first.get(name, 0) + second.get(name, 0) for name in (*first, *second)}
+
+    @property
+    def between(self) -> bool:
+        """Whether all that was fed were whole documents."""
+        return isinstance(self._second, Documents) and self._second.between
 
     def feed(self, data: bytes) -> bytes:
         """What both let go on."""

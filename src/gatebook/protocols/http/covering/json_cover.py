@@ -30,6 +30,11 @@ class JsonCover:
         self._begun = False
         self._utf8 = codecs.getincrementaldecoder("utf-8")()
 
+    @property
+    def between(self) -> bool:
+        """Whether all that was fed were whole documents."""
+        return self._walk.between and not self._held.strip()
+
     def feed(self, data: bytes) -> bytes:
         """What is whole of the content now, covered. Raises WireError."""
         return self._fed(data, final=False)

@@ -35,6 +35,11 @@ class NativeWalk:
         self._masked = masked
         self._walk: Any = compiled.crate.Json(compiled.detectors(plan.names), LIMITS, rules, top, name)
 
+    @property
+    def between(self) -> bool:
+        """Whether no value is begun."""
+        return bool(self._walk.between)
+
     def looks(self, data: bytes) -> bool:
         """Whether all of the data is to be looked at."""
         return bool(self._plan.needles) and self._plan.needles.found(data)
