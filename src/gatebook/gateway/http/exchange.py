@@ -14,13 +14,14 @@ import asyncio
 import secrets
 from collections.abc import Coroutine
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Protocol, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 import structlog
 
 from gatebook.errors import GatebookError, LedgerError, RecordingError
 from gatebook.gateway.book import told
 from gatebook.gateway.desk import Needs
+from gatebook.gateway.http.client import Client
 from gatebook.gateway.http.errand import Errand
 from gatebook.gateway.http.sessions import HttpSession, key_of
 from gatebook.gateway.released import SYNC_POLL_SECONDS, Released
@@ -48,47 +49,6 @@ if TYPE_CHECKING:
     from gatebook.gateway.gateway import Gateway
 
 log = structlog.get_logger("gatebook.http")
-
-
-class Client(Protocol):
-    """The client's side of one exchange, whichever version of HTTP carries it."""
-
-    @property
-    def full(self) -> bool:
-        """Whether the client does not take what was said."""
-        ...
-
-    def proved(self) -> None:
-        """It showed a token that is good."""
-        ...
-
-    def respond(self, response: Response, length: int | None) -> None:
-        """Say the head of the answer."""
-        ...
-
-    def proceed(self) -> None:
-        """Have it send its content."""
-        ...
-
-    def say(self, message: Data | End) -> None:
-        """Say what belongs to the answer."""
-        ...
-
-    def push(self) -> None:
-        """One write for all that was said."""
-        ...
-
-    def cut(self, why: str) -> None:
-        """The answer will not be complete, and must not look so."""
-        ...
-
-    def done(self, exchange: Exchange) -> None:
-        """The exchange is over."""
-        ...
-
-    def flow(self) -> None:
-        """Whether more of the request is wanted may have changed."""
-        ...
 
 
 class Exchange:

@@ -42,6 +42,7 @@ def test_a_credential_is_found_in_any_form(form):
 @settings(max_examples=400, deadline=None)
 @given(st.sampled_from(FORMS), st.binary(max_size=40), st.binary(max_size=40), st.lists(st.integers(0, 300), max_size=20))
 @example(FORMS[7], b"%", b"%7", [3, 4, 5])
+@example(FORMS[10], b"\\", b"", [2])
 def test_cut_anywhere_a_credential_is_covered(form, before, after, cuts):
     data = before + form + after
     coverer = NeedleFilter(NEEDLES)

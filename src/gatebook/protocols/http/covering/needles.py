@@ -124,7 +124,7 @@ def _hints(codes: set[int]) -> tuple[re.Pattern[bytes], re.Pattern[bytes], re.Pa
 
 
 _FORM = re.compile(
-    rb"%([0-9a-fA-F]{2})|\\u00([0-9a-fA-F]{2})|\\([\"\\/])|&#([0-9]{1,6});|&#[xX]([0-9a-fA-F]{1,5});|&(amp|lt|gt|quot|apos);"
+    rb"%([0-9a-fA-F]{2})|\\u00([0-9a-fA-F]{2})|\\([\"/]|\\(?![u\"/\\]|\Z))|&#([0-9]{1,6});|&#[xX]([0-9a-fA-F]{1,5});|&(amp|lt|gt|quot|apos);"
     rb"|([%\\&][#xXu0-9a-zA-Z]{0,7}\Z)",
     re.DOTALL,
 )
