@@ -1,12 +1,15 @@
-"""What is known of an HTTP target before any request, as ``protocols.http`` takes it."""
+"""What is known of a target before any request, as ``protocols.http`` and ``protocols.kubernetes`` take it."""
 
 from __future__ import annotations
 
 from gatebook.config.http import FactConfig, McpConfig, document
+from gatebook.config.kubernetes import KubernetesTarget
 from gatebook.config.targets import HttpTarget
 from gatebook.protocols.http import mcp
 from gatebook.protocols.http.bodyfacts import BodyFact
 from gatebook.protocols.http.reading import RouteReach, Shape
+from gatebook.protocols.kubernetes.reading import Shape as ClusterShape
+from gatebook.protocols.kubernetes.verbs import Custom
 
 
 def shape_of(target: HttpTarget) -> Shape:
@@ -39,4 +42,14 @@ def _fact(written: FactConfig) -> BodyFact:
         present=written.present,
         route=written.route,
         methods=frozenset(written.methods),
+    )
+
+
+def cluster_shape_of(target: KubernetesTarget) -> ClusterShape:
+    """The shape of a cluster."""
+    return ClusterShape(
+        custom=tuple(
+            Custom(group=one.group, resource=one.resource, reach=one.reach, namespaced=one.scope == "namespaced")
+            for one in target.custom
+        )
     )
