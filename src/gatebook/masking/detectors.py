@@ -8,7 +8,8 @@ value that a statement turned around, encoded or cut is for rules, not for detec
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 
 from gatebook.masking.table import TABLE, VIEWS, Detector
@@ -28,8 +29,19 @@ LOG_CHARACTERS = 16_384  # of a text that is too much work; nothing shows more o
 TORN_CHARACTERS = 1024  # the end of such a part: a value may be cut in two there
 UNREAD = "<unread>"  # stands for what was not looked at
 
+_STARS = bytes(byte if byte in b"\r\n" else 0x2A for byte in range(256))
+
 _PATTERNS = {detector.name: re.compile(detector.pattern, re.DOTALL) for detector in TABLE}
 _HEADS = {detector.name: re.compile(detector.heads) for detector in TABLE if detector.heads}
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where a detector found something."""
+
+    start: int
+    end: int
+    name: str
 
 
 class OverworkError(Exception):
@@ -72,6 +84,22 @@ class Scan:
                 ranks.update(rank for rank, hint in hints if hint(text))
         return tuple(self._detectors[rank] for rank in sorted(ranks)) if ranks else ()
 
+    def blot(self, data: bytes, suspects: tuple[Detector, ...], work: Work | None = None) -> tuple[bytes, list[Spot]]:
+        """The data with a star for each byte of every finding, and where these are; line ends stay, and so does each place.
+
+        Raises OverworkError.
+        """
+        spots: list[Spot] = []
+        for _ in range(ROUNDS):
+            before = data
+            for detector in suspects:
+                if work is not None:
+                    work.spend(len(data) * SWEEP)
+                data = _blot(detector, data, spots)
+            if data is before:
+                break
+        return data, spots
+
     def cover(self, data: bytes, suspects: tuple[Detector, ...], counts: dict[str, int], work: Work | None = None) -> bytes:
         """The data with every finding of the suspects replaced, the same object if there is none; ``counts`` grows.
 
@@ -112,18 +140,41 @@ def _never(data: bytes) -> None:
     return None
 
 
-def _sweep(detector: Detector, data: bytes, counts: dict[str, int]) -> bytes:
+def _found(detector: Detector, data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """Beginning and end of each finding, and what covers it."""
     search, check = _searcher(detector, data), detector.check
-    pieces: list[bytes] = []
-    last = at = 0
+    at = 0
     while found := search(data, at):
         part = check(found)
         if part is None:
             at = found.end() if found.end() - found.start() > LONG else found.start() + 1
             continue
-        start, at, cover = part
+        at = part[1]
+        yield part
+
+
+def _blot(detector: Detector, data: bytes, spots: list[Spot]) -> bytes:
+    out: bytearray | None = None
+    for start, end, _ in _found(detector, data):
+        stars = stars_for(data[start:end])
+        if stars != data[start:end]:
+            out = bytearray(data) if out is None else out
+            out[start:end] = stars
+            spots.append(Spot(start, end, detector.name))
+    return data if out is None else bytes(out)
+
+
+def stars_for(text: bytes) -> bytes:
+    """A star for each byte that ends no line."""
+    return text.translate(_STARS)
+
+
+def _sweep(detector: Detector, data: bytes, counts: dict[str, int]) -> bytes:
+    pieces: list[bytes] = []
+    last = 0
+    for start, end, cover in _found(detector, data):
         pieces += (data[last:start], cover)
-        last = at
+        last = end
     if not pieces:
         return data
     counts[detector.name] = counts.get(detector.name, 0) + len(pieces) // 2

@@ -182,6 +182,15 @@ class NeedleFilter:
         self._held = data[len(data) - keep :]
         return data[: len(data) - keep] if keep else data
 
+    @property
+    def held(self) -> bool:
+        """Whether something is held back."""
+        return bool(self._held)
+
+    def idle(self) -> bytes:
+        """What was held back, where so few bytes begin many things and somebody waits for them."""
+        return self.finish() if len(self._held) < SHORTEST else b""
+
     def finish(self) -> bytes:
         """What was held back: the beginning of a credential alone is none."""
         held, self._held = self._held, b""

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from gatebook.masking import compiled
-from gatebook.masking.detectors import WORK, OverworkError, Scan, Work, scan
+from gatebook.masking.detectors import WORK, OverworkError, Scan, Spot, Work, scan
 from gatebook.masking.fields import FieldTree, Place
 from gatebook.masking.rules import STRICTNESS, MaskSet, Style
 from gatebook.masking.styles import COVERED, cover_value
@@ -137,6 +137,18 @@ class Plan:
             return data
         work = Work(min(WORK, EFFORT * (len(data) + 64)))
         return self.scan.cover(data, self.scan.suspects(data, work), counts, work)
+
+    def blot(self, data: bytes) -> tuple[bytes, list[Spot]]:
+        """The same with a star for each byte that is covered, so that all else keeps its place. Raises OverworkError.
+
+        Credentials are covered so too; their spots are the caller's to find.
+        """
+        if self.needles:
+            data = self.needles.cover(data, {}, same_length=True)
+        if not self.names or (compiled.crate is not None and not compiled.detectors(self.names).suspect(data)):
+            return data, []
+        work = Work(min(WORK, EFFORT * (len(data) + 64)))
+        return self.scan.blot(data, self.scan.suspects(data, work), work)
 
     def looked(self, data: bytes, counts: Counts, unread: bytes) -> bytes:
         """The same, with ``unread`` for what is too much work."""
