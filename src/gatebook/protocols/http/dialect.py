@@ -49,6 +49,14 @@ class Passage(Protocol):
         """Bytes of the target."""
         ...
 
+    def ended(self) -> Moved:
+        """A side's connection has ended: likewise, and nothing comes any more."""
+        ...
+
+    def stop(self, why: str) -> Moved:
+        """The gateway ends it: both sides hear that, as far as they can."""
+        ...
+
 
 class Opening(Protocol):
     """An upgrade that a client asks for, and that is sound."""

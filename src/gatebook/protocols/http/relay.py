@@ -331,18 +331,18 @@ class HttpRelay:
         return [Forward(self._permit, told, 0), Forward(self._permit, End())]
 
     def _through(self, tunnel: Passage, message: Message, move: Callable[[bytes], Moved]) -> list[Effect]:
-        """A piece of a WebSocket; its end is that of its connection."""
+        """A piece of what an upgrade opened; its end is that of its connection."""
         if not isinstance(message, Data):
-            return [Reply(End()), *self._over("101")]
+            return self._moved(replace(tunnel.ended(), over=True))
         return self._moved(move(message.data))
 
-    def _moved(self, moved: Moved) -> list[Effect]:
+    def _moved(self, moved: Moved, status: str = "101") -> list[Effect]:
         if self._permit is None:
             raise AssertionError("a WebSocket without a permit")
         effects: list[Effect] = [Forward(self._permit, Data(moved.to_target))] if moved.to_target else []
         if moved.to_client or moved.shown:
             effects.append(Reply(Data(moved.to_client), shown=moved.shown))
-        return [*effects, Reply(End()), *self._over("101")] if moved.over else effects
+        return [*effects, Reply(End()), *self._over(status)] if moved.over else effects
 
     def _over(self, status: str) -> list[Effect]:
         self.step = Step.OVER
@@ -381,6 +381,8 @@ class HttpRelay:
             return [*withdrawn, *self._over("the client went away"), HangUp(ended.why)]
         if ended.side == Side.SERVER:
             return self._failed(502, ended.why)
+        if self._tunnel is not None:
+            return self._moved(replace(self._tunnel.stop(ended.why), over=True), f"cut: {ended.why}")
         return self._stopped(refusal.turned(401, ended.why, "Get a new token with `gatebook token` and send it again."))
 
     def _problem(self, problem: refusal.Problem) -> list[Effect]:

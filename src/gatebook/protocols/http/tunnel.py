@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Protocol
 
 from gatebook.protocols.http.covering.media import media_type, meets
 from gatebook.protocols.http.covering.messages import cover_message, shown_message
@@ -30,47 +29,8 @@ class Moved:
     over: bool = False
 
 
-class Passage(Protocol):
-    """Whatever carries the two sides of an upgraded connection. Owned by one exchange."""
-
-    @property
-    def masked(self) -> Counts:
-        """What was covered, by style or detector."""
-        ...
-
-    @property
-    def size(self) -> int:
-        """Bytes that went to the client."""
-        ...
-
-    @property
-    def waits(self) -> float:
-        """Seconds without a byte of the target after which ``idle`` is wanted; 0 where nothing is held back."""
-        ...
-
-    def from_client(self, data: bytes) -> Moved:
-        """Bytes of the client."""
-        ...
-
-    def from_target(self, data: bytes) -> Moved:
-        """Bytes of the target."""
-        ...
-
-    def idle(self) -> Moved:
-        """Nothing came from the target for so long."""
-        ...
-
-    def ended(self) -> Moved:
-        """A side's connection has ended: what was held back."""
-        ...
-
-    def stop(self, why: str) -> Moved:
-        """The gateway ends it: both sides hear that, as far as they can."""
-        ...
-
-
 class Tunnel:
-    """Of messages. Owned by one exchange. ``keys`` gives four bytes that nobody could foresee, for each frame to the target."""
+    """Owned by one exchange. ``keys`` gives four bytes that nobody could foresee, for each frame to the target."""
 
     def __init__(self, plan: Plan, passes: Collection[str], keys: Callable[[], bytes]) -> None:
         self._plan = plan
@@ -80,11 +40,6 @@ class Tunnel:
         self._needles = NeedleFilter(plan.needles, same_length=True)
         self.masked: Counts = {}
         self.size = 0
-        self.waits = 0.0
-
-    def idle(self) -> Moved:
-        """Nothing is held: messages are covered whole."""
-        return Moved()
 
     def ended(self) -> Moved:
         """A message that is not whole is none."""

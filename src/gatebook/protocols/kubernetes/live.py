@@ -31,6 +31,7 @@ CREDENTIAL_BYTES = 8  # of a credential of the gateway's, before its end is wait
 _KEY = "private-key"
 _BEGIN = re.compile(rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _END = re.compile(rb"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+_MAY_END = re.compile(rb"-{1,5}|-----(?:E(?:N(?:D(?: [A-Z0-9 ]{0,60}-{0,5})?)?)?)?|\\{1,8}")
 _MARKER_BYTES = 80  # the longest of these
 _IN_KEY = re.compile(rb"(?:[A-Za-z0-9+/=\s:,.()]|-(?!----)|\\++[nrt/])*+")
 _PAIR = re.compile(rb"A(?:KIA|SIA)[A-Z0-9]{16}[\\\"';:,|\s]{1,6}\Z")  # its secret may stand on the next line
@@ -58,22 +59,24 @@ class LiveCover:
         self._keys, self._eager = _KEY in plan.names, eager
         self._reads = bool(plan.names or plan.needles)
         self._told = self._held = b""
-        self._in_key = self._torn = self._straddles = False
+        self._in_key = self._torn = self._straddles = self._idle = False
 
     @property
     def held(self) -> bool:
         """Whether ``idle`` may have something to say."""
-        return bool(self._held)
+        return bool(self._held) and not self._idle
 
     def feed(self, data: bytes, *, at_once: bool = False) -> bytes:
         """What may go on now, covered; with ``at_once`` all of it, since the client knows it already."""
         if not self._reads:
             return data
         self._held += data
+        self._idle = at_once
         return self._go(_Until.IDLE if at_once else _Until.SURE)
 
     def idle(self) -> bytes:
-        """Nothing came for some time: what was held back."""
+        """Nothing came for some time: what was held back, but for what begins a credential, or may end a key."""
+        self._idle = True
         return self._go(_Until.IDLE)
 
     def finish(self) -> bytes:
@@ -165,7 +168,7 @@ class LiveCover:
         """What belongs to a private key; None where more must come to tell."""
         inside = _IN_KEY.match(self._held)
         end = inside.end() if inside else 0
-        if until is _Until.SURE and end == len(self._held):
+        if until is not _Until.OVER and end == len(self._held):
             end = len(self._held.rstrip(b"-"))
         if end:
             piece, self._held = self._held[:end], self._held[end:]
@@ -173,9 +176,8 @@ class LiveCover:
         if ended := _END.match(self._held):
             self._held, self._in_key = self._held[ended.end() :], False
             return ended[0]
-        goes_on = self._held.startswith((b"-----", b"\\")) or not self._held.strip(b"-")
-        if goes_on and len(self._held) < _MARKER_BYTES:
-            if until is _Until.SURE:
+        if _MAY_END.fullmatch(self._held):
+            if until is not _Until.OVER:
                 return None
             piece, self._held = self._held, b""
             return stars_for(piece)

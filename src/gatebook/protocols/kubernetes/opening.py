@@ -1,34 +1,32 @@
 """The openings of exec, attach and port-forward: what a client may ask for, what goes on of it, what a target may agree to.
 
 An opening is a WebSocket's (GET) or SPDY's (POST, of old GET). Its subprotocols say how streams are carried; of those that a
-client lists, only known ones go on, and it is refused where none is. A bearer token among them is a credential: ``bearer``
-takes it out, for the door, and nothing here ever passes one on.
+client lists, only known ones go on, and it is refused where none is. A bearer token among them is a credential, which the door
+takes out (``subprotocols.py``), and nothing here passes one on.
 """
 
 from __future__ import annotations
 
-import binascii
-from base64 import urlsafe_b64decode
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from base64 import b64encode
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from enum import StrEnum
 from urllib.parse import parse_qsl
 
 from gatebook.protocols.http import websocket
 from gatebook.protocols.http.checks import MalformedError
 from gatebook.protocols.http.covering.plan import Plan
+from gatebook.protocols.http.dialect import Passage
 from gatebook.protocols.http.message import Fields, Request, Response
-from gatebook.protocols.http.tunnel import Passage
+from gatebook.protocols.http.subprotocols import BEARER, FIELD
 from gatebook.protocols.kubernetes.channels import CommandSocket, PortSocket
 from gatebook.protocols.kubernetes.pipes import CommandPipe, PortPipe, TunnelledPipe
 
 SPDY = "spdy/3.1"
-BEARER = b"base64url.bearer.authorization.k8s.io."
-TOKEN_BYTES = 16_384
 LISTED = 16  # subprotocols of one opening
 PORTS = 64  # of one port-forward in the older form
-_SOCKET_FIELD, _SPDY_FIELD = b"sec-websocket-protocol", b"x-stream-protocol-version"
-_OURS = (_SOCKET_FIELD, _SPDY_FIELD, b"x-accepted-stream-protocol-versions")
+_SPDY_FIELD = b"x-stream-protocol-version"
+_OURS = (FIELD, _SPDY_FIELD, b"x-accepted-stream-protocol-versions")
 _V4, _V5 = b"v4.channel.k8s.io", b"v5.channel.k8s.io"
 _PORT, _TUNNELLED = b"portforward.k8s.io", b"SPDY/3.1+portforward.k8s.io"
 
@@ -50,124 +48,87 @@ _KNOWN = {
 }
 
 
-@dataclass(frozen=True, slots=True)
 class Opening:
-    """One that is sound. ``key`` is a WebSocket's, the client's own; ``protocols`` are those that may go on, in its order."""
+    """One that is sound: ``protocols`` are those that may go on, in the client's order. Owned by one exchange."""
 
-    purpose: Purpose
-    upgrade: str
-    key: bytes
-    protocols: tuple[bytes, ...]
-    tty: bool
-    ports: int
+    def __init__(self, request: Request, purpose: Purpose, random: Callable[[int], bytes]) -> None:
+        """Raises MalformedError, whose status is the answer's."""
+        self.purpose, self._random = purpose, random
+        self._upgrade, self._key = request.upgrade, b""
+        self._chosen = b""
+        known = _KNOWN.get((request.upgrade, purpose is Purpose.PORT_FORWARD))
+        if known is None:
+            raise MalformedError(f"{purpose} is opened by a WebSocket or by SPDY/3.1")
+        listed = self._listed(request)
+        self.protocols = tuple(one for one in listed if one in known)
+        if not self.protocols:
+            names = " or ".join(one.decode() for one in known)
+            raise MalformedError(f"no subprotocol that is understood here; ask for {names}", 403)
+        query = parse_qsl(request.query, keep_blank_values=True)
+        self.tty = next((value for name, value in query if name == "tty"), "false").lower() not in _NO
+        self._ports = sum(len(value.split(",")) for name, value in query if name == "ports")
+        if purpose is Purpose.PORT_FORWARD and self.protocols == (_V4,) and not 0 < self._ports <= PORTS:
+            raise MalformedError(f"1 to {PORTS} ports are forwarded at a time; the query names {self._ports}")
 
+    def _listed(self, request: Request) -> list[bytes]:
+        if request.upgrade == SPDY:
+            if request.method not in ("POST", "GET"):
+                raise MalformedError("SPDY is opened by POST")
+            return _names(request.fields, _SPDY_FIELD)
+        plain = tuple(field for field in request.fields if field[0] != FIELD)
+        self._key = websocket.asked(replace(request, fields=plain))
+        listed = _names(request.fields, FIELD)
+        if any(one.startswith(BEARER) for one in listed):
+            raise MalformedError("a credential among the subprotocols")
+        return listed
 
-def bearer(request: Request) -> tuple[str, Request]:
-    """The token that a WebSocket's subprotocols hold, "" without one, and the request without it. Raises MalformedError."""
-    found: list[bytes] = []
-    kept: list[tuple[bytes, bytes]] = []
-    for name, value in request.fields:
-        if name == _SOCKET_FIELD and BEARER in value:
-            parts = [part.strip(b" \t") for part in value.split(b",")]
-            found += [part.removeprefix(BEARER) for part in parts if part.startswith(BEARER)]
-            value = b", ".join(part for part in parts if not part.startswith(BEARER))
-            if not value:
-                continue
-        kept.append((name, value))
-    if not found:
-        return "", request
-    if len(found) > 1 or request.get(b"authorization") is not None:
-        raise MalformedError("more than one credential")
-    return _token(found[0]), replace(request, fields=tuple(kept))
+    def offered(self, fields: Fields) -> Fields:
+        """The fields as the target hears them, with a key of ours where it is a WebSocket."""
+        kept = tuple(field for field in fields if field[0] not in _OURS)
+        if self._upgrade == SPDY:
+            return (*kept, *((_SPDY_FIELD, one) for one in self.protocols))
+        return websocket.offered((*kept, (FIELD, b", ".join(self.protocols))), b64encode(self._random(16)))
 
+    def agreed(self, told: Request, response: Response) -> None:
+        """Look at the target's 101. Raises MalformedError for a subprotocol that was not offered."""
+        if self._upgrade == SPDY:
+            chosen = list(response.all(_SPDY_FIELD))
+        else:
+            plain = Response(response.status, tuple(field for field in response.fields if field[0] != FIELD))
+            websocket.agreed(replace(told, fields=()), plain, told.get(b"sec-websocket-key") or b"")
+            chosen = list(response.all(FIELD))
+        if len(chosen) != 1 or chosen[0] not in self.protocols:
+            raise MalformedError("the target agrees to no subprotocol that was offered, or to several")
+        self._chosen = chosen[0]
 
-def _token(coded: bytes) -> str:
-    try:
-        if len(coded) > TOKEN_BYTES or b"=" in coded:
-            raise ValueError
-        plain = urlsafe_b64decode(coded + b"=" * (-len(coded) % 4))
-        token = plain.decode("ascii")
-    except (ValueError, binascii.Error):
-        raise MalformedError("a bearer token among the subprotocols that is none") from None
-    if not token or not token.isprintable() or " " in token:
-        raise MalformedError("a bearer token among the subprotocols that is none")
-    return token
+    def answer(self, fields: Fields) -> Response:
+        """The 101 for the client: the target's fields, with the answer to the client's own key."""
+        kept = tuple(field for field in fields if field[0] not in _OURS)
+        if self._upgrade == SPDY:
+            return Response(101, (*kept, (_SPDY_FIELD, self._chosen)))
+        return websocket.answer((*kept, (FIELD, self._chosen)), self._key)
 
+    def passage(self, plan: Plan, passes: Collection[str]) -> Passage:
+        """What carries the streams that were agreed to. What a target ``passes`` unread is about contents, not about these."""
+        if not self._chosen:
+            raise AssertionError("streams that nobody agreed to")
+        forwards = self.purpose is Purpose.PORT_FORWARD
+        if self._upgrade == SPDY:
+            return PortPipe(plan) if forwards else CommandPipe(plan, tty=self.tty)
+        if self._chosen == _TUNNELLED:
+            return TunnelledPipe(plan, self._keys)
+        if forwards:
+            return PortSocket(plan, self._keys, ports=self._ports)
+        return CommandSocket(plan, self._keys, tty=self.tty, closes=self._chosen == _V5)
 
-def asked(request: Request, purpose: Purpose) -> Opening:
-    """What a client's request opens. Raises MalformedError, whose status is its answer's."""
-    forwards = purpose is Purpose.PORT_FORWARD
-    known = _KNOWN.get((request.upgrade, forwards))
-    if known is None:
-        raise MalformedError(f"{purpose} is opened by a WebSocket or by SPDY/3.1", 400)
-    key = b""
-    if request.upgrade == SPDY:
-        if request.method not in ("POST", "GET"):
-            raise MalformedError("SPDY is opened by POST")
-        listed = _listed(request.fields, _SPDY_FIELD)
-    else:
-        plain = tuple(field for field in request.fields if field[0] != _SOCKET_FIELD)
-        key = websocket.asked(replace(request, fields=plain))
-        listed = _listed(request.fields, _SOCKET_FIELD)
-    if any(one.startswith(BEARER) for one in listed):
-        raise MalformedError("a credential among the subprotocols")
-    protocols = tuple(one for one in listed if one in known)
-    if not protocols:
-        names = " or ".join(one.decode() for one in known)
-        raise MalformedError(f"no subprotocol that is understood here; ask for {names}", 403)
-    query = parse_qsl(request.query, keep_blank_values=True)
-    tty = next((value for name, value in query if name == "tty"), "false")
-    ports = [one for name, value in query if name == "ports" for one in value.split(",")]
-    if forwards and protocols == (_V4,) and not 0 < len(ports) <= PORTS:
-        raise MalformedError(f"1 to {PORTS} ports are forwarded at a time; the query names {len(ports)}")
-    return Opening(purpose, request.upgrade, key, protocols, tty.lower() not in _NO, len(ports))
+    def _keys(self) -> bytes:
+        return self._random(4)
 
 
 _NO = ("false", "0")  # by any other word the API server takes it for yes
 
 
-def offered(fields: Fields, opening: Opening, key: bytes) -> Fields:
-    """The fields of an opening as the target hears it; ``key`` is ours, for a WebSocket."""
-    kept = tuple(field for field in fields if field[0] not in _OURS)
-    if opening.upgrade == SPDY:
-        return (*kept, *((_SPDY_FIELD, one) for one in opening.protocols))
-    return websocket.offered((*kept, (_SOCKET_FIELD, b", ".join(opening.protocols))), key)
-
-
-def agreed(opening: Opening, response: Response, key: bytes) -> bytes:
-    """The subprotocol of a target's 101. Raises MalformedError where it is none that was offered; ``key`` as it was given."""
-    if opening.upgrade == SPDY:
-        chosen = list(response.all(_SPDY_FIELD))
-    else:
-        plain = Response(response.status, tuple(field for field in response.fields if field[0] != _SOCKET_FIELD))
-        websocket.agreed(Request("GET", "", "", "/", ()), plain, key)
-        chosen = list(response.all(_SOCKET_FIELD))
-    if len(chosen) != 1 or chosen[0] not in opening.protocols:
-        raise MalformedError("the target agrees to no subprotocol that was offered, or to several")
-    return chosen[0]
-
-
-def answer(fields: Fields, opening: Opening, protocol: bytes) -> Response:
-    """The 101 for the client: the target's fields, with the answer to the client's own key."""
-    kept = tuple(field for field in fields if field[0] not in _OURS)
-    if opening.upgrade == SPDY:
-        return Response(101, (*kept, (_SPDY_FIELD, protocol)))
-    return websocket.answer((*kept, (_SOCKET_FIELD, protocol)), opening.key)
-
-
-def passage(opening: Opening, protocol: bytes, plan: Plan, keys: Callable[[], bytes]) -> Passage:
-    """What carries the streams that were agreed to."""
-    forwards = opening.purpose is Purpose.PORT_FORWARD
-    if opening.upgrade == SPDY:
-        return PortPipe(plan) if forwards else CommandPipe(plan, tty=opening.tty)
-    if protocol == _TUNNELLED:
-        return TunnelledPipe(plan, keys)
-    if forwards:
-        return PortSocket(plan, keys, ports=opening.ports)
-    return CommandSocket(plan, keys, tty=opening.tty, closes=protocol == _V5)
-
-
-def _listed(fields: Fields, name: bytes) -> list[bytes]:
+def _names(fields: Fields, name: bytes) -> list[bytes]:
     found = [part.strip(b" \t") for known, value in fields if known == name for part in value.split(b",")]
     found = [one for one in found if one]
     if len(found) > LISTED or len(found) != len(set(found)):
