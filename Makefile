@@ -25,7 +25,7 @@ check: install ## Style, types, import contracts, unit and property tests; about
 .PHONY: test
 test: install ## All of it: sets up what is missing, then check, then real clients against real servers
 	@scripts/testbed
-	@scripts/drivers & built=$$!; $(MAKE) check && wait $$built
+	@scripts/drivers & drivers=$$!; scripts/kubernetes & kubernetes=$$!; $(MAKE) check && wait $$drivers && wait $$kubernetes
 	@printf '== real clients\n'
 	@$(BIN)/pytest -m real
 

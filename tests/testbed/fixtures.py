@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.testbed.clusters import Cluster, shared_folder
 from tests.testbed.gateways import LiveGateway, World
 from tests.testbed.issuer import LiveIssuer
 from tests.testbed.servers import embedded, with_tls
@@ -43,6 +44,22 @@ def tls_postgres(tmp_path_factory: pytest.TempPathFactory, authority: Authority)
     server = with_tls(tmp_path_factory.mktemp("tls"), authority)
     yield server
     server.remove()
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A Kubernetes for the whole run."""
+    cluster = Cluster(shared_folder(tmp_path_factory.getbasetemp())).start()
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def namespace(cluster: Cluster) -> Iterator[str]:
+    """A namespace of a test's own in the cluster."""
+    name = cluster.new_namespace()
+    yield name
+    cluster.remove_namespace(name)
 
 
 @pytest.fixture(scope="session")
