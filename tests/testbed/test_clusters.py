@@ -267,7 +267,8 @@ def test_top_says_that_nothing_is_measured_here(cluster: Cluster) -> None:
 def test_an_informer_of_client_go_sees_what_is_there_and_what_comes(cluster: Cluster, namespace: str, form: str) -> None:
     cluster.secret(namespace, "first", word="before")
     argv = [str(PROGRAMS / "testbed"), "watch", "--namespace", namespace, "--kind", "secrets", "--form", form, "--count", "2"]
-    with subprocess.Popen(argv, env=cluster.environment(), stdout=subprocess.PIPE, text=True) as watching:
+    allowed = {"KUBE_FEATURE_ClientsAllowCBOR": "true"}  # the server does not know it, and answers in JSON
+    with subprocess.Popen(argv, env=cluster.environment(**allowed), stdout=subprocess.PIPE, text=True) as watching:
         assert watching.stdout is not None
         lines = [json.loads(watching.stdout.readline()) for _ in range(2)]
         cluster.secret(namespace, "second", word="after")
