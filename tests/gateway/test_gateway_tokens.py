@@ -25,7 +25,7 @@ SESSION = Session(
 
 def keys(session: Session = SESSION, tokens: str = "purpose") -> tuple[bytes, ...]:
     masking = Masking.model_construct(sets=SETS, detectors=frozenset(), tokens=tokens)
-    found = token_keys(session, masking, MASTER)
+    found = token_keys(session, masking.tokens, masking.sets, MASTER)
     assert found.keys() == {"pii"}
     return found["pii"]
 

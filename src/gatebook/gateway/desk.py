@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from gatebook.config import Config, PostgresTarget, TargetConfig
+from gatebook.config import Config, KubernetesTarget, PostgresTarget, TargetConfig
 from gatebook.gateway.book import Book, new_id
 from gatebook.gateway.granted import Granted
 from gatebook.gateway.judge import Judge, at_fault
@@ -20,9 +20,11 @@ from gatebook.gateway.recent import Recent, Ruled
 from gatebook.gateway.store import Decided
 from gatebook.gateway.tokens import token_keys
 from gatebook.masking.detectors import cover_text
+from gatebook.masking.rules import Style
 from gatebook.model import NOTHING, Action, Deed, Identity, Permit, Reach, RefusalClass, Resource, Ruling, Session, Verdict
 from gatebook.policy.decide import Circumstances, Decision
 from gatebook.policy.permit import permit
+from gatebook.protocols.kubernetes.covering import secrets_set
 from gatebook.protocols.postgres.reading import PREVIEW, PREVIEW_REACH
 from gatebook.protocols.relay import Allowed, Ask, Covering, Prove, Refused
 
@@ -113,9 +115,12 @@ class Desk:
     def covering(self, session: Session, target: TargetConfig) -> Covering:
         """What covers the answers of this session."""
         masking = self._config.masking
-        possible = frozenset(target.masks) | self._judge.added
-        tokens = token_keys(session, masking, self._key)
-        return Covering(dict(masking.sets), possible, frozenset(masking.detectors), self._key, tokens)
+        sets, possible = dict(masking.sets), frozenset(target.masks) | self._judge.added
+        if isinstance(target, KubernetesTarget) and target.secrets != "shown":
+            own = secrets_set(Style(target.secrets))
+            sets[own.name], possible = own, possible | {own.name}
+        tokens = token_keys(session, masking.tokens, sets, self._key)
+        return Covering(sets, possible, frozenset(masking.detectors), self._key, tokens)
 
     def decide_at_once(self, session: Session, ask: Ask, recent: Recent) -> tuple[Allowed, Decided] | None:
         """The same as ``decide`` without waiting, for a plain yes whose entry need not be durable; None for all else.

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, assert_never, cast
 import structlog
 
 from gatebook.config import Config, HttpTarget, KubernetesTarget, WebTarget
-from gatebook.config.shapes import shape_of
-from gatebook.errors import GatebookError
+from gatebook.config.shapes import cluster_shape_of, shape_of
 from gatebook.gateway.dial import Trust
 from gatebook.gateway.doorway import TlsError, secure
 from gatebook.gateway.http.credentials import Credentials
@@ -34,6 +33,7 @@ from gatebook.protocols.http.h2 import PREFACE
 from gatebook.protocols.http.message import Data, End, Message, Request, Response
 from gatebook.protocols.http.plain import Plain
 from gatebook.protocols.kubernetes import status
+from gatebook.protocols.kubernetes.dialect import Kubernetes
 from gatebook.protocols.relay import Refused
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _dialect(target: WebTarget) -> Dialect:
         case HttpTarget():
             return Plain(shape_of(target))
         case KubernetesTarget():
-            raise GatebookError(f"targets: {target.name}: kubernetes is not spoken yet")
+            return Kubernetes(cluster_shape_of(target))
         case _:
             assert_never(target)
 

@@ -86,6 +86,11 @@ class Dialect(Protocol):
         """How much of a request's content is kept to be decided about."""
         ...
 
+    @property
+    def strict(self) -> bool:
+        """Whether a request that is wrong by any reading is never sent, whatever the policy says."""
+        ...
+
     def wants(self, request: Request) -> bool:
         """Whether the content is kept until the request was decided about, as far as there is room for it."""
         ...

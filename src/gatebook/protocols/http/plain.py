@@ -31,6 +31,11 @@ class Plain:
         """How much of a request's content is kept to be decided about."""
         return self._shape.body_bytes
 
+    @property
+    def strict(self) -> bool:
+        """The policy says what becomes of it."""
+        return False
+
     def wants(self, request: Request) -> bool:
         """Whether the content is kept until the request was decided about."""
         return _wants(request, self._shape.body_bytes)

@@ -263,8 +263,11 @@ class HttpRelay:
         shows = terms.dialect.shows(said, self._reading, terms.may)
         told = outgoing(said, terms, plan, self._opening, plain=shows is not None)
         self._answering = Answering(self._request, terms, plan, told, shows, self._opening)
+        fix = {"class": "fix", "decision": allowed.decision}
+        if terms.dialect.strict and self._reading.fault:
+            return self._say(*terms.dialect.said(refusal.Problem(400, self._reading.fault, fix)))
         if resolved is not None and resolved.refusal:
-            return self._problem(refusal.Problem(403, resolved.refusal, {"class": "fix", "decision": allowed.decision}))
+            return self._problem(refusal.Problem(403, resolved.refusal, fix))
         kept = self._kept if resolved is None else [Data(resolved.content)] if resolved.content else []
         if said.upgrade:
             return [Forward(self._permit, told, 0), Forward(self._permit, End())]

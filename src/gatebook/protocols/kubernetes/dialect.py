@@ -1,0 +1,160 @@
+"""Kubernetes as a dialect of HTTP: its verbs, its content types, its Status, its upgrades.
+
+Content types are a list: JSON, plain text (logs), and the schema that clients fetch as protobuf. Whatever else a client would
+take, it is offered JSON, which every client of Kubernetes reads; so nothing passes that was not looked at.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+
+from gatebook.model import Deed
+from gatebook.protocols.http.checks import MalformedError
+from gatebook.protocols.http.contents import ABSENT
+from gatebook.protocols.http.covering.choosing import Choice, Unreadable, cover_for
+from gatebook.protocols.http.covering.media import MediaType, media_type
+from gatebook.protocols.http.covering.plan import Plan
+from gatebook.protocols.http.dialect import Opening
+from gatebook.protocols.http.doubts import Doubts
+from gatebook.protocols.http.forwarding import without
+from gatebook.protocols.http.message import Fields, Request, Response
+from gatebook.protocols.http.paths import read_path, read_query
+from gatebook.protocols.http.reading import Reading
+from gatebook.protocols.http.refusal import Problem
+from gatebook.protocols.kubernetes import status
+from gatebook.protocols.kubernetes.contents import read_content
+from gatebook.protocols.kubernetes.covering import plan_for
+from gatebook.protocols.kubernetes.opening import Opening as Streams
+from gatebook.protocols.kubernetes.opening import Purpose
+from gatebook.protocols.kubernetes.paths import Place, read_place
+from gatebook.protocols.kubernetes.reading import Shape, read, wants
+from gatebook.protocols.relay import Covering
+
+BODY_BYTES = 3 * 1024 * 1024  # what an API server takes; longer content is refused by it
+JSON = b"application/json"
+_TEXT = frozenset({"text/plain"})
+_SENT = frozenset(
+    b"content-type accept-encoding user-agent sec-websocket-key sec-websocket-version sec-websocket-protocol "
+    b"x-stream-protocol-version".split()
+)
+_SENT_OF = b"kubectl-"
+_SCHEMA = "application/com.github.proto-openapi."  # OpenAPI as protobuf: kubectl knows no other, and no object is in it
+
+
+class Kubernetes:
+    """The dialect of one cluster."""
+
+    def __init__(self, shape: Shape) -> None:
+        self._shape = shape
+
+    @property
+    def body_bytes(self) -> int:
+        """How much of a request's content is kept to be decided about: all of it."""
+        return BODY_BYTES
+
+    @property
+    def strict(self) -> bool:
+        """What is wrong goes nowhere: an API server may read it as something else."""
+        return True
+
+    def wants(self, request: Request) -> bool:
+        """Whether the content is kept until the request was decided about."""
+        return not request.upgrade and wants(request)
+
+    def plainly(self, request: Request, content: bytes) -> bytes:
+        """YAML as the JSON that it says, which is YAML too: no two readers of YAML agree on all of it."""
+        if not _is_yaml(request):
+            return content
+        found = read_content(request, content, read_place_of(request).verb, Doubts())
+        return json.dumps(found.value, ensure_ascii=False).encode() if found.read and found.value is not ABSENT else content
+
+    def meant(self, request: Request) -> Request:
+        """YAML is JSON by then."""
+        if not _is_yaml(request):
+            return request
+        return replace(request, fields=(*without(request.fields, b"content-type"), (b"content-type", JSON)))
+
+    def exact(self, request: Request) -> str:
+        """What of a request means something to an API server. An upgrade is the same by GET and by POST: clients try both."""
+        method = "UPGRADE" if request.upgrade else request.method
+        kind = b", ".join(request.all(b"content-type")).decode("latin-1")
+        return f"{method} {request.target}\nhost {request.authority}\ncontent-type: {kind}"
+
+    def read(self, request: Request, content: bytes | None) -> Reading:
+        """What the request does."""
+        return read(request, content, self._shape)
+
+    def plan(
+        self,
+        request: Request,
+        covering: Covering,
+        masks: Collection[str],
+        needles: Collection[bytes],
+        aliases: Mapping[str, Collection[str]] | None = None,
+    ) -> Plan:
+        """What covers the answer, by the resource that its path names."""
+        return plan_for(read_place_of(request), covering, masks, needles)
+
+    def kept(self, request: Request, fields: Fields) -> Fields:
+        """Those that clients of Kubernetes send, with an Accept that leaves nothing but what can be read here."""
+        accepted = readable(b",".join(value for name, value in fields if name == b"accept"), request)
+        sent = (field for field in fields if field[0] in _SENT or field[0].startswith(_SENT_OF))
+        return (*sent, (b"accept", accepted))
+
+    def opening(self, request: Request, random: Callable[[int], bytes]) -> Opening:
+        """The streams of exec, attach and port-forward. Raises MalformedError for any other upgrade."""
+        place = read_place_of(request)
+        if place.group or place.resource != "pods" or place.subresource not in tuple(Purpose) or place.rest:
+            raise MalformedError("an upgrade that is not for exec, attach or port-forward of a pod", 400)
+        return Streams(request, Purpose(place.subresource), random)
+
+    def cover(self, request: Request, response: Response, plan: Plan, passes: Collection[str]) -> Choice:
+        """What becomes of an answer: JSON and text are covered, the schema passes, nothing else does."""
+        kind = media_type(response.get(b"content-type"))
+        if kind.name and not (kind.is_json or kind.name in _TEXT or _is_schema(kind, request)):
+            return Unreadable(f"its type {kind.name[:80]!r} cannot be read here; ask for application/json")
+        return cover_for(request, response, plan, (kind.name,) if _is_schema(kind, request) else ())
+
+    def shows(self, request: Request, reading: Reading, may: Callable[[Deed], bool]) -> None:
+        """Lists are shown whole."""
+        return
+
+    def refusal(self, problem: Problem, reading: Reading | None, content: bytes | None) -> tuple[Response, bytes]:
+        """As a Status."""
+        return status.said(problem)
+
+    def said(self, problem: Problem) -> tuple[Response, bytes]:
+        """As a Status."""
+        return status.said(problem)
+
+    def farewell(self, request: Request, problem: Problem) -> bytes:
+        """A watch ends with an event that says why."""
+        return status.event(problem) if read_place_of(request).verb == "watch" else b""
+
+
+def read_place_of(request: Request) -> Place:
+    """Where a request goes; what is doubtful about it the reading says."""
+    doubts = Doubts()
+    return read_place(request.method, read_path(request.path, doubts), read_query(request.query, doubts), doubts)
+
+
+def _is_yaml(request: Request) -> bool:
+    return media_type(request.get(b"content-type")).name.endswith("yaml")
+
+
+def readable(accepted: bytes, request: Request) -> bytes:
+    """An Accept with those of its ranges that can be read here (RFC 9110, section 12.5.1); JSON where none is."""
+    kept = [one.strip(b" \t") for one in accepted.split(b",")]
+    kept = [one for one in kept if _may_come(one, request)]
+    return b", ".join(kept) if kept else JSON
+
+
+def _may_come(wanted: bytes, request: Request) -> bool:
+    kind = media_type(wanted)
+    return kind.is_json or kind.name in _TEXT or _is_schema(kind, request)
+
+
+def _is_schema(kind: MediaType, request: Request) -> bool:
+    return kind.name.startswith(_SCHEMA) and request.path.startswith("/openapi/")
