@@ -24,6 +24,7 @@ from gatebook.ledger.keys import key_path
 from gatebook.ledger.vouching import Vouching
 from gatebook.masking.detectors import cover_text
 from gatebook.model import Entry
+from gatebook.recording import terminal
 from gatebook.recording.reading import Known, Recording, Tail, load_identity, unlock
 from gatebook.recording.render import JsonLines, Lines
 from gatebook.recording.results import Results
@@ -39,6 +40,14 @@ LinesOption = Annotated[bool, typer.Option("--json", help="Print JSON Lines, exa
 SpeedOption = Annotated[
     float | None,
     typer.Option("--speed", min=0.01, help="Keep the session's time, so many times faster; pauses end after 3 seconds."),
+]
+PlayOption = Annotated[
+    int | None,
+    typer.Option("--play", metavar="SEQ", min=1, help="Show the terminal of this request again, in its time (--speed)."),
+]
+CastOption = Annotated[
+    int | None,
+    typer.Option("--cast", metavar="SEQ", min=1, help="Print the terminal of this request as an asciicast, for other players."),
 ]
 WhyOption = Annotated[str, typer.Option("--why", metavar="REASON", help="Why you look: it stands in the ledger, with who.")]
 FromStartOption = Annotated[bool, typer.Option("--from-start", help="Show what was recorded before, too.")]
@@ -63,6 +72,8 @@ class Screen:
         """Print what the end left incomplete."""
         for item in self._results.rest(self._last):
             self._print(item)
+        for line in self._lines.rest():
+            print(line, flush=True)
 
     def _print(self, item: Any) -> None:
         for line in self._lines.of(item):
@@ -70,17 +81,14 @@ class Screen:
 
 
 def replay(
-    config: Config, session: str, opened_at: int, *, live: bool, identity: Path, as_json: bool, speed: float | None, why: str
+    config: Config, session: str, opened_at: int, show: Callable[[Recording], None], *, live: bool, identity: Path, why: str
 ) -> None:
-    """Print a recording and check it; raises RecordingError with every fault, after all that counts was printed."""
+    """Show a recording and check it; raises RecordingError with every fault, after all that counts was shown."""
     place = _place(config, session)
     key = unlock(place, load_identity(identity))
     _write_down(config, session, why)
     recording = Recording(place, key, _known(config.ledger.folder, session, opened_at), live=live)
-    screen = Screen(as_json=as_json, speed=speed)
-    for event in recording.events():
-        screen.show(event)
-    screen.end()
+    show(recording)
     sys.stdout.flush()
     for note in recording.notes:
         complain(GatebookError(f"note: {note}"))
@@ -91,6 +99,36 @@ def replay(
     where = "so far, as the ledger has it" if live else "whole, as the ledger has it"
     count = len(recording.known)
     print(f"The recording is {where}: {count} segment{'' if count == 1 else 's'}.", file=sys.stderr)
+
+
+def lines(recording: Recording, *, as_json: bool, speed: float | None) -> None:
+    """Print all of a recording."""
+    screen = Screen(as_json=as_json, speed=speed)
+    for event in recording.events():
+        screen.show(event)
+    screen.end()
+
+
+def play(recording: Recording, seq: int, speed: float) -> None:
+    """Show a request's terminal again, in its time, on this one. Raises GatebookError where this is none."""
+    if not sys.stdout.isatty():
+        raise GatebookError("--play needs a terminal; --cast prints it as an asciicast")
+    last = 0
+    try:
+        for piece in terminal.shown(recording.events(), seq):
+            if last:
+                time.sleep(min(max(0, piece.at - last) / 1e6 / speed, LONGEST_PAUSE_SECONDS))
+            last = piece.at
+            if not piece.resized:
+                print(piece.text, end="", flush=True)
+    finally:
+        print(terminal.RESET, flush=True)
+
+
+def cast(recording: Recording, seq: int, title: str) -> None:
+    """Print a request's terminal as an asciicast."""
+    for line in terminal.asciicast(terminal.shown(recording.events(), seq), title):
+        print(line)
 
 
 def tail(

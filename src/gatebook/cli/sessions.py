@@ -35,6 +35,7 @@ from gatebook.ledger.entries import clip
 from gatebook.masking.detectors import cover_text
 from gatebook.model import Entry, Ruling
 from gatebook.policy.acts import KILL
+from gatebook.recording.reading import Recording
 
 app = typer.Typer(help="List, read and end sessions.", no_args_is_help=True)
 
@@ -152,6 +153,8 @@ def replay_session(
     identity: replay.IdentityOption,
     as_json: replay.LinesOption = False,
     speed: replay.SpeedOption = None,
+    play: replay.PlayOption = None,
+    cast: replay.CastOption = None,
     why: replay.WhyOption = "no reason given",
     config: ConfigOption = None,
 ) -> None:
@@ -162,7 +165,18 @@ def replay_session(
     loaded = load_config(config)
     found = _found(loaded, session)
     live = found.closed_at is None
-    replay.replay(loaded, found.id, found.opened_at, live=live, identity=identity, as_json=as_json, speed=speed, why=why)
+    if (play is not None) + (cast is not None) + as_json > 1:
+        raise typer.BadParameter("expected one of --play, --cast and --json", param_hint="--play")
+
+    def show(recording: Recording) -> None:
+        if play is not None:
+            replay.play(recording, play, speed or 1.0)
+        elif cast is not None:
+            replay.cast(recording, cast, f"{found.subject} on {found.target}, request {cast} of {found.id}")
+        else:
+            replay.lines(recording, as_json=as_json, speed=speed)
+
+    replay.replay(loaded, found.id, found.opened_at, show, live=live, identity=identity, why=why)
 
 
 @app.command("tail")

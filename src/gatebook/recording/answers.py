@@ -10,6 +10,7 @@ Everything here has an end, whatever was recorded: what is held of one answer an
 from __future__ import annotations
 
 import codecs
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from gatebook.errors import WireError
 from gatebook.protocols.http.covering.charsets import python_name
 from gatebook.protocols.http.covering.codings import Decoding, codings_of
 from gatebook.protocols.http.covering.media import MediaType, media_type
+from gatebook.protocols.terminals import Kind, framed, frames
 from gatebook.recording.grec import NUMBER
 
 HELD_BYTES = 262_144  # of one answer's content that are one item
@@ -41,6 +43,14 @@ class Form(StrEnum):
     EVENT = "event"  # one server-sent event
     MESSAGES = "messages"  # of a WebSocket, as they passed
     BINARY = "binary"
+    STDOUT = "stdout"  # some of what a command said
+    STDERR = "stderr"
+    STDIN = "stdin"  # some of what it was told
+    STREAM = "stream"  # a sentence about its streams
+
+
+FLOWING = (Form.STDOUT, Form.STDERR, Form.STDIN, Form.STREAM)
+_FLOWS = {Kind.OUTPUT: Form.STDOUT, Kind.ERRORS: Form.STDERR, Kind.INPUT: Form.STDIN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +104,7 @@ class _Under:
         self.at = 0  # bytes before it
         self.decoded = 0
         self.over = False  # nothing more of it is read
+        self.flows: dict[Form, codecs.IncrementalDecoder] = {}
 
 
 class Answers:
@@ -132,6 +143,9 @@ class Answers:
         under = self._under[seq]
         if under.over:
             return
+        if under.socket and framed(rest):
+            yield from self._flow(time, seq, under, rest)
+            return
         if under.held and time - under.since > SLOW_MICROSECONDS and not (under.media.is_json or under.media.name == _EVENTS):
             yield from self._out(time, seq, under, more=True)
         try:
@@ -166,6 +180,20 @@ class Answers:
         if len(self._under) >= UNDER_WAY and seq not in self._under:
             yield from self.ended(time, next(iter(self._under)))
         self._under[seq] = _Under(fields)
+
+    def _flow(self, time: int, seq: int, under: _Under, data: bytes) -> Iterator[Piece]:
+        """Frames of a command's streams, each an item of its own."""
+        try:
+            for kind, piece in frames(data):
+                form = _FLOWS.get(kind, Form.STREAM)
+                text = _sentence(kind, piece)
+                if form is not Form.STREAM:
+                    text = under.flows.setdefault(form, _decoder()).decode(piece)
+                at, under.at = under.at, under.at + len(piece)
+                if text:
+                    yield Content(time, seq, form, "", text, at, len(piece), more=True)
+        except WireError as error:
+            yield Garbled(time, seq, str(error))
 
     def _take(self, time: int, seq: int, under: _Under, data: bytes) -> Iterator[Piece]:
         if under.decoding is not None:
@@ -220,6 +248,45 @@ class Answers:
         at, under.at = under.at, under.at + len(data)
         shown: str | bytes = data if form is Form.BINARY else data.decode(under.codec, "backslashreplace")
         return Content(time, seq, form, under.media.name, shown, at, len(data), more)
+
+
+def _decoder() -> codecs.IncrementalDecoder:
+    return codecs.getincrementaldecoder("utf-8")("backslashreplace")
+
+
+def _sentence(kind: Kind, data: bytes) -> str:
+    """What happened to a command's streams, or to a connection that is forwarded."""
+    text = _text(data)
+    first, _, second = text.partition(" ")
+    match kind:
+        case Kind.UNSEEN:
+            return f"{text} bytes of input that are not recorded"
+        case Kind.RESIZE:
+            return f"the terminal is {text}"
+        case Kind.STATUS:
+            return _ended(data)
+        case Kind.CLOSED:
+            return f"{text} is closed"
+        case Kind.OPENED:
+            return f"connection {first} to port {second}"
+        case Kind.SENT:
+            return f"connection {first}: {second} bytes sent"
+        case Kind.RECEIVED:
+            return f"connection {first}: {second} bytes received"
+    return ""
+
+
+def _ended(data: bytes) -> str:
+    """A command's last word, a ``Status``; as it came where it is none."""
+    try:
+        status = json.loads(data)
+        if status["status"] == "Success":
+            return "exit status 0"
+        causes = (status.get("details") or {}).get("causes") or []
+        codes = [one["message"] for one in causes if one.get("reason") == "ExitCode"]
+        return f"exit status {codes[0]}" if codes else f"failed: {status['message']}"
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        return f"failed: {_text(data)}"
 
 
 def _numbered(data: bytes) -> tuple[int, bytes]:

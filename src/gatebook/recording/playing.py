@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from bisect import insort
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias, assert_never
 
-from gatebook.recording.answers import Content, Form, Garbled, Headed
+from gatebook.recording.answers import FLOWING, Content, Form, Garbled, Headed
 from gatebook.recording.grec import Event
 from gatebook.recording.reading import Piece, Recording
 from gatebook.recording.render import STREAMED, readable
@@ -47,6 +47,7 @@ OUTPUTS = 200  # of a step: tables, notices, pieces of a COPY, events, messages
 DECODED_BYTES = 1 << 22  # of one answer that is coded
 UNDER_WAY = 1_000  # requests whose answers are put to them
 CHARACTERS = 1_500_000  # of a window
+PAUSE_MICROSECONDS = 2_000_000  # of a command, after which what it says is another output
 SEGMENT_BYTES = 1 << 26  # of one segment's content
 READ_BYTES = 1 << 27  # of all that one window looks through
 LATEST_SEGMENTS = 16  # that are looked through for the last steps of a live session
@@ -96,6 +97,7 @@ class Passed:
     text: str
     size: int
     left: int = 0
+    latest: int = 0  # when the last of it came
 
     def add(self, item: Content) -> None:
         """More of the same content."""
@@ -345,6 +347,9 @@ class _Player:
         self._read += item.size
         if self._needle and not step.matches and isinstance(item.data, str):
             step.matches = self._wanted_ruling(step) and self._needle in item.data.casefold()
+        if item.form in FLOWING:
+            self._flow(item, vouched, step)
+            return
         last = next((one for one in reversed(step.outputs) if isinstance(one, Passed) and one.seq == item.seq), None)
         if last is None or not item.at or item.form in STREAMED or last.form is not item.form:
             text, left = readable(item, TEXT_CHARACTERS)
@@ -354,6 +359,21 @@ class _Player:
             last.add(item)
             self._characters += len(last.text) - before
             self._keep(step)
+
+    def _flow(self, item: Content, vouched: bool, step: Step) -> None:
+        """What a stream carries is one output until another has its turn, or a pause."""
+        text, left = readable(item, TEXT_CHARACTERS)
+        last = step.outputs[-1] if step.outputs else None
+        same = isinstance(last, Passed) and (last.seq, last.form) == (item.seq, item.form) and item.form is not Form.STREAM
+        if not isinstance(last, Passed) or not same or item.time - last.latest > PAUSE_MICROSECONDS:
+            fresh = Passed(item.time, item.seq, item.form, "", text, item.size, left, item.time)
+            self._put(fresh, item.time, vouched, step)
+            return
+        before = len(last.text)
+        last.latest = item.time
+        last.add(replace(item, data=text))
+        self._characters += len(last.text) - before
+        self._keep(step)
 
     def _put(self, output: Output, time: int, vouched: bool, step: Step | None = None) -> bool:
         """Whether there was room."""

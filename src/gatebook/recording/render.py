@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, assert_never
 
-from gatebook.recording.answers import Content, Form, Garbled, Headed
+from gatebook.recording.answers import FLOWING, Content, Form, Garbled, Headed
+from gatebook.recording.flowing import Flowing
 from gatebook.recording.laid_out import laid_out
 from gatebook.recording.results import (
     About,
@@ -30,11 +31,12 @@ from gatebook.recording.results import (
     Table,
     Unread,
 )
+from gatebook.recording.terminal import plain
 
 CELL_CHARACTERS = 120  # of a cell in a table; JSON has all of it
 CONTENT_CHARACTERS = 16_384  # of a piece of content; JSON has all of it
 CONTENT_BYTES = 65_536  # of a content; of what comes behind them, only how much it is
-STREAMED = (Form.EVENT, Form.MESSAGES)  # each is shown for itself
+STREAMED = (Form.EVENT, Form.MESSAGES, *FLOWING)  # each is shown for itself
 BINARY_BYTES = 48  # of a content that is no text
 MARGIN = "    "
 REQUEST, COPIED = "  > ", "  < "  # so that no line of a request, a copy or an answer passes for one made here
@@ -57,11 +59,24 @@ class Lines:
 
     def __init__(self) -> None:
         self._start = 0
+        self._flowing = Flowing()
 
     def of(self, item: Item) -> list[str]:
-        """The lines of an item; each is fit for a terminal, without its end."""
+        """The lines that are complete by an item; each is fit for a terminal, without its end."""
         self._start = self._start or item.time
-        return list(self._lines(item))
+        if isinstance(item, Content) and item.form in FLOWING:
+            return [self._flow(*one) for one in self._flowing.feed(item)]
+        return [*self.rest(), *self._lines(item)]
+
+    def rest(self) -> list[str]:
+        """The beginning of a line whose end did not come."""
+        return [self._flow(*one) for one in self._flowing.rest()]
+
+    def _flow(self, form: Form, seq: int, time: int, text: str) -> str:
+        """A line of a command's stream, or of what is said about it; the first of several says whose they are."""
+        if form is Form.STREAM or time:
+            return f"{self._when(time)}  #{seq}  {safe(text) if form is Form.STREAM else form}"
+        return (REQUEST if form is Form.STDIN else COPIED) + safe(text)
 
     def _lines(self, item: Item) -> Iterator[str]:
         match item:
@@ -165,6 +180,9 @@ def readable(item: Content, most: int) -> tuple[str, int]:
     if item.form is Form.JSON:
         text, taken = laid_out(data, most)
         return text, len(data) - taken
+    if item.form in FLOWING:
+        data = plain(data)
+        return data[:most], max(0, len(data) - most)
     text = data.rstrip("\r\n") if item.form in STREAMED else data
     return text[:most], max(0, len(text) - most)
 
@@ -216,6 +234,10 @@ class JsonLines:
 
     def __init__(self) -> None:
         self._start = 0
+
+    def rest(self) -> list[str]:
+        """Nothing waits."""
+        return []
 
     def of(self, item: Item) -> list[str]:
         """The one line of an item, ASCII, without its end."""
