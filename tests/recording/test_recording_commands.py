@@ -18,6 +18,7 @@ from gatebook.db import engine, migrate, writing
 from gatebook.errors import GatebookError, RecordingError
 from gatebook.gateway import store
 from gatebook.ledger.log import Log
+from gatebook.protocols.terminals import Kind, frame
 from gatebook.recording.reading import new_identity
 from gatebook.recording.recorder import Recorder
 from gatebook.recording.recovery import recover
@@ -164,3 +165,25 @@ def test_a_tail_of_a_session_that_died_ends_too(home: Path, recorder: Recorder) 
     close_row(home)
     told = sessions(home, "tail", "--from-start", "--json")
     assert [json.loads(line)["k"] for line in told.stdout.splitlines()] == ["q"]
+
+
+def test_a_terminal_is_printed_for_other_players(home: Path, recorder: Recorder) -> None:
+    recorder.request(2, "POST /exec", verb="k8s.exec", reach="unknown", ruling="allow", rule="agents-exec")
+    recorder.head(2, b"101\nsec-websocket-protocol: v5.channel.k8s.io")
+    recorder.content(2, frame(Kind.RESIZE, b"100x30") + frame(Kind.OUTPUT, b"\x1b]0;owned\x07# \x1b[1mls\x1b[0m\r\n"))
+    recorder.close("left")
+    close_row(home)
+    told = sessions(home, "replay", "--cast", "2")
+    assert told.exit_code == 0, told.output
+    first, *rest = [json.loads(line) for line in told.stdout.splitlines()]
+    assert (first["version"], first["width"], first["height"]) == (2, 100, 30)
+    assert [one[1:] for one in rest] == [["r", "100x30"], ["o", "# \x1b[1mls\x1b[0m\r\n"]]
+    assert "  < # ls\n" in sessions(home, "replay").stdout
+
+
+def test_a_terminal_is_played_on_a_terminal_alone(home: Path, recorder: Recorder) -> None:
+    recorder.close("left")
+    close_row(home)
+    assert "--cast prints it" in str(sessions(home, "replay", "--play", "1").exception)
+    assert "request 1 has no terminal" in str(sessions(home, "replay", "--cast", "1").exception)
+    assert sessions(home, "replay", "--play", "1", "--json").exit_code == 2
