@@ -129,6 +129,14 @@ class Book:
             request_pieces(row.verb, row.reach, row.ruling, row.rule, row.reason),
         )
 
+    def pieces_of_one(self, session: Session, said: Said, action: Action, shown: str) -> tuple[list[bytes], list[bytes]]:
+        """The same of one very action, whose text and parameters are the same each time, and of its answer."""
+        fields = {**self._action(said, session, action, shown, "")}
+        varies = ("action", "decision")
+        same = {name: value for name, value in fields.items() if name not in varies}
+        answer = ("action", "bytes", "masked", "ms", "status")
+        return self._log.pieces("action", same, varies), self._log.pieces("answer", {"sid": session.id, "rows": 0}, answer)
+
     def salt(self, identity: Identity) -> tuple[bytes, int]:
         """What commits this identity's statements, while ``erased`` is the number that comes with it. LedgerError."""
         erased = self.erased

@@ -376,6 +376,11 @@ def behind() -> bool:
     return len(_aside) > BEHIND
 
 
+def event(kind: bytes, at: int, data: bytes) -> bytes:
+    """One event of those that are added together, behind its head."""
+    return HEAD.pack(len(data), kind, at) + data
+
+
 def request_pieces(verb: str, reach: str, ruling: str, rule: str, reason: str) -> list[bytes]:
     """What ``request`` writes of one that runs, as the bytes between its number, its text and its decision."""
     said = _json({"verb": verb, "reach": reach, "ruling": ruling, "rule": rule, "reason": reason})[1:-1]

@@ -10,7 +10,6 @@ Calls of gRPC go by HTTP/2 (``upstream2.py``), all else by HTTP/1.1.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -19,6 +18,7 @@ from gatebook.config import WebTarget
 from gatebook.gateway.http.upstream import DialError, Upstream
 from gatebook.gateway.http.upstream2 import Call
 from gatebook.protocols.http import grpc
+from gatebook.protocols.http.lane import addressed
 from gatebook.protocols.http.message import Data, End, Message, Request, Response
 
 if TYPE_CHECKING:
@@ -81,6 +81,16 @@ class Errand:
             self._upstream = found
             self._ask(found, request, length)
 
+    def take_over(self, upstream: Upstream, message: Message, length: int | None) -> None:
+        """The same of what was sent on this connection already."""
+        if isinstance(message, Request):
+            self._request, self._upstream = message, upstream
+            self._patience = asyncio.get_running_loop().call_later(HEAD_SECONDS, self._too_slow)
+            upstream.take_over(self, addressed(message, upstream.origin), length)
+        elif isinstance(message, Data | End):
+            self._sent_content = self._sent_content or isinstance(message, Data)
+            upstream.took(message)
+
     def send(self, message: Data | End) -> None:
         """What belongs to it."""
         self._sent_content = self._sent_content or isinstance(message, Data)
@@ -131,8 +141,7 @@ class Errand:
     # The connection -------------------------------------------------------------------------------------------------------
 
     def _ask(self, upstream: Upstream | Call, request: Request, length: int | None) -> None:
-        scheme, _, authority = upstream.origin.partition("://")
-        said = replace(request, authority=authority, scheme=scheme)
+        said = addressed(request, upstream.origin)
         if isinstance(upstream, Call):
             upstream.ask(self, said)
         else:

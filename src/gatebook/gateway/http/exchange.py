@@ -11,7 +11,6 @@ said and the disk has the entry (``released.py``).
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Coroutine
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, assert_never
@@ -24,10 +23,12 @@ from gatebook.gateway.desk import Needs
 from gatebook.gateway.http.client import Client
 from gatebook.gateway.http.errand import Errand
 from gatebook.gateway.http.sessions import HttpSession, key_of
+from gatebook.gateway.http.shortcut import UNRECORDED, Flight
 from gatebook.gateway.released import SYNC_POLL_SECONDS, Released
 from gatebook.gateway.store import decided
 from gatebook.gateway.waiting import Waiting
 from gatebook.protocols.http import door, grpc, refusal
+from gatebook.protocols.http.lane import Went
 from gatebook.protocols.http.message import Data, End, Message, Request, Response
 from gatebook.protocols.http.relay import (
     ClientSaid,
@@ -42,7 +43,7 @@ from gatebook.protocols.http.relay import (
     TargetSaid,
     shown,
 )
-from gatebook.protocols.http.terms import Injected, Terms
+from gatebook.protocols.http.terms import Injected
 from gatebook.protocols.relay import Allowed, Answered, Ask, Ended, HangUp, Held, Refused, Side, Withdraw
 
 if TYPE_CHECKING:
@@ -69,6 +70,12 @@ class Exchange:
         self._protocol = "http"  # of the target that it wants
         self._started = 0
         self._answer: Allowed | None = None
+        self.went: Went | None = None  # what can go by the lane when it comes again, once it is over
+
+    @property
+    def session(self) -> HttpSession | None:
+        """Whose request it is, once that is known."""
+        return self._session
 
     # The client ---------------------------------------------------------------------------------------------------------
 
@@ -97,7 +104,7 @@ class Exchange:
         try:
             self._enter(session, knocked)
         except GatebookError as error:
-            self._fail(told(error))
+            self.fail(told(error))
 
     async def _open(self, key: Any, knocked: door.Knock) -> None:
         found = await self._gateway.http.open(key, knocked, self._address)
@@ -143,23 +150,37 @@ class Exchange:
         self._session = session
         self._client.proved()
         seq = session.enter(self)
-        terms = Terms(
-            session=session.session.id,
-            covering=session.covering,
-            dialect=self._gateway.http.dialect(session.target.name),
-            injected=injected,
-            origins=session.target.origins,
-            base=knocked.prefix or f"{knocked.request.scheme}://{knocked.request.authority}",
-            client_address=self._address,
-            introduces=session.introduces,
-            may=session.may,
-            random=secrets.token_bytes,
-            elsewhere=frozenset(session.target.redirects),
-            passes=session.target.passes,
-            known=session.known,
-        )
-        self._relay = HttpRelay(terms, seq)
+        base = knocked.prefix or f"{knocked.request.scheme}://{knocked.request.authority}"
+        self._relay = HttpRelay(session.terms(injected, base), seq)
         self.signal(ClientSaid(knocked.request))
+
+    def take_over(self, flight: Flight) -> None:
+        """Go on with a request that is on its way, as if it had been this exchange's from the beginning."""
+        ticket, session, upstream, went = flight.ticket, flight.session, flight.upstream, flight.ticket.went
+        if upstream is None:
+            raise AssertionError("on its way, and nowhere")
+        session.take_over(flight, self)
+        self._session, self._heads = session, went.request.method == "HEAD"
+        self._relay = relay = HttpRelay(went.terms, flight.seq)
+        said: list[Message] = [went.request, *([Data(went.content)] if went.content else []), End()]
+        *_, ask = [effect for message in said for effect in relay.feed(ClientSaid(message))]
+        if not isinstance(ask, Ask):
+            raise AssertionError("the same request asks for something else")
+        allowed = flight.lane.allowed(flight, ask.action)
+        self._errand = errand = Errand(self._gateway, self, session.target, session.role)
+        for effect in relay.feed(allowed):
+            if isinstance(effect, Forward):
+                errand.take_over(upstream, effect.message, effect.length)
+        self._started = flight.at
+        self._released.under(allowed.permit.receipt)
+        self._gateway.book.taken_over(ask.action, ticket.said, ask.shown, flight.decision, flight.at)
+        try:
+            session.tape.asked(ask, ticket.said.row, flight.decision, flight.recorded)
+        except RecordingError as error:
+            self._unrecorded(str(error))
+
+    def tick(self, now: int) -> None:
+        """Some time has passed; nothing depends on that here."""
 
     def from_client(self, message: Message) -> None:
         """The client said more of its request."""
@@ -207,11 +228,13 @@ class Exchange:
             return
         try:
             self._feed(signal)
-        except (LedgerError, RecordingError) as error:
-            self._fail(told(error))
+        except LedgerError as error:
+            self.fail(told(error))
+        except RecordingError as error:
+            self._unrecorded(str(error))
         except Exception:
             log.exception("exchange failed", session=self._session.session.id if self._session else "")
-            self._fail("an error inside the gateway; its operators' log has it")
+            self.fail("an error inside the gateway; its operators' log has it")
         self._await_more()
         self._flow()
 
@@ -222,6 +245,13 @@ class Exchange:
             self._patience = None
         if self._relay is not None and self._relay.waits:
             self._patience = asyncio.get_running_loop().call_later(self._relay.waits, self.signal, Idle())
+
+    def _unrecorded(self, why: str) -> None:
+        """What must be recorded cannot be: nothing more of this session, and not only of this request."""
+        why = UNRECORDED.format(why)
+        self.fail(why)
+        if self._session is not None:
+            self._session.end(why)
 
     def _feed(self, signal: Signal | Allowed) -> None:
         while self._relay is not None and not self._over:
@@ -264,13 +294,15 @@ class Exchange:
         """A fault of ours ends this exchange alone, and is told to the operator."""
         try:
             await work
+        except RecordingError as error:
+            self._unrecorded(str(error))
         except GatebookError as error:
-            self._fail(told(error))
+            self.fail(told(error))
         except Exception:
             log.exception("exchange failed", session=self._session.session.id if self._session else "")
-            self._fail("an error inside the gateway; its operators' log has it")
+            self.fail("an error inside the gateway; its operators' log has it")
 
-    def _fail(self, why: str) -> None:
+    def fail(self, why: str) -> None:
         """Nothing goes on here; who did not hear an answer yet hears this. It raises nothing: tasks end with it."""
         try:
             self._say_failed(why)
@@ -458,6 +490,7 @@ class Exchange:
         if self._errand is not None:
             self._errand.drop()
         self._people.gone()
+        self.went = self._relay.went if self._relay is not None else None
         self._relay = None
         self._early.clear()
         if self._session is not None:

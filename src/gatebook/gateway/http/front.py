@@ -22,6 +22,7 @@ from gatebook.gateway.http.credentials import Credentials
 from gatebook.gateway.http.exchange import Exchange
 from gatebook.gateway.http.http2 import GOODBYE_SECONDS, IDLE_SECONDS, UNSENT_BYTES, Http2Connection
 from gatebook.gateway.http.sessions import HttpSession, Key, Sessions
+from gatebook.gateway.http.shortcut import Flight, Shortcut
 from gatebook.gateway.http.upstream import Origins, Pool
 from gatebook.gateway.http.upstream2 import Calls
 from gatebook.protocols.http import refusal
@@ -117,6 +118,8 @@ class HttpConnection(asyncio.Protocol):
         self._plain: asyncio.Transport | None = None  # before its TLS begins
         self._transport: asyncio.Transport | None = None
         self._exchange: Exchange | None = None
+        self._shortcut = Shortcut(gateway, self, self._scheme)
+        self._whole = b""  # the request that is answered, if it came at once and alone
         self._address = ""
         self._out: list[bytes] = []
         self._reads = True
@@ -124,6 +127,7 @@ class HttpConnection(asyncio.Protocol):
         self._first = True
         self._inside = False
         self._patience: asyncio.TimerHandle | None = None
+        self._asked = False  # by the lane, since patience began
         self.full = False
 
     # asyncio.Protocol ---------------------------------------------------------------------------------------------------
@@ -197,10 +201,17 @@ class HttpConnection(asyncio.Protocol):
             self._exchange.from_client(Data(data))
             self.flow()
             return
+        rests = self._exchange is None and self._codec.idle
+        if rests and self._shortcut.request(data):
+            self._asked = True
+            return
+        self._shortcut.give_back()
         if self._exchange is not None:
             self._wait(CONTENT_SECONDS)
         try:
-            self._take(self._codec.feed(data))
+            messages = self._codec.feed(data)
+            self._whole = data if rests and self._codec.keeps_alive and not self._codec.kept else b""
+            self._take(messages)
         except MalformedError as error:
             self._malformed(error)
 
@@ -218,10 +229,12 @@ class HttpConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The client says no more; its answer may still come, so it stays open where one is under way."""
+        self._shortcut.give_back()
         return self._exchange is not None and self._codec.complete and not self._tunnel
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""
+        self._shortcut.give_back()
         self._closing = True
         self._wait(0)
         exchange, self._exchange = self._exchange, None
@@ -232,6 +245,7 @@ class HttpConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client does not read."""
+        self._shortcut.give_back()
         self.full = True
         if self._exchange is not None:
             self._exchange.client_flow()
@@ -244,6 +258,7 @@ class HttpConnection(asyncio.Protocol):
 
     def stop(self) -> None:
         """The gateway stops: what is under way was ended, and nothing more begins."""
+        self._shortcut.give_back()
         if self._plain is not None:
             self._plain.abort()
         if self._exchange is None:
@@ -301,8 +316,12 @@ class HttpConnection(asyncio.Protocol):
         if exchange is not self._exchange:
             return
         self._exchange = None
+        whole, self._whole = self._whole, b""
         if self._closing or self._transport is None:
             return
+        self._shortcut.session = exchange.session
+        if whole:
+            self._shortcut.learn(whole, exchange)
         if self._tunnel or not self._codec.keeps_alive:
             self._close()
             return
@@ -311,6 +330,26 @@ class HttpConnection(asyncio.Protocol):
             self._take(self._codec.next())
         except MalformedError as error:
             self._malformed(error)
+
+    # What the lane says -----------------------------------------------------------------------------------------------------
+
+    def tell(self, data: bytes) -> None:
+        """The answer, whole."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
+
+    def become(self, flight: Flight) -> Exchange:
+        """The codec takes in what came past it, and an exchange goes on with it."""
+        self._codec.feed(flight.data)
+        self._exchange = exchange = Exchange(self._gateway, self, self._address)
+        exchange.take_over(flight)
+        return exchange
+
+    def fail(self, data: bytes, why: str) -> None:
+        """A request that came past the codec is not answered."""
+        self._codec.feed(data)
+        self._exchange = exchange = Exchange(self._gateway, self, self._address)
+        exchange.fail(why)
 
     def flow(self) -> None:
         """Read the client only while more of it is wanted."""
@@ -346,6 +385,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _wait(self, seconds: float) -> None:
         """So long for the client to do its next part; 0: no longer."""
+        self._asked = False
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
@@ -356,6 +396,9 @@ class HttpConnection(asyncio.Protocol):
         self._patience = None
         if self._plain is not None:
             self._plain.abort()
+        elif self._asked or self._shortcut.flight is not None:
+            self._asked = False
+            self._wait(IDLE_SECONDS)
         elif self._exchange is None:
             self._close()
         elif self._exchange.hungry and not self._codec.complete and not self._tunnel:

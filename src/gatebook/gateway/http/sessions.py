@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,12 +21,14 @@ from gatebook.errors import GatebookError, IdentityError, LedgerError, Recording
 from gatebook.gateway.desk import Welcome
 from gatebook.gateway.holding import Place
 from gatebook.gateway.http.introducing import introduction
+from gatebook.gateway.http.shortcut import Flight, Tickets
 from gatebook.gateway.recent import Recent
 from gatebook.gateway.tape import Tape
 from gatebook.identity.tokens import digest_of
 from gatebook.model import Deed, Reach, RefusalClass, Ruling, Session, Verdict
 from gatebook.protocols.http.door import Knock
 from gatebook.protocols.http.known import REQUESTS, Known
+from gatebook.protocols.http.terms import Injected, Terms
 from gatebook.protocols.relay import NO_IDENTITY, Covering, Prove, Refused
 
 if TYPE_CHECKING:
@@ -68,28 +71,56 @@ class HttpSession:
         self.place = Place(welcome.role, "", welcome.target.place)
         self.covering: Covering = gateway.desk.covering(welcome.session, target)
         self.introduces = introduction(target, welcome.role, welcome.session)
-        self.known, self.recent = Known(), Recent(REQUESTS)
+        self.known, self.recent, self.tickets = Known(), Recent(REQUESTS), Tickets()
         self.received = self.sent = 0
         self.ended = ""
         self.writing: set[asyncio.Task[None]] = set()
         self._gateway = gateway
         self._granted: Reach | None = gateway.desk.granted(welcome.session.identity, target.name)
         self._seq = 0
-        self._live: set[Exchange] = set()
+        self._live: set[Exchange | Flight] = set()
         self._used_at = asyncio.get_running_loop().time()
 
     # Requests -----------------------------------------------------------------------------------------------------------
 
-    def enter(self, exchange: Exchange) -> int:
+    @property
+    def next_number(self) -> int:
+        """The number of the next action."""
+        return self._seq + 1
+
+    def enter(self, exchange: Exchange | Flight) -> int:
         """Another request of it: the number of its action."""
         self._live.add(exchange)
         self._seq += 1
         return self._seq
 
-    def leave(self, exchange: Exchange) -> None:
+    def take_over(self, flight: Flight, exchange: Exchange) -> None:
+        """A request that is under way is another's from now on."""
+        self._live.discard(flight)
+        self._live.add(exchange)
+
+    def leave(self, exchange: Exchange | Flight) -> None:
         """A request is done."""
         self._live.discard(exchange)
         self._used_at = asyncio.get_running_loop().time()
+
+    def terms(self, injected: Injected, base: str) -> Terms:
+        """What holds for one of its requests; ``base`` is how its client addresses the target."""
+        return Terms(
+            session=self.session.id,
+            covering=self.covering,
+            dialect=self._gateway.http.dialect(self.target.name),
+            injected=injected,
+            origins=self.target.origins,
+            base=base,
+            client_address=self.key.address,
+            introduces=self.introduces,
+            may=self.may,
+            random=secrets.token_bytes,
+            elsewhere=frozenset(self.target.redirects),
+            passes=self.target.passes,
+            known=self.known,
+        )
 
     def may(self, deed: Deed) -> bool:
         """Whether the policy would let this session do a deed."""
@@ -108,6 +139,9 @@ class HttpSession:
             self.tape.tick()
         except RecordingError as error:
             self.end(f"the recording cannot be written, so nothing may go on: {error}")
+        now = self._gateway.clock()
+        for one in list(self._live):
+            one.tick(now)
         if not self._live and asyncio.get_running_loop().time() - self._used_at > IDLE_SECONDS:
             self.end("nothing was asked for a while")
 

@@ -48,6 +48,18 @@ class Answers(Protocol):
         ...
 
 
+class Flying(Protocol):
+    """What went past the codec, and waits for its answer."""
+
+    def answered(self, data: bytes) -> bool:
+        """Bytes of the target: whether they were all of the answer. If not, somebody else asks from now on."""
+        ...
+
+    def give_back(self) -> object:
+        """Have somebody else ask from now on."""
+        ...
+
+
 class Upstream(asyncio.Protocol):
     """One connection to a target, by HTTP/1.1. Owned by a pool while idle, else by who asks."""
 
@@ -58,6 +70,7 @@ class Upstream(asyncio.Protocol):
         self._codec = ClientSide()
         self._transport: asyncio.Transport | None = None
         self._answers: Answers | None = None
+        self._flight: Flying | None = None
         self._reads = True
         self._out: list[bytes] = []
         self.idle_since = 0.0
@@ -94,10 +107,36 @@ class Upstream(asyncio.Protocol):
             if data and self._transport is not None and not self._transport.is_closing():
                 self._transport.write(data)
 
+    # Past the codec -------------------------------------------------------------------------------------------------------
+
+    def fly(self, flight: Flying, data: bytes) -> None:
+        """Send a whole request, as the codec would have written it."""
+        self._flight = flight
+        if self._transport is not None:
+            self._transport.write(data)
+
+    def landed(self) -> None:
+        """Its answer was whole, and nothing came behind it."""
+        self._flight, self.fresh = None, False
+
+    def take_over(self, answers: Answers, request: Request, length: int | None) -> None:
+        """From now on the codec reads what answers a request that was sent past it: it writes it, to nobody."""
+        self._flight, self._answers = None, answers
+        self._codec.request(request, length=length)
+
+    def took(self, message: Data | End) -> None:
+        """The same of what belongs to it."""
+        if isinstance(message, Data):
+            self._codec.data(message.data)
+        else:
+            self._codec.end(message.trailers)
+
     # What is answered -----------------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the target."""
+        if self._flight is not None and self._flight.answered(data):
+            return
         answers = self._answers
         if answers is None:
             self.close()  # it speaks without having been asked
@@ -117,6 +156,7 @@ class Upstream(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone: an answer that ends with it may be complete by that."""
+        self._give_back()
         answers = self._answers
         if answers is None:
             return
@@ -152,8 +192,13 @@ class Upstream(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The target does not read."""
         self.full = True
+        self._give_back()
         if self._answers is not None:
             self._answers.flow()
+
+    def _give_back(self) -> None:
+        if self._flight is not None:
+            self._flight.give_back()
 
     def resume_writing(self) -> None:
         """The target reads again."""
@@ -176,7 +221,7 @@ class Upstream(asyncio.Protocol):
 
     def close(self) -> None:
         """End it. What comes until then is nobody's."""
-        self._answers = None
+        self._answers = self._flight = None
         if self._transport is not None:
             self._transport.abort()
 

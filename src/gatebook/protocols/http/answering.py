@@ -61,6 +61,11 @@ class Answering:
         self.status = self.size = 0
 
     @property
+    def coverer(self) -> Coverer | None:
+        """What covers its content; None where that passes."""
+        return self._coverer
+
+    @property
     def masked(self) -> dict[str, int]:
         """What was covered, head, content and trailers, by style or detector."""
         inner = dict(self._coverer.masked) if self._coverer is not None else {}

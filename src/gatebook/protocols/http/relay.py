@@ -25,11 +25,11 @@ from gatebook.protocols.http import grpc, refusal
 from gatebook.protocols.http.answering import Answering, shown
 from gatebook.protocols.http.asking import asked, outgoing, whole_instead
 from gatebook.protocols.http.checks import MalformedError
-from gatebook.protocols.http.covering.plan import Plan
 from gatebook.protocols.http.covering.resolving import resolve
 from gatebook.protocols.http.dialect import Opening, Passage
+from gatebook.protocols.http.known import Meant
+from gatebook.protocols.http.lane import Went, again
 from gatebook.protocols.http.message import Data, End, Message, Request, Response
-from gatebook.protocols.http.reading import Reading
 from gatebook.protocols.http.terms import Terms
 from gatebook.protocols.http.tunnel import Moved
 from gatebook.protocols.relay import Allowed, Answered, Ask, Ended, HangUp, Held, Refused, Side, Withdraw
@@ -116,19 +116,19 @@ class HttpRelay:
     def __init__(self, terms: Terms, seq: int) -> None:
         self._terms, self.seq = terms, seq
         self.step = Step.GATHERING
-        self._whatever_holds: Plan | None = None  # by any rule's masks
         self._request: Request | None = None
         self._kept: list[Data] = []
         self._kept_bytes = 0
         self._whole = False  # the client has said all
         self._expects = False
         self._content: bytes | None = None  # None: not read
-        self._reading: Reading | None = None
+        self._meant: Meant | None = None
         self._action: Action | None = None
         self._permit: Permit | None = None
         self._answering: Answering | None = None
         self._opening: Opening | None = None
         self._tunnel: Passage | None = None
+        self._went: Went | None = None
         self._replied = False
         self._tells_status = False  # its answer is gRPC's, whose trailers say how it ended
 
@@ -148,6 +148,11 @@ class HttpRelay:
     def only_reads(self) -> bool:
         """Whether what is asked changes nothing, as far as rules know: then it may be asked twice."""
         return self._permit is not None and self._action is not None and self._action.reach is Reach.READ
+
+    @property
+    def went(self) -> Went | None:
+        """What can go by the lane when it comes again, now that it is answered; None for what cannot."""
+        return self._went if self.step is Step.OVER else None
 
     def feed(self, signal: Signal) -> list[Effect]:
         """Take one signal and say what is to be done about it, in order."""
@@ -246,28 +251,31 @@ class HttpRelay:
         self.step = Step.ASKING
         self._content = content = self._terms.dialect.plainly(self._request, content) if content else content
         ask, meant = asked(self._request, content, self._terms, self.seq)
-        self._action, self._reading, self._whatever_holds = ask.action, meant.reading, meant.plan
+        self._action, self._meant = ask.action, meant
         return [ask]
 
     def _allowed(self, allowed: Allowed) -> list[Effect]:
-        if self._request is None or self._reading is None or self._whatever_holds is None or self.step is not Step.ASKING:
+        if self._request is None or self._meant is None or self.step is not Step.ASKING:
             raise AssertionError("allowed without having asked")
         self._permit, self.step = allowed.permit, Step.SENDING
         terms, needles = self._terms, self._terms.injected.needles
         said, resolved = self._request, None
         if self._content is not None:
-            resolved = resolve(terms.dialect.meant(said), self._content, self._whatever_holds)
+            resolved = resolve(terms.dialect.meant(said), self._content, self._meant.plan)
             if resolved.values:
                 said, needles = replace(said, target=resolved.target), (*needles, *resolved.values)
-        plan = terms.dialect.plan(said, terms.covering, allowed.permit.masks, needles, self._reading.aliases)
-        shows = terms.dialect.shows(said, self._reading, terms.may)
+        plan = terms.dialect.plan(said, terms.covering, allowed.permit.masks, needles, self._meant.reading.aliases)
+        shows = terms.dialect.shows(said, self._meant.reading, terms.may)
         told = outgoing(said, terms, plan, self._opening, plain=shows is not None)
         self._answering = Answering(self._request, terms, plan, told, shows, self._opening)
         fix = {"class": "fix", "decision": allowed.decision}
-        if terms.dialect.strict and self._reading.fault:
-            return self._say(*terms.dialect.said(refusal.Problem(400, self._reading.fault, fix)))
+        if terms.dialect.strict and self._meant.reading.fault:
+            return self._say(*terms.dialect.said(refusal.Problem(400, self._meant.reading.fault, fix)))
         if resolved is not None and resolved.refusal:
             return self._problem(refusal.Problem(403, resolved.refusal, fix))
+        as_it_came = resolved is not None and not resolved.values and self._content == b"".join(one.data for one in self._kept)
+        if self._whole and self._content is not None and as_it_came and shows is None:
+            self._went = again(Went(self._request, self._content, self._meant, allowed.permit.masks, plan, told, terms))
         kept = self._kept if resolved is None else [Data(resolved.content)] if resolved.content else []
         if said.upgrade:
             return [Forward(self._permit, told, 0), Forward(self._permit, End())]
@@ -285,7 +293,8 @@ class HttpRelay:
         problem = refusal.refused(refused.action, refused)
         if self._request is not None and grpc.spoken(self._request.fields):
             return self._problem(problem)
-        return self._say(*self._terms.dialect.refusal(problem, self._reading, self._content))
+        reading = self._meant.reading if self._meant is not None else None
+        return self._say(*self._terms.dialect.refusal(problem, reading, self._content))
 
     # The answer ---------------------------------------------------------------------------------------------------------
 
@@ -330,7 +339,7 @@ class HttpRelay:
         told = whole_instead(answering.told)
         if told is None:
             return []
-        self._answering = answering.anew(told)
+        self._answering, self._went = answering.anew(told), None
         return [Forward(self._permit, told, 0), Forward(self._permit, End())]
 
     def _through(self, tunnel: Passage, message: Message, move: Callable[[bytes], Moved]) -> list[Effect]:

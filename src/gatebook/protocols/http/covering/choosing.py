@@ -177,23 +177,23 @@ class Both:
     """Two coverers, one behind the other."""
 
     def __init__(self, first: Coverer, second: Coverer) -> None:
-        self._first, self._second = first, second
+        self.first, self.second = first, second
 
     @property
     def masked(self) -> Counts:
         """What both covered."""
-        first, second = self._first.masked, self._second.masked
+        first, second = self.first.masked, self.second.masked
         return {name: first.get(name, 0) + second.get(name, 0) for name in (*first, *second)}
 
     @property
     def between(self) -> bool:
         """Whether all that was fed were whole documents."""
-        return isinstance(self._second, Documents) and self._second.between
+        return isinstance(self.second, Documents) and self.second.between
 
     def feed(self, data: bytes) -> bytes:
         """What both let go on."""
-        return self._second.feed(self._first.feed(data))
+        return self.second.feed(self.first.feed(data))
 
     def finish(self) -> bytes:
         """What they held back."""
-        return self._second.feed(self._first.finish()) + self._second.finish()
+        return self.second.feed(self.first.finish()) + self.second.finish()

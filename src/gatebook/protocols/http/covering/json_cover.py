@@ -24,6 +24,7 @@ class JsonCover:
     def __init__(self, plan: Plan, top: Place = TOP, make: MakeWalk = walk) -> None:
         self.masked: Counts = {}
         self._plan = plan
+        self._top, self._make = top, make
         self._walk = make(plan, self.masked, top, b"")
         self._leaves = Leaves(plan, self.masked, make)
         self._held = b""
@@ -34,6 +35,10 @@ class JsonCover:
     def between(self) -> bool:
         """Whether all that was fed were whole documents."""
         return self._walk.between and not self._held.strip()
+
+    def anew(self) -> JsonCover:
+        """Another one for another content of the kind."""
+        return JsonCover(self._plan, self._top, self._make)
 
     def feed(self, data: bytes) -> bytes:
         """What is whole of the content now, covered. Raises WireError."""

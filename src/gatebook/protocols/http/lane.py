@@ -1,0 +1,195 @@
+"""The plain way of a request that came before: what the target is sent for it, and what becomes of its answer.
+
+A relay says of an exchange whether it ``went`` so: all of the request was here before anything of it was decided, it goes on as
+it was read, and what it is sent as depends on nothing but itself and its session. The same bytes of a client, in the same
+session and decided alike, are then the same bytes to the target.
+
+What becomes of an answer is told by its head, byte for byte, and kept with it; its content is covered anew each time. Heads are
+read, covered and written by the very code that does it for every other answer (``h1.py``, ``answering.py``), once for each that
+is another. What is not whole, says too much, ends the connection, or cannot be passed on as it is, is None: the relay's to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+from gatebook.errors import WireError
+from gatebook.protocols.http import grpc
+from gatebook.protocols.http.answering import Answering, shown
+from gatebook.protocols.http.covering.choosing import Both
+from gatebook.protocols.http.covering.json_cover import JsonCover
+from gatebook.protocols.http.covering.needles import NeedleFilter
+from gatebook.protocols.http.covering.plan import Counts, Coverer, Plan
+from gatebook.protocols.http.h1 import ClientSide, ServerSide
+from gatebook.protocols.http.known import Meant
+from gatebook.protocols.http.message import Data, End, Request, Response
+from gatebook.protocols.http.terms import Terms
+
+HEADS = 16  # of answers to one request; one that has more begins anew
+_NEVER = (206, 401)  # a part may have to be asked for as a whole, and a credential may be of no use any more
+_WITHOUT_CONTENT = (204, 304)
+
+
+@dataclass(frozen=True, slots=True)
+class Went:
+    """A request that went the plain way. ``content`` is all of its content, ``told`` its head as the target heard it."""
+
+    request: Request
+    content: bytes = field(repr=False)
+    meant: Meant
+    masks: frozenset[str]
+    plan: Plan
+    told: Request
+    terms: Terms
+
+    def sent(self, origin: str) -> bytes:
+        """What a target of this origin is sent."""
+        return self.ask(ClientSide(), origin)
+
+    def ask(self, side: ClientSide, origin: str) -> bytes:
+        """The same, as this side of a connection says it."""
+        head = side.request(addressed(self.told, origin), length=len(self.content))
+        return head + (side.data(self.content) if self.content else b"") + side.end()
+
+
+def again(one: Went) -> Went | None:
+    """What went so and will again: nothing else of it may differ the next time."""
+    request = one.request
+    if request.upgrade or request.get(b"expect") is not None or grpc.spoken(request.fields):
+        return None
+    return one
+
+
+def addressed(told: Request, origin: str) -> Request:
+    """The request as a server of this origin is addressed."""
+    scheme, _, authority = origin.partition("://")
+    return replace(told, authority=authority, scheme=scheme)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What becomes of an answer with one very head: ``told`` to the client and ``shown`` in a replay, with so many bytes of
+    content as it came, which ``make`` covers anew; None: they pass.
+
+    ``masked`` is what was covered in it.
+    """
+
+    told: bytes
+    shown: bytes
+    status: int
+    length: int
+    in_chunks: bool
+    make: Callable[[], Coverer] | None
+    masked: Counts
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer, whole: what the client gets, and what of that is content."""
+
+    told: bytes
+    content: bytes
+    head: Head
+    masked: Counts
+
+
+class Answers:
+    """To one request. Owned by what knows the request by its bytes."""
+
+    def __init__(self, went: Went) -> None:
+        self._went = went
+        self._heads: dict[tuple[str, bytes], Head] = {}
+
+    def read(self, data: bytes, origin: str) -> Answered | None:
+        """The answer that these bytes are, whole and alone; None where the relay must read them."""
+        end = data.find(b"\r\n\r\n") + 4
+        if end < 4:
+            return None
+        key = origin, data[:end]
+        head = self._heads.get(key) or self._learn(key, data)
+        if head is None or len(data) - end != head.length:
+            return None
+        pieces, masked = [data[end:]], head.masked
+        if head.make is not None:
+            coverer = head.make()
+            try:
+                pieces = [coverer.feed(data[end:]) if head.length else b"", coverer.finish()]
+            except WireError:
+                return None
+            masked = _both(masked, coverer.masked)
+        content = b"".join(pieces)
+        if head.in_chunks:
+            pieces = [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces if piece]
+            pieces.append(b"0\r\n\r\n")
+        return Answered(b"".join((head.told, *pieces)), content, head, masked)
+
+    def _learn(self, key: tuple[str, bytes], data: bytes) -> Head | None:
+        try:
+            found = _head(self._went, key[0], data)
+        except WireError:
+            return None
+        if found is not None:
+            if len(self._heads) >= HEADS:
+                self._heads.clear()
+            self._heads[key] = found
+        return found
+
+
+def _head(went: Went, origin: str, data: bytes) -> Head | None:
+    """What becomes of answers with this head. Raises WireError."""
+    side = ClientSide()
+    went.ask(side, origin)
+    response, *content = side.feed(data)
+    if not isinstance(response, Response) or response.status < 200 or response.status in _NEVER:
+        return None
+    if not side.reusable or not content or content[-1] != End() or response.get(b"transfer-encoding") is not None:
+        return None
+    answering = Answering(went.request, went.terms, went.plan, went.told)
+    said = answering.head(response)
+    if said is None:
+        return None
+    client = ServerSide(went.request.scheme)
+    client.feed(b"%b / HTTP/1.1\r\nhost: a\r\n\r\n" % went.request.method.encode())
+    told = client.respond(said.head, length=said.length)
+    if not client.keeps_alive:
+        return None
+    return Head(
+        told=told,
+        shown=shown(said.head),
+        status=said.head.status,
+        length=sum(len(one.data) for one in content if isinstance(one, Data)),
+        in_chunks=said.length is None and not _is_empty(went.request, said.head.status),
+        make=_maker(answering, response, went.plan),
+        masked=answering.masked,
+    )
+
+
+def _is_empty(request: Request, status: int) -> bool:
+    return request.method == "HEAD" or status in _WITHOUT_CONTENT
+
+
+def _maker(answering: Answering, response: Response, plan: Plan) -> Callable[[], Coverer] | None:
+    """Makes another coverer of the kind that this answer has; what is not the common one is chosen anew each time."""
+    coverer = answering.coverer
+    if coverer is None:
+        return None
+    if type(coverer) is JsonCover:
+        return coverer.anew
+    if type(coverer) is Both and type(coverer.second) is JsonCover:  # behind what looks for credentials
+        inner = coverer.second
+        return lambda: Both(NeedleFilter(plan.needles), inner.anew())
+    return partial(_chosen, answering, response)
+
+
+def _chosen(answering: Answering, response: Response) -> Coverer:
+    anew = answering.anew(answering.told)
+    anew.head(response)
+    if anew.coverer is None:
+        raise AssertionError("the same head is covered once and once not")
+    return anew.coverer
+
+
+def _both(first: Counts, second: Counts) -> Counts:
+    return {name: first.get(name, 0) + second.get(name, 0) for name in (*first, *second)} if first or second else first
