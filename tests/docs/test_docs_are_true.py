@@ -21,6 +21,7 @@ from gatebook.masking.detectors import NAMES
 from gatebook.masking.rules import Style
 from gatebook.policy.acts import ACTS
 from gatebook.protocols.http import reading as http
+from gatebook.protocols.kubernetes import reading as kubernetes
 from gatebook.protocols.postgres.reading import FACTS, VERBS
 from gatebook.protocols.postgres.statement import read
 
@@ -98,7 +99,9 @@ def test_every_kind_of_entry_is_explained(kind: str) -> None:
     assert f"| `{kind}` |" in PAGES["docs/ledger.md"]
 
 
-@pytest.mark.parametrize("name", sorted({*VERBS, *FACTS, *http.VERBS, *http.FACTS, *ACTS}))
+@pytest.mark.parametrize(
+    "name", sorted({*VERBS, *FACTS, *http.VERBS, *http.FACTS, *kubernetes.VERBS, *kubernetes.FACTS, *ACTS})
+)
 def test_every_verb_and_fact_is_explained(name: str) -> None:
     assert f"`{name}`" in PAGES["docs/policy.md"]
 

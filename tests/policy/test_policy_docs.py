@@ -14,6 +14,7 @@ from gatebook.policy.request import OPENING_FACTS
 from gatebook.policy.rules import load
 from gatebook.policy.schema import TEXT
 from gatebook.protocols.http import reading as http
+from gatebook.protocols.kubernetes import reading as kubernetes
 from gatebook.protocols.postgres.reading import FACTS, VERBS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "policy.md").read_text("utf-8")
@@ -23,13 +24,15 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
 
 
-@pytest.mark.parametrize(("verb", "reach"), [*VERBS.items(), *http.VERBS.items(), ("session.open", "read")])
+@pytest.mark.parametrize(
+    ("verb", "reach"), [*VERBS.items(), *http.VERBS.items(), *kubernetes.VERBS.items(), ("session.open", "read")]
+)
 def test_every_verb_stands_there_with_its_reach(verb: str, reach: str) -> None:
     assert f"| `{verb}` | {reach} |" in PAGE
 
 
 @pytest.mark.parametrize(
-    "name", sorted({*FACTS, *http.FACTS, *OPENING_FACTS, *re.findall(r"^  (\w+): \w", TEXT, re.MULTILINE)})
+    "name", sorted({*FACTS, *http.FACTS, *kubernetes.FACTS, *OPENING_FACTS, *re.findall(r"^  (\w+): \w", TEXT, re.MULTILINE)})
 )
 def test_every_attribute_of_the_schema_stands_there(name: str) -> None:
     assert re.search(rf"`(?:\w+\.)?{name}`", PAGE)
@@ -41,7 +44,7 @@ def test_every_annotation_and_every_name_of_ours_stands_there(name: str) -> None
 
 
 def test_the_rules_on_the_page_are_valid_together() -> None:
-    assert len(load({"page.cedar": "\n".join(blocks("cedar"))}).rules) == 11
+    assert len(load({"page.cedar": "\n".join(blocks("cedar"))}).rules) == 13
 
 
 def test_the_cases_on_the_page_hold(tmp_path: Path) -> None:

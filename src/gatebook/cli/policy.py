@@ -31,6 +31,7 @@ from gatebook.model import Ceiling, Deed, Hold, Identity, Kind, Reach, Resource,
 from gatebook.policy.decide import Circumstances
 from gatebook.policy.rules import Policy, Rule
 from gatebook.protocols.http import reading as http
+from gatebook.protocols.kubernetes import reading as kubernetes
 from gatebook.protocols.postgres.reading import FACTS
 
 WIDTH = 80
@@ -106,7 +107,7 @@ def explain(
 ) -> None:
     """Decide about a statement without running it, and say by which rule.
 
-    For an HTTP API it is a request: METHOD /path, header fields one a line, an empty line, the content.
+    For an HTTP API or a cluster it is a request: METHOD /path, header fields one a line, an empty line, the content.
 
     Without --group and --kind, kind and groups are those with which the gateway last saw the subject. Exit code 0 whatever the
     ruling, 2 when it could not be asked.
@@ -245,7 +246,8 @@ def _show_answer(answer: Answer, identity: Identity) -> None:
 def _show_deed(deed: Deed, verdict: Verdict) -> None:
     where = f"{deed.resource.kind} {deed.resource.name}".strip()
     typer.echo(_wrap(f"{deed.verb} ({deed.reach.value}) on {where}: {verdict.ruling.value} by {verdict.rule}", ""))
-    usual = FACTS if deed.verb.startswith("sql.") else http.FACTS
+    families = {"sql": FACTS, "k8s": kubernetes.FACTS}
+    usual = families.get(deed.verb.partition(".")[0], http.FACTS)
     told = (f"{name} {_told(value)}" for name, value in sorted(deed.facts.items()) if value != usual.get(name))
     if text := ", ".join(told):
         typer.echo(_wrap(text))

@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from gatebook.config import Config, HttpTarget, TargetConfig
-from gatebook.config.shapes import shape_of
+from gatebook.config import Config, HttpTarget, KubernetesTarget, TargetConfig
+from gatebook.config.shapes import cluster_shape_of, shape_of
 from gatebook.errors import ConfigError
 from gatebook.gateway.judge import Judge, at_fault
 from gatebook.masking.rules import MaskSet, may_cover
 from gatebook.model import Action, Attribute, Deed, Identity, Kind, Verdict
 from gatebook.policy.decide import Circumstances, Decision
+from gatebook.protocols.http.message import Request
 from gatebook.protocols.http.reading import read as read_request
 from gatebook.protocols.http.written import parse
+from gatebook.protocols.kubernetes.reading import read as read_call
 from gatebook.protocols.postgres.catalog import Catalog
 from gatebook.protocols.postgres.ceilings import uncounted
 from gatebook.protocols.postgres.lineage import answer_columns
@@ -54,7 +56,7 @@ class Answer:
 def ask(judge: Judge, config: Config, question: Question) -> Answer:
     """Read and decide. Raises ConfigError for a target that is not there and a text without a statement."""
     target = find_target(config, question.target)
-    if isinstance(target, HttpTarget):
+    if isinstance(target, HttpTarget | KubernetesTarget):
         return _ask_of_request(judge, target, question)
     reading = read(question.statement)
     action = Action(session="", seq=1, deeds=_deeds(reading, _sets(config, target)), text=question.statement)
@@ -66,18 +68,32 @@ def ask(judge: Judge, config: Config, question: Question) -> Answer:
     )
 
 
-def _ask_of_request(judge: Judge, target: HttpTarget, question: Question) -> Answer:
+def _ask_of_request(judge: Judge, target: HttpTarget | KubernetesTarget, question: Question) -> Answer:
     """The same of a request, ``METHOD /path``, fields, an empty line, content. JSON needs no field that says so here."""
     try:
         request, body = parse(question.statement.encode("utf-8", "surrogateescape"))
     except ValueError as error:
         raise ConfigError([f"{question.statement!r}: {error}"]) from None
-    if body[:1] in (b"{", b"[") and request.get(b"content-type") is None:
-        request = replace(request, fields=(*request.fields, (b"content-type", b"application/json")))
-    reading = read_request(request, body, shape_of(target))
+    if body and request.get(b"content-type") is None and (kind := _content_type(target, request, body)):
+        request = replace(request, fields=(*request.fields, (b"content-type", kind)))
+    if isinstance(target, HttpTarget):
+        reading = read_request(request, body, shape_of(target))
+    else:
+        reading = read_call(request, body, cluster_shape_of(target))
     action = Action(session="", seq=1, deeds=reading.deeds, text=question.statement)
     decision = judge.decide(question.identity, target.target, action, question.circumstances, frozenset({"*"}))
     return Answer(action, at_fault(decision, reading.fault))
+
+
+def _content_type(target: HttpTarget | KubernetesTarget, request: Request, body: bytes) -> bytes:
+    """What a content is that says nothing of it: JSON; a cluster's may be YAML, and a patch is the plainest of its form."""
+    json = body[:1] in (b"{", b"[")
+    if isinstance(target, HttpTarget):
+        return b"application/json" if json else b""
+    if request.method == "PATCH":
+        kinds = {b"[": b"application/json-patch+json", b"{": b"application/merge-patch+json"}
+        return kinds.get(body[:1], b"application/apply-patch+yaml")
+    return b"application/json" if json else b"application/yaml"
 
 
 def find_target(config: Config, name: str) -> TargetConfig:

@@ -40,8 +40,14 @@ _LITERALS: Mapping[str, frozenset[str]] = {
 }
 
 
+# Actions of Kubernetes that are, or hold, requests about many objects at once.
+_MANY = frozenset("k8s.list k8s.watch k8s.deletecollection k8s.read k8s.write k8s.admin k8s.unknown".split())
+
 # What the texts of a rule may name of the deed they are said about.
-FILLED = frozenset({"tables", "columns", "functions", "tests_masked", "tested_sets", "keys_masked", "route", "tool", "fields"})
+FILLED = frozenset(
+    "tables columns functions tests_masked tested_sets keys_masked route tool fields resource namespace name images host_paths "
+    "capabilities role_refs subjects webhooks command programs".split()
+)
 FILLED_NAMES = 5  # then dots: the text travels in every protocol's error
 _ROOM = re.compile(r"\{(\w+)\}")
 
@@ -71,6 +77,7 @@ def faults(rule: pst.Template) -> Iterator[str]:
     yield from _approval_faults(rule)
     yield from _table_faults(rule)
     yield from _route_faults(rule)
+    yield from _object_faults(rule)
     yield from _literal_faults(rule)
 
 
@@ -169,6 +176,26 @@ def _route_faults(rule: pst.Template) -> Iterator[str]:
     named = rule.resource.entity if isinstance(rule.resource, pst.ScopeEq) else None
     if rule.effect == "forbid" and isinstance(named, pst.EntityUid) and str(named.type) == "Route":
         yield f"resource == {named}: expected resource in it, which holds however the path is written"
+
+
+def _object_faults(rule: pst.Template) -> Iterator[str]:
+    """A list may have objects of all namespaces, and one of a namespace has all objects: a forbid must not miss those."""
+    if rule.effect == "permit" or _about_one(rule):
+        return
+    for uid in sorted(pst.entity_uids(rule), key=str):
+        if str(uid.type) == "Object" and uid.id.count("/") > 2:
+            whole = uid.id.rpartition("/")[0]
+            yield f'{uid}: expected Object::"{whole}", since a list has this one, too, or verbs that are about one object'
+    names = {str(uid.type) for uid in pst.entity_uids(rule)}
+    narrow = names & {"Object", "Namespace"} or mentions(rule, "namespace")
+    if narrow and not mentions(rule, "all_namespaces"):
+        yield "a namespace: expected `|| context.all_namespaces` beside it, since a list may be of all of them"
+
+
+def _about_one(rule: pst.Template) -> bool:
+    """Whether it is about verbs alone that name the one object that they are about."""
+    actions = [uid.id for uid in pst.entity_uids(rule.action) if str(uid.type) == "Action"]
+    return bool(actions) and not any(name in _MANY or not name.startswith("k8s.") for name in actions)
 
 
 def _literal_faults(rule: pst.Template) -> Iterator[str]:

@@ -75,6 +75,7 @@ def entities(identity: Identity, target: Target, deeds: Sequence[Deed]) -> str:
     found = [_identity(identity), _target(target)]
     found += _tables(target, tables)
     found += _places(target, deeds)
+    found += _objects(target, deeds)
     acts = {deed.resource for deed in deeds if deed.resource.kind == GATEBOOK}
     found += [_entity(_gatebook_uid(one), name=one.name) for one in sorted(acts, key=lambda one: one.name)]
     found += [_entity(Uid("Group", name)) for name in sorted(identity.groups)]
@@ -153,6 +154,8 @@ def _resource_uid(target: Target, resource: Resource) -> Uid:
             return _route_uid(target, resource.name)
         case "tool":
             return Uid("Tool", f"{_escaped(target)}/{resource.name}")
+        case "object":
+            return _object_uid(target, resource.name)
     return _target_uid(target)
 
 
@@ -166,6 +169,14 @@ def _table_uid(target: Target, name: str) -> Uid:
 
 def _route_uid(target: Target, path: str) -> Uid:
     return Uid("Route", f"{_escaped(target)}{path}")
+
+
+def _object_uid(target: Target, name: str) -> Uid:
+    return Uid("Object", f"{_escaped(target)}/{name}")
+
+
+def _namespace_uid(target: Target, name: str) -> Uid:
+    return Uid("Namespace", f"{_escaped(target)}/{name}")
 
 
 def _escaped(target: Target) -> str:
@@ -212,6 +223,30 @@ def _places(target: Target, deeds: Sequence[Deed]) -> list[dict[str, object]]:
     for one, over in sorted(parents.items()):
         uid = _route_uid(target, one)
         found[uid] = _entity(uid, parents=[_target_uid(target), *sorted(over)], path=one)
+    return list(found.values())
+
+
+def _objects(target: Target, deeds: Sequence[Deed]) -> list[dict[str, object]]:
+    """The objects of a cluster, each in all of its resource there, and that in its namespace.
+
+    A resource's name goes to the book, so it may be covered there: under its real name the object is one that it is in.
+    """
+    found: dict[Uid, dict[str, object]] = {}
+    for deed in deeds:
+        if deed.resource.kind != "object":
+            continue
+        namespace, name, group = (str(deed.facts.get(one, "")) for one in ("namespace", "name", "group"))
+        resource = str(deed.facts.get("resource", ""))
+        whole = f"{namespace or '-'}/{resource}{'.' if group else ''}{group}"
+        above = [_target_uid(target)]
+        if namespace:
+            above.append(_namespace_uid(target, namespace))
+            found[above[-1]] = _entity(above[-1], parents=[_target_uid(target)], name=namespace)
+        for one in dict.fromkeys((whole, f"{whole}/{name}" if name else whole, deed.resource.name)):
+            uid = _object_uid(target, one)
+            own = name if one != whole else ""
+            found[uid] = _entity(uid, parents=above, labels=_pairs(target.labels), namespace=namespace, name=own)
+            above = [*above, uid]
     return list(found.values())
 
 
