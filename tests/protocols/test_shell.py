@@ -7,7 +7,7 @@ from __future__ import annotations
 import shlex
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gatebook.protocols.shell import understood
@@ -61,12 +61,14 @@ def test_a_program_that_reads_data_alone_is_told_from_one_that_may_read_orders()
     assert understood(("./server",)).reads
 
 
+@settings(deadline=None)  # machines are busy
 @given(st.lists(st.text(max_size=40), max_size=5))
 def test_no_command_makes_it_raise(argv: list[str]) -> None:
     run = understood(tuple(argv))
     assert run.why or run.programs
 
 
+@settings(deadline=None)  # machines are busy
 @given(st.text(alphabet="ls -|&;()<>$`'\"{}\\\n#!*~=x", max_size=60))
 def test_no_text_of_a_shell_makes_it_raise(text: str) -> None:
     run = understood(("sh", "-c", text))

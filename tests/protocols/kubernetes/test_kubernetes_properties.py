@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import orjson
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.protocols.kubernetes.requests import APPLY, JSON, JSON_PATCH, MERGE, SHAPE, STRATEGIC, sent
 
@@ -47,6 +47,7 @@ TREES: st.SearchStrategy[Any] = st.recursive(
 BODIES = st.none() | st.binary(max_size=60) | TREES.map(lambda value: json.dumps(value).encode())
 
 
+@settings(deadline=None)  # machines are busy
 @given(METHODS, PATHS, QUERIES, KINDS, BODIES, st.sampled_from(["", "websocket", "spdy/3.1", "h2c"]))
 def test_no_request_makes_it_raise_and_whatever_is_in_doubt_says_so(
     method: str, path: str, query: str, kind: str, body: bytes | None, upgrade: str
@@ -66,6 +67,7 @@ def test_no_request_makes_it_raise_and_whatever_is_in_doubt_says_so(
     assert read(request, body, SHAPE) == reading
 
 
+@settings(deadline=None)  # machines are busy
 @given(TREES, st.sampled_from(sorted(KNOWN)), st.sampled_from([JSON_PATCH, MERGE, STRATEGIC, APPLY, JSON]))
 def test_facts_can_be_said_in_json(value: Any, place: tuple[str, str], kind: str) -> None:
     group, resource = place
@@ -77,6 +79,7 @@ def test_facts_can_be_said_in_json(value: Any, place: tuple[str, str], kind: str
         assert orjson.dumps(told)
 
 
+@settings(deadline=None)  # machines are busy
 @given(st.sampled_from(sorted(KNOWN)), METHODS, TREES)
 def test_what_changes_something_is_never_told_as_a_read(place: tuple[str, str], method: str, value: Any) -> None:
     group, resource = place
