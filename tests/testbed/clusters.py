@@ -35,7 +35,8 @@ START_SECONDS, ANSWER_SECONDS = 90.0, 60.0
 RBAC = "rbac.authorization.k8s.io"
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 LEFT: list[object] = []  # clusters that go on for others
-WHO = ("users", "groups", "uids", "userextras/*")
+TOLD = ("session", "on-behalf-of", "issuer", "purpose")
+WHO = ("users", "groups", "uids", *(f"userextras/gatebook.dev/{name}" for name in TOLD))  # RBAC knows no star there
 
 
 def built() -> None:
@@ -69,7 +70,7 @@ LEGACY = any_of(["impersonate"])
 
 def constrained(groups: Sequence[str], verbs: Sequence[str] = VERBS) -> list[dict[str, Any]]:
     """Rules of a gateway that may be anybody of ``groups``, and for ``verbs`` alone: never system:masters."""
-    users = {"apiGroups": ["authentication.k8s.io"], "resources": ["users", "uids", "userextras/*"]}
+    users = {"apiGroups": ["authentication.k8s.io"], "resources": [one for one in WHO if one != "groups"]}
     teams = {"apiGroups": ["authentication.k8s.io"], "resources": ["groups"], "resourceNames": list(groups)}
     on = [f"impersonate-on:user-info:{verb}" for verb in verbs]
     return [

@@ -1,0 +1,108 @@
+"""kubectl through a gateway to a real cluster: every command becomes an action, and comes back as it would have without."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64decode
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.testbed.clustered import Clustered, cluster_target
+from tests.testbed.clusters import Cluster
+from tests.testbed.gateways import LiveGateway, World
+
+pytestmark = pytest.mark.real
+
+RULES = """
+@id("ring")
+@reason("the ring does what it likes")
+permit (principal in Group::"agents", action in [Action::"k8s"], resource);
+"""
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory, world: World, cluster: Cluster) -> Iterator[LiveGateway]:
+    folder = tmp_path_factory.mktemp("kubernetes")
+    target = cluster_target(cluster)
+    gateway = LiveGateway(folder / "gateway", world, apis=[target], policies={"ring": RULES}, allows_all=True)
+    yield gateway.start()
+    assert gateway.stop() == 0, gateway.log
+    gateway.verified()
+
+
+@pytest.fixture
+def prod(door: LiveGateway, cluster: Cluster, namespace: str, tmp_path: Path) -> Clustered:
+    return Clustered(door, cluster, namespace, tmp_path)
+
+
+def test_reading_goes_through(prod: Clustered) -> None:
+    prod.cluster.new_pod(prod.namespace)
+    assert "Running" in prod.kubectl("get", "pods")
+    assert "Name:" in prod.kubectl("describe", "pod", "p")
+    found = json.loads(prod.kubectl("get", "pod", "p", "-o", "json"))
+    assert found["spec"]["containers"][0]["command"] == ["sleep", "infinity"]
+    assert "deployments" in prod.kubectl("api-resources")
+    assert "KIND:" in prod.kubectl("explain", "pod")
+    assert "Server Version" in prod.kubectl("version")
+
+
+def test_a_secret_is_never_seen_and_is_copied_all_the_same(prod: Clustered) -> None:
+    prod.cluster.secret(prod.namespace, "db", password="correct horse battery")
+    shown = yaml.safe_load(prod.kubectl("get", "secret", "db", "-o", "yaml"))
+    token = b64decode(shown["data"]["password"])
+    assert token.startswith(b"gbk_")
+    shown["metadata"] = {"name": "copy"}
+    prod.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(shown))
+    real = prod.cluster.call("GET", f"/api/v1/namespaces/{prod.namespace}/secrets/copy")
+    assert b64decode(real["data"]["password"]) == b"correct horse battery"
+    assert b"correct horse" not in prod.kubectl("get", "secret", "copy", "-o", "json").encode()
+
+
+def test_changing_goes_through(prod: Clustered) -> None:
+    deployment = {
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
+        "spec": {
+            "replicas": 1, "selector": {"matchLabels": {"app": "web"}},
+            "template": {
+                "metadata": {"labels": {"app": "web"}},
+                "spec": {"containers": [{"name": "main", "image": "none", "command": ["sleep", "infinity"]}]},
+            },
+        },
+    }  # fmt: skip
+    text = yaml.safe_dump(deployment)
+    assert "created" in prod.kubectl("apply", "-f", "-", stdin=text)
+    assert "unchanged" in prod.kubectl("apply", "-f", "-", stdin=text)
+    assert "serverside-applied" in prod.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=text)
+    assert "scaled" in prod.kubectl("scale", "deployment", "web", "--replicas=2")
+    assert "patched" in prod.kubectl("patch", "deployment", "web", "-p", '{"metadata":{"labels":{"a":"b"}}}')
+    assert "successfully rolled out" in prod.kubectl("rollout", "status", "deployment", "web", "--timeout=30s")
+    assert "deleted" in prod.kubectl("delete", "deployment", "web")
+
+
+def test_commands_run_in_pods(prod: Clustered) -> None:
+    prod.cluster.new_pod(prod.namespace)
+    assert prod.kubectl("exec", "p", "--", "echo", "hello").strip() == "hello"
+    assert prod.kubectl("exec", "-i", "p", "--", "cat", stdin="a line\n") == "a line\n"
+    done = prod.run("kubectl", "exec", "p", "--", "sh", "-c", "exit 7")
+    assert done.returncode == 7
+    spdy = {"KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "false"}
+    assert prod.kubectl("exec", "p", "--", "echo", "by spdy", **spdy).strip() == "by spdy"
+
+
+def test_the_cluster_knows_who_asked(prod: Clustered) -> None:
+    with prod.http() as client:
+        answer = client.get(f"/api/v1/namespaces/{prod.namespace}/configmaps")
+    assert answer.status_code == 200, answer.text
+    entry = prod.cluster.audited(auditID=answer.headers["audit-id"])[0]
+    assert entry["impersonatedUser"]["username"] == "gatebook:agent-7"
+    assert "gatebook.dev/session" in entry["impersonatedUser"]["extra"]
+
+
+def test_impersonation_of_the_clients_own_is_refused(prod: Clustered) -> None:
+    assert "impersonat" in prod.refused("get", "pods", "--as", "system:admin", "--as-group", "system:masters")
+    with prod.http() as client:
+        answer = client.get("/api/v1/namespaces", headers={"Impersonate-User": "root", "Impersonate-Group": "system:masters"})
+    assert answer.status_code in (400, 403)
+    assert answer.json()["kind"] == "Status"
