@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
@@ -14,6 +16,7 @@ from psycopg import errors
 from tests.testbed.gateways import LiveGateway
 
 from gatebook.cli.demo.processes import wait_until
+from gatebook.protocols.postgres.relay_preview import STATEMENT_MILLISECONDS
 
 pytestmark = pytest.mark.real
 
@@ -267,6 +270,53 @@ def test_rows_that_somebody_else_has_locked_are_not_waited_for_long(
         other.execute("SELECT * FROM things WHERE id = 1 FOR UPDATE")
         preview = held(trying, client, "DELETE FROM things WHERE id = 1")["preview"]
     assert "locked by somebody else" in preview["why"]
+
+
+SLOWLY = "UPDATE things SET n = n WHERE id = 1 AND (SELECT count(*) FROM generate_series(1, 100000000)) > 0"
+THERE = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'gatebook preview%'"
+
+
+@contextmanager
+def tried_slowly(trying: LiveGateway, world: Any, target: str, token: str) -> Iterator[psycopg.Connection[Any]]:
+    """A client that waits for people, while a write of its is being tried for as long as one may take."""
+    with trying.connect(token, database=target, autocommit=True, options="") as connection:
+        connection.execute("SELECT 1")
+        connection.pgconn.send_query(SLOWLY.encode())
+        assert wait_until(lambda: rows(world, target, f"{THERE} AND query LIKE '%gatebook_changed%'") == "1", 8)
+        yield connection
+
+
+def waiting_for_people(trying: LiveGateway, target: str) -> list[str]:
+    listed = trying.api("/api/v1/approvals?state=open", dana(trying)).json()["approvals"]
+    return [one["text"] for one in listed if one["target"] == target and one["text"] == SLOWLY]
+
+
+def test_a_cancel_during_a_preview_ends_the_wait_and_the_preview_at_once(trying: LiveGateway, world: Any, target: str) -> None:
+    with tried_slowly(trying, world, target, agent(trying)) as connection:
+        began = time.monotonic()
+        connection.cancel()
+        result = connection.pgconn.get_result()
+        heard = time.monotonic() - began
+        assert result is not None
+        assert result.error_field(psycopg.pq.DiagnosticField.SQLSTATE) == b"57014"
+        assert wait_until(lambda: rows(world, target, THERE) == "0", 2), "rolled back, with its connection"
+        assert time.monotonic() - began < STATEMENT_MILLISECONDS / 1000 - 0.5, "not because its own time was over"
+        assert heard < 1
+        assert connection.pgconn.get_result() is None
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+        rows(world, target, "SET lock_timeout = '1s'; UPDATE things SET n = n; ALTER TABLE things ADD COLUMN more int")
+    assert waiting_for_people(trying, target) == []
+    assert trying.entries("preview.result")[-1]["reason"] == "withdrawn by the requester"
+
+
+def test_a_preview_of_a_client_that_went_away_is_ended(trying: LiveGateway, world: Any, target: str) -> None:
+    with tried_slowly(trying, world, target, agent(trying)) as connection:
+        began = time.monotonic()
+        connection.close()
+        assert wait_until(lambda: rows(world, target, THERE) == "0", 2)
+        assert time.monotonic() - began < STATEMENT_MILLISECONDS / 1000 - 0.5
+    assert waiting_for_people(trying, target) == []
+    assert wait_until(lambda: trying.entries("preview.result")[-1]["reason"] == "the requester is gone", 3)
 
 
 def test_previews_are_off_unless_the_target_and_a_rule_turn_them_on(trying: LiveGateway, world: Any) -> None:

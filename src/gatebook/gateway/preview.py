@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, TypeAlias, cast
 
 import structlog
 
@@ -21,7 +22,7 @@ from gatebook.errors import GatebookError, LedgerError
 from gatebook.gateway import credentials
 from gatebook.gateway.book import Book
 from gatebook.gateway.desk import Desk
-from gatebook.gateway.dial import Trust, binding, dial
+from gatebook.gateway.dial import Trust, binding, dial, say_once
 from gatebook.gateway.holding import Place
 from gatebook.model import Permit, Session
 from gatebook.protocols.postgres import relay_preview
@@ -37,6 +38,8 @@ OFF = "previews are not turned on for this target"
 BUSY = "too many previews are being made at this moment"
 LATE = f"it was not done within {SECONDS:.0f} s"
 
+Spawn: TypeAlias = Callable[[Coroutine[Any, Any, None]], object]
+
 log = structlog.get_logger("gatebook.preview")
 
 
@@ -46,34 +49,62 @@ class Trial:
 
     target: PostgresTarget
     tryable: Tryable
+    begun: Callable[[], None]  # hears that it is being tried
+
+
+class Patience:
+    """How long a preview is waited for: ``SECONDS``, or until whoever waits gives up. ``over`` says why, once they did."""
+
+    def __init__(self, over: str = "") -> None:
+        self.over = over
+        self._timeout: asyncio.Timeout | None = None
+
+    def end(self, why: str) -> None:
+        """They gave up."""
+        self.over = self.over or why
+        if self._timeout is not None and not self._timeout.expired():
+            self._timeout.reschedule(asyncio.get_running_loop().time())
+
+    @asynccontextmanager
+    async def lasts(self) -> AsyncIterator[None]:
+        """Raises TimeoutError when it is over."""
+        try:
+            async with asyncio.timeout(0 if self.over else SECONDS) as self._timeout:
+                yield
+        finally:
+            self._timeout = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """The same, with whose it is and as what it would run."""
+    """What is tried, whose it is, as what it would run, and for how long somebody waits."""
 
     session: Session
     ask: Ask
     tryable: Tryable
     place: Place
     target: PostgresTarget
+    patience: Patience
 
 
 class Previews:
     """Of one process. Used from one event loop."""
 
-    def __init__(self, desk: Desk, book: Book, trust: Trust, stretched: Stretched, clock: Callable[[], int]) -> None:
-        self._desk, self._book, self._clock = desk, book, clock
+    def __init__(
+        self, desk: Desk, book: Book, trust: Trust, stretched: Stretched, clock: Callable[[], int], spawn: Spawn
+    ) -> None:
+        self._desk, self._book, self._clock, self._spawn = desk, book, clock, spawn
         self._trust, self._stretched = trust, stretched
         self._running = 0
 
-    async def of(self, session: Session, ask: Ask, place: Place, trial: Trial) -> Preview:
+    async def of(self, session: Session, ask: Ask, place: Place, trial: Trial, patience: Patience) -> Preview:
         """What approvers may be shown. Raises LedgerError: then nothing may move."""
-        held = _Held(session, ask, trial.tryable, place, trial.target)
+        held = _Held(session, ask, trial.tryable, place, trial.target, patience)
         why = OFF if not held.target.preview else held.tryable.why or (BUSY if self._running >= AT_ONCE else "")
         if why:
             return Preview(why=why, at=self._clock())
         self._running += 1
+        trial.begun()
         try:
             return await self._made(held)
         finally:
@@ -101,7 +132,7 @@ class Previews:
             raise AssertionError("nothing to try, and no reason for that")
         line = _Line()
         try:
-            async with asyncio.timeout(SECONDS):
+            async with held.patience.lasts():
                 transport, _ = await dial(held.target, self._trust, lambda: line)
                 try:
                     nonce = secrets.token_hex(16)
@@ -113,8 +144,9 @@ class Previews:
                 finally:
                     transport.close()
         except TimeoutError:
-            line.abort()
-            return Tried(why=LATE)
+            if interrupt := line.abort():
+                self._spawn(say_once(held.target, self._trust, interrupt))
+            return Tried(why=held.patience.over or LATE)
 
 
 class _Line(asyncio.Protocol):
@@ -145,10 +177,14 @@ class _Line(asyncio.Protocol):
         if self._preview is not None:
             self._send(self._preview.end("the target closed the connection"))
 
-    def abort(self) -> None:
-        """Nobody waits for it any more; the target ends the transaction with the connection, or by its timeouts."""
+    def abort(self) -> bytes:
+        """Nobody waits for it any more: the target ends the transaction with the connection.
+
+        While it runs a statement it does not see that, so what is returned has that stopped, over a connection of its own.
+        """
         if self._transport is not None:
             self._transport.abort()
+        return self._preview.interrupt if self._preview is not None else b""
 
     def _send(self, effects: list[Effect]) -> None:
         for effect in effects:

@@ -9,7 +9,7 @@ from gatebook.access.requests import Request, State
 from gatebook.errors import AccessError
 from gatebook.gateway.desk import Needs, refused_by_people, refused_for_now
 from gatebook.gateway.holding import Place, holds
-from gatebook.gateway.preview import Trial
+from gatebook.gateway.preview import Patience, Trial
 from gatebook.model import Hold, Session
 from gatebook.protocols.relay import Allowed, Ask, Held, Refused
 
@@ -24,6 +24,7 @@ class Waiting:
         self._gateway = gateway
         self.hold = Hold.WAIT  # what the client asked for
         self._pending, self._gone = "", False
+        self._patience = Patience()  # of the action that is asked about now
 
     async def asked(
         self, session: Session, ask: Ask, needs: Needs, place: Place, trial: Trial | None, signal: Callable[[Held], None]
@@ -34,6 +35,7 @@ class Waiting:
         it is held.
         """
         holding, verdict = self._gateway.holding, needs.verdict
+        self._patience = Patience("the requester is gone" if self._gone else "")
         try:
             hold = holds(self.hold, verdict)
             found = await holding.find(session, ask, verdict, place)
@@ -42,14 +44,15 @@ class Waiting:
                 if hold is not Hold.WAIT:
                     return refused_for_now(ask, needs, request.id, holding.link(request))
                 self._pending = request.id
-                if self._gone:
-                    self.withdraw("the requester is gone")
-                signal(holding.held(request))
+                if self._patience.over:
+                    self.withdraw(self._patience.over)
+                else:
+                    signal(holding.held(request))
                 found = await self._decided(request)
                 if found is None:
                     why = await holding.outcome(request)
                     return refused_by_people(ask, verdict, needs.decision, why)
-            if self._gone or not await holding.use(found, session, ask, verdict, place):
+            if self._patience.over or not await holding.use(found, session, ask, verdict, place):
                 return refused_by_people(ask, verdict, needs.decision, "the approval was used or is over")
             held_to = await holding.held_to(found)
         except AccessError as error:
@@ -65,13 +68,14 @@ class Waiting:
         if trial is None or hold is Hold.RESUME or (hold is Hold.PROPOSE and ask.parts):
             return await holding.open(session, ask, needs, place, hold, None)
         await holding.check_room(session)
-        preview = await self._gateway.previews.of(session, ask, place, trial)
-        if self._gone:
-            raise AccessError("the requester is gone", "closed")
+        preview = await self._gateway.previews.of(session, ask, place, trial, self._patience)
+        if self._patience.over:
+            raise AccessError(self._patience.over, "closed")
         return await holding.open(session, ask, needs, place, hold, preview)
 
     def withdraw(self, why: str) -> None:
-        """Nobody need decide any more what is held, if anything is."""
+        """Nobody need decide any more what is held, or be shown what it does."""
+        self._patience.end(why)
         if self._pending:
             self._gateway.spawn(self._gateway.holding.void(self._pending, why))
 

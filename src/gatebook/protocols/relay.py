@@ -144,6 +144,11 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Trying:
+    """The action that was asked for is tried before people are asked about it: its client may withdraw it from now on."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stale:
     """Some seconds have passed: what was learnt of the target's catalog, and permits not used yet, count no more."""
 
@@ -161,7 +166,7 @@ class Ended:
     why: str
 
 
-Signal: TypeAlias = Opened | FromClient | FromServer | Allowed | Refused | Held | Stale | Cancelled | Ended
+Signal: TypeAlias = Opened | FromClient | FromServer | Allowed | Refused | Trying | Held | Stale | Cancelled | Ended
 
 
 # Effects: what the relay wants done -------------------------------------------------------------------------------------

@@ -255,3 +255,11 @@ def test_a_bond_is_the_same_after_it_went_through_a_permit():
     for bond in (SEEN, Bond(rows=0), Bond(rows=1, digest="d", way="key", after=True, keys=("id", 'odd "name"'))):
         assert Bond.of(bond.conditions()) == bond
     assert Bond.of({}) is None
+
+
+def test_time_that_passes_while_it_is_decided_has_its_names_asked_again(stage):
+    stage.client(wire.query(DELETE))
+    stage.feed(Stale())
+    stage.allow()
+    (sent_now,) = went(stage.server(complete("BEGIN") + ready(b"T")))
+    assert "gatebook_old" in wire.query_text(messages(sent_now.data)[0][1])

@@ -42,6 +42,7 @@ from gatebook.protocols.relay import (
     Signal,
     Stale,
     ToClient,
+    Trying,
 )
 
 OWN = frozenset({"login", "catalog", "refusal", "sync", "flush", "close", "describe", "tag", "ceiling", "terminate"})
@@ -128,6 +129,8 @@ class PostgresRelay:
             case Refused():
                 self._refused(signal)
                 self._from_client()
+            case Trying():
+                self._asking.held = True
             case Held():
                 self._held(signal)
             case Stale():

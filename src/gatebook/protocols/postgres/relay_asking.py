@@ -81,7 +81,7 @@ class Asking(Plain):
     @property
     def free(self) -> bool:
         """Whether the next request can be taken."""
-        waits = self._asked or self._again or self._fenced or self._due or self._draining
+        waits = self._asked or self._again or self._fenced or self._due or self._draining or self._withdrawn
         return not waits and not self._answers.waits
 
     @property
@@ -367,12 +367,13 @@ class Asking(Plain):
     def allowed(self, permit: Permit, decision: str) -> None:
         """What was asked for may go."""
         if permit.action is self._withdrawn:
+            self._withdrawn = None
             return
         if self._asked is None or self._asked.action is not permit.action:
             raise AssertionError("a permit for an action that was not asked for")
         held, self.held = self.held, False
         reading = reading_of(self._asked)
-        if held and reading is not None and self._learn(reading):
+        if (held or permit.conditions) and reading is not None and self._learn(reading):
             self._later = permit, decision  # what it names may have changed while people thought
         elif not held and self._sends_plain(self._asked, permit, decision):
             self._asked = None
@@ -388,6 +389,7 @@ class Asking(Plain):
     def refused(self, refused: Refused) -> None:
         """What was asked for may not go."""
         if refused.action is not None and refused.action is self._withdrawn:
+            self._withdrawn = None
             return
         self.held = False
         asked, self._asked = self._asked, None
@@ -402,7 +404,7 @@ class Asking(Plain):
         self._out.append(ToClient(refusal.held(waiting)))
 
     def withdraw(self) -> None:
-        """The client does not want what is held any more."""
+        """The client does not want what is held any more; its next request is taken once what was asked for it is undone."""
         asked, self._asked, self.held = self._asked, None, False
         if asked is None:
             raise AssertionError("nothing is held")

@@ -135,6 +135,11 @@ class Preview:
         out, self._out = self._out, []
         return out
 
+    @property
+    def interrupt(self) -> bytes:
+        """What has the target stop what it does, on a connection of its own, once the login is so far."""
+        return wire.cancel_request(self._login.key) if self._login.key else b""
+
     # What the target says -------------------------------------------------------------------------------------------
 
     def _take(self, kind: bytes, body: bytes) -> None:
