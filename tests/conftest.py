@@ -1,8 +1,13 @@
 """Fixtures that any test may ask for; nothing is started before one does."""
 
 import pytest
+from hypothesis import settings
 
 pytest_plugins = ["tests.testbed.fixtures"]
+
+# How long an example takes says more about the machine's other work than about the code: what must be quick is counted instead.
+settings.register_profile("house", deadline=None)
+settings.load_profile("house")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

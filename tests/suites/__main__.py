@@ -29,6 +29,7 @@ class Suite:
     run: runs.Run
     database: str
     prepare: tuple[str, ...] = ()
+    makes: tuple[str, ...] = ()  # databases that it creates itself
 
 
 SUITES = {
@@ -36,6 +37,7 @@ SUITES = {
         sources.sdist("asyncpg", without="asyncpg"),
         runs.pytest_of("tests", without=runs.ASYNCPG_ALONE, database="postgres"),
         "asyncpg_intro_test",
+        makes=("asyncpg_intro_test", "testdb"),
     ),
     "jdbc": Suite(sources.jdbc, runs.maven, "jdbc", ("CREATE EXTENSION hstore",)),
     "pg8000": Suite(
@@ -99,7 +101,7 @@ def run(name: str) -> bool:
     source = suite.fetch()
     ends: list[Results] = []
     for gated in (False, True):
-        with tempfile.TemporaryDirectory() as folder, place(Path(folder), suite.database) as found:
+        with tempfile.TemporaryDirectory() as folder, place(Path(folder), suite.database, makes=suite.makes) as found:
             for statement in suite.prepare:
                 found.server.sql(statement, suite.database)
             way = found.through if gated else found.direct

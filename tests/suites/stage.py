@@ -19,7 +19,6 @@ from gatebook.cli.demo.processes import write_private
 
 ROLE, DATABASE = "suite", "suite"
 ROLES = (ROLE, SUPERUSER)  # some suites insist on the latter
-MADE_BY_SUITES = {"asyncpg_intro_test"}
 SETTINGS = {"max_connections": "200", "wal_level": "logical", "max_prepared_transactions": "10"}
 TOKEN_SECONDS = 12 * 3600
 
@@ -60,12 +59,12 @@ class Open(LiveGateway):
 
 
 @contextmanager
-def place(folder: Path, *databases: str) -> Iterator[Place]:
-    """Start server and gateway, and end them. ``databases`` are those a suite connects to."""
+def place(folder: Path, *databases: str, makes: tuple[str, ...] = ()) -> Iterator[Place]:
+    """Start server and gateway, and end them. ``databases`` are those a suite connects to; it ``makes`` others itself."""
     issuer = LiveIssuer()
     server = with_shop(EmbeddedPostgres(folder / "server", settings=SETTINGS))
     server.sql(f"CREATE ROLE {ROLE} SUPERUSER LOGIN PASSWORD '{server.password}'")
-    for name in {DATABASE, *databases} - MADE_BY_SUITES:
+    for name in {DATABASE, *databases} - set(makes):
         server.sql(f"CREATE DATABASE {name} OWNER {ROLE}")
     kept = folder / "password"
     write_private(kept, server.password)
@@ -75,7 +74,7 @@ def place(folder: Path, *databases: str) -> Iterator[Place]:
             "protocol": "postgres", "default_role": ROLE,
             "roles": {role: {"password": f"file:{kept}"} for role in ROLES},
         }
-        for name in dict.fromkeys((DATABASE, "postgres", *databases))
+        for name in dict.fromkeys((DATABASE, "postgres", *databases, *makes))
     ]  # fmt: skip
     world = World(Authority(folder / "authority", "suites"), issuer, server)
     more = {"masking": {"detectors": []}}

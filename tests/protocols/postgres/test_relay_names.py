@@ -2,6 +2,7 @@
 
 import pytest
 from tests.protocols.postgres.stage import (
+    SECRET,
     Stage,
     bind,
     complete,
@@ -18,7 +19,7 @@ from tests.protocols.postgres.stage import (
 
 from gatebook.model import Reach
 from gatebook.protocols.postgres import wire
-from gatebook.protocols.relay import Ask, FromClient, FromServer, Own, Stale, ToServer
+from gatebook.protocols.relay import Ask, Cancelled, FromClient, FromServer, Interrupt, Own, Stale, ToServer
 
 EXECUTE = wire.execute("")
 PARSED, BOUND, NO_ROWS = wire.message(b"1"), wire.message(b"2"), wire.message(b"n")
@@ -167,6 +168,65 @@ def test_a_catalog_question_that_a_late_cancel_hit_is_asked_again():
     assert [effect.kind for effect in first] == ["catalog"]
     again = relay.feed(FromServer(error("57014", "canceling statement due to user request") + ready()))
     assert [effect.kind for effect in again] == ["catalog"]
+
+
+TIMEOUT = error("57014", "canceling statement due to statement timeout")
+
+
+def asking(text="SELECT id FROM orders", status=b"I"):
+    """A relay whose question to the catalog is on its way, on behalf of this Query."""
+    stage = Stage().open()
+    if status == b"T":
+        run(stage, "BEGIN", "BEGIN", status)
+    effects = stage.relay.feed(FromClient(wire.query(text)))
+    assert [effect.kind for effect in effects] == ["catalog"]
+    return stage.relay
+
+
+def fails_with(relay, effects, status=b"I"):
+    """The report that its client gets, after the server refused what cannot run; nothing of the client's was sent."""
+    assert [(effect.kind, effect.data) for effect in effects] == [("refusal", wire.execute(SECRET) + wire.SYNC)]
+    said = relay.feed(FromServer(error("34000", "no such portal") + ready(status)))
+    assert kinds(shown(said)) == "EZ"
+    return shown_error(said)
+
+
+def test_a_timeout_shorter_than_any_question_is_told_and_not_tried_for_ever():
+    relay = asking()
+    again = relay.feed(FromServer(TIMEOUT + ready()))
+    assert [effect.kind for effect in again] == ["catalog"]
+    assert fails_with(relay, relay.feed(FromServer(TIMEOUT + ready())))["C"] == "57014"
+    (next_one,) = relay.feed(FromClient(wire.query("SELECT 1")))
+    assert next_one.kind == "catalog"
+
+
+def test_a_timeout_that_fails_the_clients_transaction_is_what_its_statement_fails_with():
+    relay = asking(status=b"T")
+    found = fails_with(relay, relay.feed(FromServer(TIMEOUT + ready(b"E"))), b"E")
+    assert (found["C"], found["M"]) == ("57014", "canceling statement due to statement timeout")
+
+
+def test_a_cancel_while_the_catalog_is_asked_ends_the_statement_that_it_is_asked_for():
+    relay = asking()
+    assert [type(effect) for effect in relay.feed(Cancelled())] == [Interrupt]
+    assert fails_with(relay, relay.feed(FromServer(error("57014", "canceling") + ready())))["C"] == "57014"
+
+
+def test_a_cancel_that_ends_a_question_fails_the_rest_of_the_batch():
+    stage = Stage().open()
+    relay = stage.relay
+    relay.feed(FromClient(parse("", "SELECT id FROM orders") + bind("", "") + wire.execute("") + wire.SYNC))
+    relay.feed(Cancelled())
+    effects = relay.feed(FromServer(error("57014", "canceling") + ready()))
+    assert sent(effects) == wire.execute(SECRET) + wire.SYNC
+    assert kinds(shown(relay.feed(FromServer(error("34000", "no such portal") + ready())))) == "EZ"
+
+
+def test_what_the_server_remarks_on_a_question_of_the_gateways_own_is_not_shown():
+    relay = asking()
+    remark, warning = (wire.message(b"N", error("00000", "x", S=one, V=one)[5:]) for one in ("DEBUG", "WARNING"))
+    assert relay.feed(FromServer(remark)) == []
+    assert shown(relay.feed(FromServer(warning))) == warning
 
 
 def test_a_text_that_sets_and_then_names_is_covered_whole_and_moves_nothing():

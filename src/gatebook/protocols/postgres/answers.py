@@ -189,7 +189,7 @@ class Answers(Straight):
 
     def _take(self, kind: bytes, body: bytes) -> None:
         if kind == b"N":
-            self._say(kind, self._report(body))
+            self._say_notice(body)
         elif kind == b"A":
             self._say(kind, reports.cover_notification(body, self.detectors))
         elif kind == b"S":
@@ -266,9 +266,7 @@ class Answers(Straight):
         self.status, self.block = body, body != b"I"
         self.batch.over(within=body != b"I")
         if body == b"I" and not self._queue:  # a Query in a batch ends it, or leaves a transaction that the batch's Sync ends
-            self.unsynced = False
-        if body == b"I" and not self._queue:
-            self._touched = False
+            self.unsynced = self._touched = False
             self._changes.over()
         if body == b"I" and self.portals:  # the transaction is over; portals of a Bind still on its way belong to the next
             self.portals = {name: portal for name, portal in self.portals.items() if not portal.bound}
@@ -384,8 +382,10 @@ class Answers(Straight):
         self._queue.popleft()
         self.status = self.status if looking.inside else body
         self.batch.sees = looking.inside or body != b"I"
-        if looking.cancelled:  # meant for what ran before it, and late: then it is asked again
+        if looking.cancelled:
+            self._cut_short(looking)
             return
+        self._cut_before = False
         if looking.views:
             self.catalog.define(looking.views, derived(looking.views, looking.found), looking.generation)
         elif looking.short:

@@ -141,7 +141,8 @@ class Looking:
     relations: list[Relation]
     inside: bool = False
     found: list[list[bytes | None]] = field(default_factory=list)
-    cancelled: bool = False
+    cancelled: bytes = b""  # the report of that, when it was
+    unwanted: bool = False  # its client sent a cancel while it was on its way
     closed: int = 0
     short: bool = False
     generation: int | None = None  # of what is shared, when it was asked outside of a transaction
@@ -155,7 +156,7 @@ class Looking:
             self.found.append(wire.data_row(body))
         elif kind == b"E":
             self.found.clear()
-            self.cancelled = wire.report_fields(body).get("C") == CANCELLED
+            self.cancelled = body if wire.report_fields(body).get("C") == CANCELLED else b""
         elif kind == b"3":
             self.closed += 1
         elif kind not in _OF_QUESTIONS or (kind == b"Z" and self.inside):

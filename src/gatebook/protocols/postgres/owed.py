@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 
 from gatebook.errors import WireError
-from gatebook.protocols.postgres import ceilings, wire
+from gatebook.protocols.postgres import ceilings, reports, wire
 from gatebook.protocols.postgres.batch import Batch
 from gatebook.protocols.postgres.ceilings import Guard
 from gatebook.protocols.postgres.expected import (
@@ -49,6 +49,8 @@ class Owed(ABC):
         self.batch = Batch()
         self.ran = False  # whether an Execute went out since the last Sync
         self.own = ceilings.Statements("")
+        self.cut = b""  # the report of the cancel that ended a question which the client's request waited for
+        self._cut_before = False
         self._queue: deque[Expected] = deque()
         self._out: list[Effect] = []
         self._said: list[bytes | memoryview] = []
@@ -82,6 +84,20 @@ class Owed(ABC):
         """Whether one may go out without a Sync, where a transaction is open; only one that would not fail."""
         ready = not self._queue and self.status != b"E" and self.within and self.unsynced and self.answers_questions
         return ready and (snapshots or self.batch.sees)
+
+    def unwanted(self) -> None:
+        """The client sent a cancel: what is asked on behalf of its request ends with that request."""
+        for expected in self._queue:
+            if isinstance(expected, Looking):
+                expected.unwanted = True
+
+    def _cut_short(self, looking: Looking) -> None:
+        """A question was cancelled. Meant for what ran before it, and late, it is asked again; but not if that would be again,
+        as where a timeout is shorter than any question, nor in a transaction that failed by it.
+        """
+        if looking.unwanted or self._cut_before or self.status == b"E":
+            self.cut = wire.message(b"E", self._report(looking.cancelled))
+        self._cut_before = not self.cut
 
     @property
     def copying(self) -> Running | None:
@@ -171,6 +187,12 @@ class Owed(ABC):
 
     def _say(self, kind: bytes, body: bytes) -> None:
         self._said.append(wire.message(kind, body))
+
+    def _say_notice(self, body: bytes) -> None:
+        """What the server remarks; on a question of the gateway's own only what may be about more than that."""
+        asks_itself = bool(self._queue) and isinstance(self._queue[0], Looking)
+        if not asks_itself or reports.is_warning(body):
+            self._say(b"N", self._report(body))
 
     def _unhashed(self, running: Running, body: bytes) -> bytes | None:
         """A row as its client may have it; None where it has none."""

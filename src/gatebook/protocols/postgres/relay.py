@@ -239,6 +239,7 @@ class PostgresRelay:
         if self._phase == "open" and self._asking.held:
             self._asking.withdraw()
         else:
+            self._answers.unwanted()
             self._interrupt()
 
     def _interrupt(self) -> None:

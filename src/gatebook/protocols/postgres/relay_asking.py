@@ -42,10 +42,10 @@ from gatebook.protocols.postgres.asked import (
 )
 from gatebook.protocols.postgres.drafting import Tryable, tryable
 from gatebook.protocols.postgres.expected import (
+    CANCELLED,
     Closed,
     Described,
     Executed,
-    Failing,
     OwnExecute,
     OwnParsed,
     Portal,
@@ -68,7 +68,7 @@ class Asking(Plain):
 
     def __init__(self, answers: Answers, secret: str, out: list[Effect], client: wire.Frames) -> None:
         super().__init__(answers, secret, out, client)
-        self._secret, self._bound_name = secret, f"{secret}-bound"
+        self._bound_name = f"{secret}-bound"
         self._draining = False
         self._undescribed: tuple[str, Portal] | None = None
         self._later: tuple[Permit, str] | None = None
@@ -115,6 +115,7 @@ class Asking(Plain):
         if not self._answers.idle:
             return
         self._ahead, self._draining = 0, False
+        cut, self._answers.cut = self._answers.cut, b""
         if self._fenced is not None:
             (running, body), self._fenced = self._fenced, None
             if not running.status:  # else the gateway's own failed, as the Query would have
@@ -125,6 +126,11 @@ class Asking(Plain):
         elif self._later is not None and self._asked is not None:
             permit, decision = self._later
             reading = reading_of(self._asked)
+            if cut:
+                asked, self._asked, self._later = self._asked, None, None
+                self._out.append(Answered(asked.action, f"ERROR {CANCELLED}", 0, 0, {}))
+                self._make_real(asked, cut)
+                return
             if reading is not None and self._learn(reading):
                 return  # time passed while it was asked for, or half of it was answered
             if self._still_meant(self._asked):
@@ -134,7 +140,10 @@ class Asking(Plain):
                 self._refuse_here(asked, "changed-while-held", "what it names has changed since it was decided", decision)
         elif self._again is not None:
             again, self._again = self._again, None
-            self.take(*again)
+            if cut:
+                self._fail(cut, whole=again[0] in b"QF")
+            else:
+                self.take(*again)
 
     # Requests -------------------------------------------------------------------------------------------------------
 
@@ -486,10 +495,4 @@ class Asking(Plain):
         self._make_real(asked, refusal.statement_refused(asked.action, refused))
 
     def _make_real(self, asked: Asked, said: bytes) -> None:
-        if self._answers.skipping:
-            return  # an earlier error of the batch is what the client hears
-        if isinstance(asked, AskedQuery | AskedCall) or (isinstance(asked, AskedNothing) and asked.whole):
-            self._own("refusal", wire.execute(self._secret) + wire.SYNC, Failing(said), Synced())
-        else:
-            self._own("refusal", wire.execute(self._secret), Failing(said))
-            self._answers.skipping = True
+        self._fail(said, whole=isinstance(asked, AskedQuery | AskedCall) or (isinstance(asked, AskedNothing) and asked.whole))

@@ -29,7 +29,7 @@ class Inquiry:
 
     def __init__(self, answers: Answers, secret: str, out: list[Effect]) -> None:
         self._answers, self._out = answers, out
-        self._name = f"{secret}-asks"  # of the statement and portal of the gateway's own questions
+        self._secret, self._name = secret, f"{secret}-asks"  # of the statement and portal of the gateway's own questions
         self._session, self._whole = "", False
         self._again: tuple[bytes, bytes] | None = None
         self.seq = 0
@@ -39,6 +39,16 @@ class Inquiry:
         for one in expected:
             self._answers.expect(one)
         self._out.append(Own(kind, data))
+
+    def _fail(self, said: bytes, *, whole: bool) -> None:
+        """Have the request fail at the server, with this report instead of the server's. A ``whole`` one has its own end."""
+        if self._answers.skipping:
+            return  # an earlier error of the batch is what the client hears
+        if whole:
+            self._own("refusal", wire.execute(self._secret) + wire.SYNC, Failing(said), Synced())
+        else:
+            self._own("refusal", wire.execute(self._secret), Failing(said))
+            self._answers.skipping = True
 
     def _read(self, text: str) -> Reading:
         reading = read(text)

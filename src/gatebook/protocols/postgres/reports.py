@@ -38,6 +38,11 @@ def cover_report(body: bytes, *, generic: bool, detectors: frozenset[str]) -> by
     return body if covered == fields else b"".join(kind.encode("latin-1") + value + b"\0" for kind, value in covered) + b"\0"
 
 
+def is_warning(body: bytes) -> bool:
+    """Whether a NoticeResponse is a warning, or may be one: anything less is about the statement that runs alone."""
+    return dict(_fields(body)).get("V", b"WARNING") == b"WARNING"
+
+
 def _fields(body: bytes) -> list[tuple[str, bytes]]:
     """Type and value of each field, in order; at the end stands a zero byte."""
     if not body.endswith(b"\0") or (len(body) > 1 and not body.endswith(b"\0\0")):
