@@ -167,7 +167,6 @@ class Story:
 
     def verdict(self, ask: Ask) -> Signal:
         roll = self.chance.random()
-        verdict = Verdict(ruling=Ruling.ALLOW, rule="r", reason="", policy_digest="d", masks=frozenset({"pii"}), until=10**18)
         if roll < 0.05 and not self.held:
             return Trying()
         if roll < 0.1 and not self.held:
@@ -176,6 +175,10 @@ class Story:
         self.asked, self.held = None, False
         if roll < 0.25:
             return self.refused(ask)
+        return self.allowed(ask)
+
+    def allowed(self, ask: Ask) -> Allowed:
+        verdict = Verdict(ruling=Ruling.ALLOW, rule="r", reason="", policy_digest="d", masks=frozenset({"pii"}), until=10**18)
         self.index += 1
         given = permit(ask.action, verdict, Receipt(log="l", index=self.index))
         self.permits.append(given)

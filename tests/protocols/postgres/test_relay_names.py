@@ -170,6 +170,40 @@ def test_a_catalog_question_that_a_late_cancel_hit_is_asked_again():
     assert [effect.kind for effect in again] == ["catalog"]
 
 
+@pytest.mark.parametrize("way", ["query", "batch"])
+def test_an_answer_beside_a_setting_that_names_do_not_depend_on_is_shown(way):
+    """As asyncpg asks before it looks at types: covered, it would set what it set before to asterisks."""
+    stage = Stage().open()
+    text = "SELECT current_setting('jit') AS cur, set_config('jit', 'off', false) AS new"
+    two = description(("cur", 0, 0), ("new", 0, 0))
+    if way == "query":
+        stage.client(wire.query(text))
+        stage.allow()
+        effects = stage.server(two + row(b"on", b"off") + complete("SELECT 1") + ready())
+    else:
+        stage.client(parse("", text) + bind("", "") + EXECUTE + wire.SYNC)
+        stage.allow()
+        stage.allow()
+        effects = stage.server(PARSED + BOUND + two + row(b"on", b"off") + complete("SELECT 1") + ready())
+    assert row(b"on", b"off") in shown(effects)
+
+
+def test_an_answer_beside_a_setting_that_moves_names_is_covered():
+    stage = Stage().open()
+    stage.client(wire.query("SELECT lower('ON'), set_config('search_path', 'x', false), set_config('jit', 'off', false)"))
+    stage.allow()
+    effects = stage.server(
+        description(("cur", 0, 0), ("a", 0, 0), ("b", 0, 0)) + row(b"on", b"x", b"off") + complete("SELECT 1") + ready()
+    )
+    assert row(b"****", b"****", b"****") in shown(effects)
+
+
+def test_an_update_of_the_servers_settings_moves_names_behind_it():
+    stage = Stage().open()
+    stage.client(wire.query("UPDATE pg_settings SET setting = 'other' WHERE name = 'search_path'; SELECT total FROM orders"))
+    assert "sql.unknown" in {deed.verb for deed in stage.asked.action.deeds}
+
+
 TIMEOUT = error("57014", "canceling statement due to statement timeout")
 
 

@@ -15,7 +15,7 @@ def test_whatever_client_server_and_verdicts_do_the_relay_keeps_its_promises(see
 
 def test_the_stories_are_about_something() -> None:
     """Else every promise would be kept by a relay that hangs up at once."""
-    told = [Story(Random(seed)) for seed in range(60)]
+    told = [Story(Random(seed)) for seed in range(80)]
     for story in told:
         story.play(80)
     assert sum(len(story.permits) for story in told) > 250

@@ -45,7 +45,10 @@ def found(reading: Reading, asked: str) -> str:
             return words(frozenset().union(*(statement.moves for statement in reading.statements)))
         case "tables" | "columns" | "functions":
             return words(fact(reading, asked))
-        case "statements" | "setting" | "copies_to":
+        case "setting":
+            named = [str(deed.facts[asked]) for deed in reading.deeds if deed.verb in ("sql.session", "sql.setting")]
+            return " ".join(named or [str(reading.deeds[-1].facts[asked])])
+        case "statements" | "copies_to":
             return str(reading.deeds[-1].facts[asked])
         case "unknown":
             return next((str(deed.facts["why_unknown"]) for deed in reading.deeds if deed.facts["why_unknown"]), "")

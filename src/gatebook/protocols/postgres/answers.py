@@ -89,8 +89,7 @@ class Answers(Straight):
         Names that it may give another meaning are not known, and portals that it may take over are not executed any more.
         """
         self._touched = self._touched or touches
-        if self._changes.unsettled_by(reading):
-            self.catalog.forget_names()
+        self._changes.sent(reading, self.catalog)
         if self.portals:
             taken(self.portals.values(), cursors=bool(takes_names(reading.text)), statements=renames(reading))
 

@@ -148,6 +148,7 @@ class Catalog:
     search_path: str = ""  # "" while a setting is on its way, or nothing was asked yet; then ``settings`` are not known either
     settings: str = ""  # those of MEANINGFUL, ASKED_FOR and the current role, as the server said last
     absent: set[Relation] = field(default_factory=set)  # names that the target said stand for nothing
+    unsettled: bool = False  # names stay what they are, but settings must be asked for again
     namesakes: frozenset[str] | None = None  # names of the server's functions and operators that somebody's own have too
     own_code: bool = False  # there may be types behind which somebody's own code runs
     version: int = 0
@@ -280,6 +281,13 @@ class Catalog:
         self.absent.clear()
         self.search_path = self._answered = ""
 
+    def forget_settings(self) -> None:
+        """A setting may have changed that has no part in looking up names."""
+        self.version += 1
+        self.by_name.pop(ANYWHERE, None)
+        self.search_path = self._answered = ""
+        self.unsettled = True
+
     @property
     def _place(self) -> str:
         """Where functions are looked for: the same for all sessions of a role with this search_path."""
@@ -291,6 +299,7 @@ class Catalog:
         for name in _FIRST if len(lines) > len(_FIRST) else ():  # in the middle of a batch they are reported late
             self._reported[name] = lines.pop(0).removeprefix(f"{name}=")
         self._answered = "\n".join(lines)
+        self.unsettled = False
         self._say_settings()
 
     def _say_settings(self) -> None:

@@ -79,6 +79,8 @@ class Inquiry:
         if not placed and (needed or self._whole):
             relations.add(catalog.ANYWHERE)  # an approval is bound to where names are looked up, new ones too, and to settings
         missing = self._answers.catalog.missing(relations)
+        if self._answers.catalog.unsettled and relations and not missing:
+            missing = self._answers.catalog.missing([catalog.ANYWHERE])
         known = self._answers.catalog
         unsure = known.namesakes is None and (known.own_code or any(map(asks_for_own, reading.statements)))
         if unsure and not missing:  # whether somebody wrote a function of a name in it is told with any question

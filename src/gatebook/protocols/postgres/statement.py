@@ -146,7 +146,7 @@ def read_node(node: Node, count: int, prepared: Mapping[str, Reading]) -> Statem
         walk.do(verb, TARGET if verb == "sql.session" else walk.table(relation))
     moves = walk.moves | walk.met if walk.spills else walk.moves
     return Statement(
-        deeds=tuple(_deeds({**walk.deeds, **walk.calls}, _facts(walk, count))),
+        deeds=tuple(_deeds({**walk.deeds, **walk.calls}, _facts(walk, count), walk.settings)),
         outputs=outputs,
         relations=frozenset(walk.relations),
         moves=clean(moves) if moves else frozenset(),
@@ -201,6 +201,7 @@ def _tally(kind: str, body: Node, walk: Utilities) -> Tally:
     return Tally.COUNTED if counted else Tally.UNCOUNTED
 
 
+_SETS = frozenset({"sql.session", "sql.setting"})
 Facts = dict[str, bool | int | str | frozenset[str]]
 
 
@@ -221,10 +222,15 @@ def _facts(walk: Utilities, count: int) -> Facts:
     }
 
 
-def _deeds(done: Mapping[tuple[str, Resource], bool | None], facts: Facts) -> Iterable[Deed]:
+def _deeds(
+    done: Mapping[tuple[str, Resource], bool | None], facts: Facts, settings: Iterable[tuple[str, str]]
+) -> Iterable[Deed]:
+    """One for each that was done; of calls that set several settings one for each of these, which rules may tell apart."""
     for (verb, resource), where in done.items():
         own = {**facts, "has_where": True} if where else facts
-        yield Deed(verb=verb, reach=VERBS[verb], resource=resource, facts=own)
+        names = [name for does, name in settings if does == verb and verb in _SETS]
+        for name in names or [""]:
+            yield Deed(verb=verb, reach=VERBS[verb], resource=resource, facts={**own, "setting": name} if name else own)
 
 
 def _unknown(why: str) -> Statement:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from gatebook.model import Reach
+from gatebook.model import Deed, Reach
 from gatebook.protocols.postgres.catalog import Catalog, Known
 from gatebook.protocols.postgres.catalog_relations import is_system
 from gatebook.protocols.postgres.expected import Portal
@@ -36,7 +36,12 @@ _UNASKED = "which could not be looked up here: write its schema, or send it in a
 
 def _sets(statement: Statement) -> bool:
     """Whether it may change a setting. What is not known may: a function that somebody wrote, for one."""
-    return any(deed.facts.get("setting") or deed.reach is Reach.UNKNOWN for deed in statement.deeds)
+    return any(_setting(deed) or deed.reach is Reach.UNKNOWN for deed in statement.deeds)
+
+
+def _setting(deed: Deed) -> object:
+    """The setting that it changes, "all" where that is not told, as for an UPDATE of pg_settings; empty where none."""
+    return deed.facts.get("setting") or ("all" if deed.verb == "sql.setting" else "")
 
 
 def _defines(statement: Statement) -> bool:
@@ -44,8 +49,13 @@ def _defines(statement: Statement) -> bool:
     return bool(statement.naming.changes) or any(deed.verb in _DEFINES for deed in statement.deeds)
 
 
+def _moves(statement: Statement) -> bool:
+    """Whether names may be looked up elsewhere behind it."""
+    return _places(statement) or any(deed.reach is Reach.UNKNOWN for deed in statement.deeds)
+
+
 def _places(statement: Statement) -> bool:
-    return any(deed.facts.get("setting") in _PLACES for deed in statement.deeds)
+    return any(_setting(deed) in _PLACES for deed in statement.deeds)
 
 
 def _ends(statement: Statement) -> bool:
@@ -64,11 +74,16 @@ class Changes:
     placed: bool = False
     defined: bool = False
 
-    def unsettled_by(self, reading: Reading) -> bool:
-        """Whether this text may give names another meaning, as long as it is not answered."""
-        if any(_sets(one) or _defines(one) for one in reading.statements):
-            return True
-        return (self.settings or self.defined) and any(_ends(one) for one in reading.statements)
+    def sent(self, reading: Reading, catalog: Catalog) -> None:
+        """Have the catalog forget what this text may give another meaning, as long as it is not answered.
+
+        Its own answer is covered by what is left: names stay what they are behind a setting that has no part in finding them.
+        """
+        undoes = (self.settings or self.defined) and any(_ends(one) for one in reading.statements)
+        if undoes or any(_moves(one) or _defines(one) for one in reading.statements):
+            catalog.forget_names()
+        elif any(_sets(one) for one in reading.statements):
+            catalog.forget_settings()
 
     def done(self, statement: Statement | None, *, ends: bool) -> bool:
         """A statement has ended, None for one that may do anything; whether names must be asked for anew."""

@@ -303,7 +303,9 @@ class Utilities(Queries):
         for deed in statement.deeds:
             self.do(deed.verb, deed.resource, bool(deed.facts["has_where"]) if deed.verb in _WHERE_VERBS else None)
             self.why = self.why or str(deed.facts["why_unknown"])
-            self.setting = self.setting or str(deed.facts["setting"])
+            if setting := str(deed.facts["setting"]):
+                self.setting = self.setting or setting
+                self.settings[deed.verb, setting] = None
             for found, fact in ((self.tables, "tables"), (self.columns, "columns"), (self.functions, "functions")):
                 value = deed.facts[fact]
                 if isinstance(value, frozenset):

@@ -80,6 +80,7 @@ class Walk:
         self.seen = 0  # names of columns
         self.why = ""
         self.setting = ""
+        self.settings: dict[tuple[str, str], None] = {}  # by calls, of which there may be several: verb and name
         self.setting_meant: str | None = None  # by a set_config whose name is a column's
         self.copies_to = ""
         self.qualified: set[tuple[Relation | None, str]] = set()
@@ -308,7 +309,9 @@ class Walk:
             self.unknown("calls set_config for a setting that the text does not name")
             return
         self.setting = name.lower()
-        self.call("sql.session" if settings.harmless(name, literal(arguments[1])) else "sql.setting")
+        verb = "sql.session" if settings.harmless(name, literal(arguments[1])) else "sql.setting"
+        self.settings[verb, self.setting] = None
+        self.call(verb)
 
     def _operator(self, body: Node, scope: Scope, flow: Flow, stack: list[Any]) -> None:
         self.check_operator(body.get("name", ()))
