@@ -62,6 +62,12 @@ async def test_binary_parameters_and_results_keep_their_types(connection: Any) -
     )
 
 
+async def test_types_that_it_looks_up_come_right_on_a_masked_target(connection: Any) -> None:
+    """Its look at them sets jit to what it was shown of it before."""
+    rows = await connection.fetch("SELECT id, ssn FROM customers WHERE id = ANY($1::int[]) ORDER BY id", [1, 2])
+    assert [tuple(row) for row in rows] == [(1, "***-**-4320"), (2, "***-**-4321")]
+
+
 async def test_masked_columns_are_covered_in_binary_results(connection: Any) -> None:
     rows = await connection.fetch("SELECT id, ssn, card, joined FROM customers WHERE id < $1 ORDER BY id", 3)
     assert tuple(rows[0]) == (1, "***-**-4320", "************4242", datetime.date(2023, 2, 11))
