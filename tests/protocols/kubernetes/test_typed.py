@@ -50,6 +50,14 @@ def test_a_password_is_not_recorded_because_of_what_is_said_long_after_it() -> N
     assert told(shown) == [(Kind.UNSEEN, b"6")]
 
 
+def test_a_line_that_comes_back_says_that_those_before_it_did_not() -> None:
+    typed = Typed(DETECTORS)
+    typed.typed(b"correct-horse\r")
+    assert typed.answered(b"\r\ngot 13\r\n> ") == b""
+    typed.typed(b"echo me\r")
+    assert told(typed.answered(b"echo me\r\n")) == [(Kind.UNSEEN, b"14"), (Kind.INPUT, b"echo me\r")]
+
+
 def test_keys_that_show_nothing_are_no_part_of_what_must_come_back() -> None:
     typed = Typed(DETECTORS)
     typed.typed(b"\x1b[A\x1bOBab\x7fc\t\x01\r")

@@ -106,7 +106,7 @@ def _look(value: Any, patch: str, doubts: Doubts) -> None:
 def _directive(at: tuple[str, ...], key: str, value: Any, doubts: Doubts) -> None:
     """``$patch`` and its like (k8s.io/apimachinery, pkg/util/strategicpatch)."""
     if key == "$patch":
-        if value not in _DIRECTIVES:
+        if not isinstance(value, str) or value not in _DIRECTIVES:
             doubts.wrong(f"its patch has the directive {quoted(str(value))}")
         elif value != "merge":
             _taken(at, doubts)

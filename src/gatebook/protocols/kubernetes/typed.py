@@ -42,8 +42,23 @@ class _Line:
         return self.back >= len(self.wanted)
 
     @property
+    def left(self) -> int:
+        """How many bytes of output may still be something else than its echo."""
+        return BEHIND_BYTES + 4 * len(self.wanted) - self.spent
+
+    @property
     def hopeless(self) -> bool:
-        return self.spent > BEHIND_BYTES + 4 * len(self.wanted)
+        return self.ended and self.left < 0
+
+    def look(self, data: bytes, at: int) -> int:
+        """Take what comes back of it out of the output, from a place on; where the looking ended."""
+        before, start = self.back, at
+        stop = len(data) if not self.ended else at + self.left + len(self.wanted) - self.back
+        while not self.seen and (place := data.find(self.wanted[self.back : self.back + 1], at, max(stop, at))) >= 0:
+            self.back, at = self.back + 1, place + 1
+        if self.ended:
+            self.spent += (at if self.seen else len(data)) - start - (self.back - before)
+        return at
 
 
 class Typed:
@@ -83,15 +98,10 @@ class Typed:
     def answered(self, data: bytes) -> bytes:
         """The terminal shows this."""
         at = 0
-        shown = b""
-        while at < len(data):
-            line = self._lines[0]
-            at = _look_for(line, data, at)
-            if not line.ended:
-                break
-            if line.seen or line.hopeless:
-                shown += self._shown(self._lines.popleft())
-        return shown + self._settled()
+        for line in self._lines:
+            end = line.look(data, at)
+            at = end if line.seen else at
+        return self._settled()
 
     def idle(self) -> bytes:
         """Nothing came for some time: a line whose echo has not come has none."""
@@ -107,8 +117,11 @@ class Typed:
         return shown + (self._shown(line) if line.data else b"")
 
     def _settled(self) -> bytes:
-        shown = b""
-        while self._lines[0].ended and self._lines[0].seen:
+        """The lines of which it is known whether they came back. They do so in order: one before another that did, did not."""
+        known = [place for place, line in enumerate(self._lines) if line.ended and line.seen]
+        count = known[-1] + 1 if known else 0
+        shown = b"".join(self._shown(self._lines.popleft()) for _ in range(count))
+        while self._lines[0].hopeless:
             shown += self._shown(self._lines.popleft())
         return shown
 
@@ -116,17 +129,3 @@ class Typed:
         if not line.seen:
             return frame(Kind.UNSEEN, b"%d" % len(line.data))
         return frame(Kind.INPUT, self._plan.looked(line.data, {}, _UNREAD))
-
-
-def _look_for(line: _Line, data: bytes, at: int) -> int:
-    """Take what comes back of a line out of the output; where the looking ended."""
-    while line.back < len(line.wanted):
-        place = data.find(line.wanted[line.back : line.back + 1], at)
-        if place < 0:
-            line.spent += len(data) - at if line.ended else 0
-            return len(data)
-        line.spent += place - at if line.ended else 0
-        line.back, at = line.back + 1, place + 1
-        if line.hopeless:
-            return at
-    return at
