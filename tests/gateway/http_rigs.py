@@ -177,7 +177,10 @@ class Shown:
             raise CredentialError("it cannot be read")
         return self.injected
 
-    def refused(self, _target: HttpTarget, _role: str) -> None:
+    def known(self, _target: HttpTarget, _role: str) -> Injected:
+        return self.injected
+
+    def refused(self, _target: HttpTarget, _role: str, _shown: Injected) -> None:
         pass
 
 

@@ -84,6 +84,17 @@ def test_a_request_stands_with_its_ruling_its_head_and_its_content_laid_out() ->
     )
 
 
+def test_trailers_stand_behind_the_content_and_content_stays_whole() -> None:
+    events = [asked(1, "GET /a", **READ), head(1, content_type="application/json"), content(1, '{"a":1}'),
+              ("h", NUMBER.pack(1) + b"trailers\ngrpc-status: 0\nx-card: ************1111"), answered(1, "200")]  # fmt: skip
+    found = items(*events)
+    assert [one.form for one in contents(found)] == [Form.JSON]
+    assert [(one.status, one.fields) for one in found if isinstance(one, Headed)][1:] == [
+        (0, (("grpc-status", "0"), ("x-card", "************1111")))
+    ]
+    assert "#1  answer trailers\n  < grpc-status: 0\n  < x-card: ************1111" in shown(*events)
+
+
 def test_answers_that_are_interleaved_stand_each_with_its_own_request() -> None:
     found = items(
         asked(1, "GET /a", **READ), asked(2, "GET /b", **READ), head(2, content_type="text/plain"), content(2, "two "),

@@ -30,6 +30,7 @@ DECODED_BYTES = 1 << 26  # of one answer that is coded
 UNDER_WAY = 2_000  # answers; a session has at most half as many
 SLOW_MICROSECONDS = 1_000_000  # after which text that still comes is shown in pieces
 FIELDS = 1_000  # of a head
+TRAILERS = 0  # in the place of a status
 
 _EVENT_END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
 _EVENTS = "text/event-stream"
@@ -55,7 +56,7 @@ _FLOWS = {Kind.OUTPUT: Form.STDOUT, Kind.ERRORS: Form.STDERR, Kind.INPUT: Form.S
 
 @dataclass(frozen=True, slots=True)
 class Headed:
-    """The head of the answer to request ``seq``."""
+    """The head of the answer to request ``seq``; status ``TRAILERS`` says that these fields come behind its content."""
 
     time: int
     seq: int
@@ -126,14 +127,19 @@ class Answers:
         """An event of kind h. Raises ValueError for one that is none."""
         seq, rest = _numbered(data)
         status, *lines = rest.split(b"\n")
-        if not re.fullmatch(rb"[1-9][0-9]{2}", status):
+        if not re.fullmatch(rb"[1-9][0-9]{2}|trailers", status):
             raise ValueError("a head without a status")
         fields = tuple((name, value) for name, _, value in (line.partition(b": ") for line in lines[:FIELDS]))
+        shown = tuple((_text(name), _text(value)) for name, value in fields)
+        if status == b"trailers":
+            yield from self.ended(time, seq)
+            yield Headed(time, seq, TRAILERS, shown)
+            return
         if seq in self._under:
             yield from self._out(time, seq, self._under[seq], more=True)
         yield from self._begin(time, seq, fields)
         self._under[seq].socket = status == b"101"
-        yield Headed(time, seq, int(status), tuple((_text(name), _text(value)) for name, value in fields))
+        yield Headed(time, seq, int(status), shown)
 
     def content(self, time: int, data: bytes) -> Iterator[Piece]:
         """An event of kind p. Raises ValueError for one that is none."""

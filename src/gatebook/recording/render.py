@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, assert_never
 
-from gatebook.recording.answers import FLOWING, Content, Form, Garbled, Headed
+from gatebook.recording.answers import FLOWING, TRAILERS, Content, Form, Garbled, Headed
 from gatebook.recording.flowing import Flowing
 from gatebook.recording.laid_out import laid_out
 from gatebook.recording.results import (
@@ -147,6 +147,8 @@ def _ending(item: Answer) -> str:
 
 def status_of(status: int) -> str:
     """A status with the words that go with it."""
+    if status == TRAILERS:
+        return "trailers"
     try:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:

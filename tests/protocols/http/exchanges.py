@@ -24,6 +24,7 @@ from gatebook.protocols.http.terms import Injected
 from gatebook.protocols.relay import Allowed, Ask, Covering, Refused
 
 KEY = b"upstream-key-81723"
+INJECTED = Injected(((b"x-api-key", KEY),), (KEY,))
 JSON = (b"content-type", b"application/json")
 PII = MaskSet("pii", (), Style.REDACT, fields=(FieldPattern.parse("ssn"),))
 
@@ -33,7 +34,7 @@ def terms(**changes: Any) -> Terms:
         "session": "s1",
         "covering": Covering({"pii": PII}, frozenset({"pii"}), frozenset({"card"}), b"k" * 32),
         "dialect": Plain(Shape(body_bytes=1000)),
-        "injected": Injected(((b"x-api-key", KEY),), (KEY,)),
+        "injected": lambda: INJECTED,
         "origins": ("https://billing.internal",),
         "base": "https://billing.targets.example.org",
         "client_address": "192.0.2.7",

@@ -17,6 +17,8 @@ from tests.protocols.http.exchanges import (
 )
 
 from gatebook.model import Permit, RefusalClass, Ruling
+from gatebook.protocols.http import h1, h2
+from gatebook.protocols.http.checks import FIELDS
 from gatebook.protocols.http.message import Data, End, Fields, Request, Response
 from gatebook.protocols.http.plain import Plain
 from gatebook.protocols.http.reading import Shape
@@ -27,7 +29,9 @@ from gatebook.protocols.http.relay import (
     Forward,
     Reply,
 )
-from gatebook.protocols.relay import Answered, Ask, Ended, HangUp, Refused, Side, Withdraw
+from gatebook.protocols.relay import Answered, Ask, Covering, Ended, HangUp, Refused, Side, Withdraw
+
+NO_RULES = Covering({}, frozenset(), frozenset({"card"}), b"k" * 32)
 
 # Asking -------------------------------------------------------------------------------------------------------------------
 
@@ -212,6 +216,26 @@ def test_an_answer_whose_fields_a_rule_covers_is_asked_for_whole() -> None:
     assert told.get(b"if-none-match") is None
 
 
+PROOFS = ((b"if-none-match", b'"x"'), (b"if-match", b'"x"'), (b"want-digest", b"sha-256"), (b"a-im", b"vcdiff"))
+
+
+def test_a_guess_of_what_detectors_look_through_is_not_proved() -> None:
+    stage = Stage(covering=NO_RULES)
+    stage.ask(request("GET", "/a", *PROOFS, (b"if-modified-since", b"x")), End())
+    told = forwarded(stage.allow())
+    assert not {name for name, _ in told.fields} & {name for name, _ in PROOFS}
+    assert told.get(b"if-modified-since") == b"x", "when it changed says nothing of what it is"
+
+
+@pytest.mark.parametrize("covering", [NO_RULES, None])
+def test_who_writes_under_a_condition_does_not_write_without_it(covering: Covering | None) -> None:
+    stage = Stage(**({"covering": covering} if covering else {}))
+    conditions = ((b"if-none-match", b"*"), (b"if-match", b'"x"'), (b"if-unmodified-since", b"x"))
+    stage.ask(request("PUT", "/a", *conditions, (b"content-length", b"0")), End())
+    told = forwarded(stage.allow(frozenset({"pii"})))
+    assert set(conditions) <= set(told.fields)
+
+
 def test_the_gateways_own_credential_does_not_come_back() -> None:
     response = Response(200, (JSON, (b"x-echo", KEY)))
     effects = played("GET", response, Data(b'{"you sent": "' + KEY + b'"}'), End())
@@ -330,3 +354,22 @@ def test_a_permit_is_what_each_message_to_the_target_carries() -> None:
     stage = Stage()
     stage.ask(request("POST", "/x", JSON), Data(b"{}"), End())
     assert all(isinstance(one.permit, Permit) for one in stage.allow() if isinstance(one, Forward))
+
+
+def test_a_client_with_as_many_fields_as_it_may_have_reaches_its_target_by_either_version() -> None:
+    call = ((b"content-type", b"application/grpc"), *((b"x-%d" % number, b"1") for number in range(FIELDS - 1)))
+    stage = Stage(base="/http/billing")
+    stage.ask(request("POST", "/shop.v1.Orders/Get", *call))
+    told = forwarded(stage.allow())
+    assert len(told.fields) > FIELDS
+    assert b"x-126: 1" in h1.ClientSide().request(told, length=None)
+    assert h2.ClientSide().request(told, length=None)
+
+
+def test_an_answer_with_as_many_fields_as_it_may_have_reaches_its_client_by_http_2() -> None:
+    fields = ((b"content-type", b"text/plain"), *((b"x-%d" % number, b"1") for number in range(FIELDS - 1)))
+    answer = head(played("GET", Response(200, fields), Data(b"a"), End(), base="/http/billing", covering=NO_RULES))
+    assert len(answer.fields) > FIELDS
+    asking, answering = h2.ClientSide(), h2.ServerSide("https")
+    told = answering.feed(asking.request(request(), length=0, over=True)[1] + asking.due())
+    assert answering.respond(told[0][0], answer, length=1)

@@ -28,7 +28,7 @@ from gatebook.protocols.http.relay import (
     Reply,
     TargetSaid,
 )
-from gatebook.protocols.relay import Answered, HangUp, Refused
+from gatebook.protocols.relay import Answered, Covering, HangUp, Refused
 
 # MCP ----------------------------------------------------------------------------------------------------------------------
 
@@ -155,7 +155,7 @@ def test_messages_that_nobody_can_read_do_not_pass_unless_they_are_listed_and_ne
 
 def part(kind: bytes, **changes: Any) -> Stage:
     stage = Stage(**changes)
-    stage.ask(request("GET", "/export", (b"range", b"bytes=10-19"), (b"if-range", b'"abc"')), End())
+    stage.ask(request("GET", "/export", (b"range", b"bytes=10-19"), (b"if-range", b"Fri, 20 Nov 2026 10:00:00 GMT")), End())
     assert forwarded(stage.allow()).get(b"range") == b"bytes=10-19"
     stage.answer(Response(206, ((b"content-type", kind), (b"content-range", b"bytes 10-19/100"))))
     return stage
@@ -180,6 +180,13 @@ def test_a_target_that_gives_nothing_but_parts_is_not_asked_for_ever() -> None:
     stage = part(b"text/plain")
     effects = stage.answer(Response(206, ((b"content-type", b"text/plain"),)))
     assert head(effects).status == 502
+
+
+def test_a_part_of_what_somebody_guesses_the_content_to_be_is_asked_for_whole() -> None:
+    stage = Stage(covering=Covering({}, frozenset(), frozenset({"card"}), b"k" * 32))
+    stage.ask(request("GET", "/export", (b"range", b"bytes=10-19"), (b"if-range", b'"abc"')), End())
+    told = forwarded(stage.allow())
+    assert told.get(b"range") is told.get(b"if-range") is None
 
 
 # WebSockets ---------------------------------------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ def test_content_that_was_not_read_is_not_content_that_is_not_there():
     "changes",
     [
         {"dialect": Plain(Shape(undocumented="unknown", body_bytes=1000))},
-        {"injected": Injected(((b"x-api-key", b"another-key-0001"),), (b"another-key-0001",))},
+        {"injected": lambda: Injected(((b"x-api-key", b"another-key-0001"),), (b"another-key-0001",))},
         {"covering": replace(UNDER["covering"], sets={"pii": PII}, detectors=frozenset({"email"}))},
     ],
 )

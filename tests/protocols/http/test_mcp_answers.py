@@ -54,6 +54,14 @@ def test_a_list_that_is_open_whole_goes_on_as_it_came() -> None:
     assert filtered(data) == (data, 0)
 
 
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("kind", ["application/json", "text/event-stream"])
+def test_a_list_in_a_character_set_that_only_its_reader_guesses_does_not_pass(codec: str, kind: str) -> None:
+    text = json.dumps(listed("drop_all"))
+    with pytest.raises(WireError):
+        filtered((text if kind == "application/json" else f"data: {text}\n\n").encode(codec), kind)
+
+
 @pytest.mark.parametrize("tool", [7, None, {}, {"name": 7}, {"name": None}, {"Name": "get_ticket"}, [], "get_ticket"])
 def test_what_is_no_tool_is_left_out(tool: Any) -> None:
     message = {"jsonrpc": "2.0", "id": 1, "result": {"tools": [tool]}}
@@ -136,7 +144,7 @@ def test_any_answer_goes_on_or_is_refused_as_broken(data: bytes, kind: str) -> N
     try:
         said = one.feed(data) + one.finish()
     except WireError:
-        assert b"tools" in data or b"\\u" in data
+        assert b"tools" in data or b"\\u" in data or b"\0" in data
     else:
         assert said == data
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import ssl
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 
 import httpx
 import structlog
@@ -17,12 +20,17 @@ import structlog
 from gatebook.config import KubernetesRole, WebTarget
 from gatebook.config.targets import HttpRole, OauthClient
 from gatebook.errors import ConfigError, GatebookError
+from gatebook.protocols.http.grpc import Status
+from gatebook.protocols.http.message import End, Message, Response
+from gatebook.protocols.http.relay import Failed
 from gatebook.protocols.http.terms import Injected
+from gatebook.protocols.relay import Allowed
 
 KEPT_SECONDS = 2.0  # a secret that was replaced counts from then on
 FETCH_SECONDS = 10.0
 ANSWER_BYTES = 65_536
 EARLY_SECONDS = 30.0  # before its end a token is no longer shown
+FIRST_SECONDS, MOST_SECONDS = 5.0, 300.0  # before another token is asked for where one was not taken, or not to be had
 LEAST_SECONDS = 5.0  # a token is kept, whatever its server says: else each request would ask for one
 
 log = structlog.get_logger("gatebook.http")
@@ -38,16 +46,43 @@ class _Kept:
     until: float
 
 
-class Credentials:
-    """Of one process. Used from one event loop."""
+@dataclass(frozen=True, slots=True)
+class _Pause:
+    """After a token was not taken, or could not be had: so long nobody asks for another. ``why`` is what was said instead."""
 
-    def __init__(self) -> None:
+    seconds: float
+    until: float
+    why: str = ""
+
+    def longer(self, now: float, why: str = "") -> _Pause:
+        """The next one: twice as long where it follows soon, up to ``MOST_SECONDS``."""
+        seconds = min(self.seconds * 2, MOST_SECONDS) if now < self.until + self.seconds else FIRST_SECONDS
+        return _Pause(seconds, now + seconds, why)
+
+
+_NOTHING = Injected()
+_NONE = _Pause(0.0, 0.0)
+Fetch = Callable[[WebTarget, OauthClient], Awaitable[tuple[Injected, float]]]
+
+
+class Credentials:
+    """Of one process. Used from one event loop. ``ask`` fetches a token and says for how many seconds it is good."""
+
+    def __init__(self, ask: Fetch | None = None, now: Callable[[], float] = time.monotonic) -> None:
+        self._token, self._now = ask or _token, now
         self._kept: dict[tuple[str, str], _Kept] = {}
         self._fetching: dict[tuple[str, str], asyncio.Future[Injected]] = {}
+        self._refused: dict[tuple[str, str], _Pause] = {}
+        self._failed: dict[tuple[str, str], _Pause] = {}
+
+    def known(self, target: WebTarget, role: str) -> Injected:
+        """What was shown as this role last, as far as it is at hand."""
+        kept = self._kept.get((target.name, role))
+        return kept.injected if kept is not None else _NOTHING
 
     def at_once(self, target: WebTarget, role: str) -> Injected | None:
         """What is shown as this role; None where it must be fetched. Raises CredentialError."""
-        now = asyncio.get_running_loop().time()
+        now = self._now()
         kept = self._kept.get((target.name, role))
         if kept is not None and now < kept.until:
             return kept.injected
@@ -71,24 +106,76 @@ class Credentials:
         fetching = self._fetching.get(key)
         if fetching is not None:
             return await asyncio.shield(fetching)
+        pause = self._failed.get(key, _NONE)
+        if self._now() < pause.until:
+            raise CredentialError(pause.why)
         self._fetching[key] = fetching = asyncio.get_running_loop().create_future()
         try:
-            made, seconds = await _token(target, oauth)
+            made, seconds = await self._token(target, oauth)
         except BaseException as error:
             told = error if isinstance(error, CredentialError) else CredentialError("the gateway is stopping")
+            if told is error:
+                self._failed[key] = pause.longer(self._now(), str(told))
             fetching.set_exception(told)
             fetching.exception()  # nobody may be waiting for it
             raise
         finally:
             del self._fetching[key]
-        self._kept[key] = _Kept(made, asyncio.get_running_loop().time() + max(LEAST_SECONDS, seconds - EARLY_SECONDS))
+        self._failed.pop(key, None)
+        self._kept[key] = _Kept(made, self._now() + max(LEAST_SECONDS, seconds - EARLY_SECONDS))
         fetching.set_result(made)
         return made
 
-    def refused(self, target: WebTarget, role: str) -> None:
-        """The target did not take what it was shown: the next request fetches anew."""
-        if _oauth(target, role) is not None:
-            self._kept.pop((target.name, role), None)
+    def refused(self, target: WebTarget, role: str, shown: Injected) -> None:
+        """The target did not take what it was shown: the next request fetches anew, once for each token.
+
+        A target may say 401 to what no token would change, so that who asks for just that must not have one fetched each time.
+        """
+        key, now = (target.name, role), self._now()
+        kept, pause = self._kept.get(key), self._refused.get(key, _NONE)
+        if _oauth(target, role) is None or kept is None or kept.injected is not shown or now < pause.until:
+            return
+        self._refused[key] = pause.longer(now)
+        del self._kept[key]
+
+
+class ShownAs:
+    """What one request's target is shown: taken once the request may go, and not before. Owned by its exchange."""
+
+    def __init__(self, credentials: Credentials, target: WebTarget, role: str) -> None:
+        self._credentials, self._target, self._role = credentials, target, role
+        self.injected = credentials.known(target, role)
+
+    def take(self, allowed: Allowed) -> Allowed | Failed | None:
+        """What the relay hears of an action that may go; None: what is shown must be fetched."""
+        try:
+            found = self._credentials.at_once(self._target, self._role)
+        except CredentialError as error:
+            return Failed(HTTPStatus.SERVICE_UNAVAILABLE, str(error), allowed.permit)
+        if found is None:
+            return None
+        self.injected = found
+        return allowed
+
+    async def fetch(self, allowed: Allowed) -> Allowed | Failed:
+        """The same once it was fetched."""
+        try:
+            self.injected = await self._credentials.fetch(self._target, self._role)
+        except CredentialError as error:
+            return Failed(HTTPStatus.SERVICE_UNAVAILABLE, str(error), allowed.permit)
+        return allowed
+
+    def heard(self, message: Message) -> None:
+        """The target's answer may say that it does not take what it was shown."""
+        match message:
+            case Response(status):
+                refused = status == HTTPStatus.UNAUTHORIZED
+            case End(trailers):
+                refused = (b"grpc-status", b"%d" % Status.UNAUTHENTICATED) in trailers
+            case _:
+                return
+        if refused:
+            self._credentials.refused(self._target, self._role, self.injected)
 
 
 def _unreadable(target: WebTarget, error: ConfigError) -> CredentialError:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, assert_never
 
 import structlog
@@ -21,6 +20,7 @@ from gatebook.errors import GatebookError, LedgerError, RecordingError
 from gatebook.gateway.book import told
 from gatebook.gateway.desk import Needs
 from gatebook.gateway.http.client import Client
+from gatebook.gateway.http.credentials import ShownAs
 from gatebook.gateway.http.errand import Errand
 from gatebook.gateway.http.sessions import HttpSession, key_of
 from gatebook.gateway.http.shortcut import UNRECORDED, Flight
@@ -43,7 +43,6 @@ from gatebook.protocols.http.relay import (
     TargetSaid,
     shown,
 )
-from gatebook.protocols.http.terms import Injected
 from gatebook.protocols.relay import Allowed, Answered, Ask, Ended, HangUp, Held, Refused, Side, Withdraw
 
 if TYPE_CHECKING:
@@ -70,6 +69,7 @@ class Exchange:
         self._protocol = "http"  # of the target that it wants
         self._started = 0
         self._answer: Allowed | None = None
+        self._shown_as: ShownAs | None = None
         self.went: Went | None = None  # what can go by the lane when it comes again, once it is over
 
     @property
@@ -131,27 +131,15 @@ class Exchange:
                 refusal.Problem(429, "too many requests of this session are under way", {"instead": "Wait for some."})
             )
             return
-        injected = self._gateway.http.credentials.at_once(session.target, session.role)
-        if injected is None:
-            self._spawn(self._fetch(session, knocked))
-        else:
-            self._ask_as(session, knocked, injected)
-
-    async def _fetch(self, session: HttpSession, knocked: door.Knock) -> None:
-        injected = await self._gateway.http.credentials.fetch(session.target, session.role)
-        if not self._over:
-            self._ask_as(session, knocked, injected)
-            self._catch_up()
-
-    def _ask_as(self, session: HttpSession, knocked: door.Knock, injected: Injected) -> None:
         if session.ended:
             self._turn_away(refusal.turned(401, session.ended, "Send it again."))
             return
         self._session = session
+        self._shown_as = shown_as = ShownAs(self._gateway.http.credentials, session.target, session.role)
         self._client.proved()
         seq = session.enter(self)
         base = knocked.prefix or f"{knocked.request.scheme}://{knocked.request.authority}"
-        self._relay = HttpRelay(session.terms(injected, base), seq)
+        self._relay = HttpRelay(session.terms(lambda: shown_as.injected, base), seq)
         self.signal(ClientSaid(knocked.request))
 
     def take_over(self, flight: Flight) -> None:
@@ -161,6 +149,7 @@ class Exchange:
             raise AssertionError("on its way, and nowhere")
         session.take_over(flight, self)
         self._session, self._heads = session, went.request.method == "HEAD"
+        self._shown_as = ShownAs(self._gateway.http.credentials, session.target, session.role)
         self._relay = relay = HttpRelay(went.terms, flight.seq)
         said: list[Message] = [went.request, *([Data(went.content)] if went.content else []), End()]
         *_, ask = [effect for message in said for effect in relay.feed(ClientSaid(message))]
@@ -255,12 +244,21 @@ class Exchange:
 
     def _feed(self, signal: Signal | Allowed) -> None:
         while self._relay is not None and not self._over:
+            if isinstance(signal, Allowed) and self._shown_as is not None:
+                taken = self._shown_as.take(signal)
+                if taken is None:
+                    self._spawn(self._fetch(signal, self._shown_as))
+                    break
+                signal = taken
             for effect in self._relay.feed(signal):
                 self._do(effect)
             if self._answer is None:
                 break
             signal, self._answer = self._answer, None
         self._push()
+
+    async def _fetch(self, allowed: Allowed, shown_as: ShownAs) -> None:
+        self.signal(await shown_as.fetch(allowed))
 
     def _push(self) -> None:
         if self._errand is not None:
@@ -371,8 +369,8 @@ class Exchange:
 
     def from_target(self, message: Message) -> None:
         """A message of the target."""
-        if isinstance(message, Response) and message.status == HTTPStatus.UNAUTHORIZED and self._session is not None:
-            self._gateway.http.credentials.refused(self._session.target, self._session.role)
+        if self._shown_as is not None:
+            self._shown_as.heard(message)
         self.signal(TargetSaid(message))
 
     def target_failed(self, status: int, why: str) -> None:
@@ -411,7 +409,9 @@ class Exchange:
                     self._client.say(reply.message)
                 elif not waits:
                     asyncio.get_running_loop().call_later(SYNC_POLL_SECONDS, self._release)
-            case End():
+            case End(trailers):
+                if trailers:
+                    session.tape.head(seq, shown(reply.message))
                 if self._released.holds:
                     self._held_end = reply.message
                 else:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -104,7 +105,7 @@ class HttpSession:
         self._live.discard(exchange)
         self._used_at = asyncio.get_running_loop().time()
 
-    def terms(self, injected: Injected, base: str) -> Terms:
+    def terms(self, injected: Callable[[], Injected], base: str) -> Terms:
         """What holds for one of its requests; ``base`` is how its client addresses the target."""
         return Terms(
             session=self.session.id,

@@ -261,7 +261,7 @@ class Shortcut:
         except GatebookError:
             return False
         went = ticket.went
-        if injected is not went.terms.injected or went.plan.tree.grown:
+        if injected is not went.terms.injected() or went.plan.tree.grown:
             return False
         deeds = went.meant.reading.deeds
         return gateway.desk.ruled_before(session.session, deeds, COLUMNS, session.recent, now) is ticket.ruled

@@ -9,6 +9,7 @@ from typing import assert_never
 from urllib.parse import urlsplit
 
 from gatebook.errors import WireError
+from gatebook.protocols.http.covering.charsets import python_name
 from gatebook.protocols.http.covering.choosing import Covered, Documents, Passed, Unreadable
 from gatebook.protocols.http.covering.heads import covered_fields
 from gatebook.protocols.http.covering.media import media_type
@@ -17,7 +18,7 @@ from gatebook.protocols.http.dialect import Opening
 from gatebook.protocols.http.door import COOKIE
 from gatebook.protocols.http.forwarding import forwardable, without_cookies
 from gatebook.protocols.http.mcp_answers import ToolFilter
-from gatebook.protocols.http.message import Fields, Request, Response
+from gatebook.protocols.http.message import End, Fields, Request, Response
 from gatebook.protocols.http.terms import Terms
 
 _NEVER = frozenset((b"alt-svc", b"public-key-pins", b"strict-transport-security", b"service-worker-allowed"))
@@ -104,7 +105,10 @@ class Answering:
         if self._opens is not None and head.status < 300:
             if response.get(b"content-encoding") is not None:
                 raise WireError("a list of tools comes in a coding that was not asked for")
-            self._tools, length = ToolFilter(media_type(response.get(b"content-type")).name, self._opens), None
+            kind = media_type(response.get(b"content-type"))
+            if python_name(kind.charset) != "":
+                raise WireError("a list of tools comes in another character set than UTF-8")
+            self._tools, length = ToolFilter(kind.name, self._opens), None
         return Said(Response(head.status, fields), length)
 
     def _opened(self, response: Response) -> Said:
@@ -199,6 +203,7 @@ def _length(stated: bytes | None) -> Fields:
     return ((b"content-length", stated),) if stated is not None else ()
 
 
-def shown(head: Response) -> bytes:
-    """A head as a replay shows it."""
-    return b"\n".join([str(head.status).encode(), *(name + b": " + value for name, value in head.fields)])
+def shown(head: Response | End) -> bytes:
+    """A head, or trailers, as a replay shows it."""
+    first, fields = (str(head.status).encode(), head.fields) if isinstance(head, Response) else (b"trailers", head.trailers)
+    return b"\n".join([first, *(name + b": " + value for name, value in fields)])

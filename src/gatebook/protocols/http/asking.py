@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from gatebook.model import Action
+from gatebook.model import Action, Deed
 from gatebook.protocols.http import grpc
-from gatebook.protocols.http.covering.codings import acceptable
 from gatebook.protocols.http.covering.heads import towards_target
 from gatebook.protocols.http.covering.plan import Plan
 from gatebook.protocols.http.covering.requests import shown_request
-from gatebook.protocols.http.dialect import Opening
+from gatebook.protocols.http.covering.resolving import Resolved, resolve
+from gatebook.protocols.http.dialect import Dialect, Opening
 from gatebook.protocols.http.forwarding import forwardable, forwarded, without, without_owned
 from gatebook.protocols.http.known import Meant
 from gatebook.protocols.http.message import Fields, Request
+from gatebook.protocols.http.reading import Reading
 from gatebook.protocols.http.terms import Terms
 from gatebook.protocols.relay import ANY_FIELD, Ask
 
@@ -21,12 +23,17 @@ from gatebook.protocols.relay import ANY_FIELD, Ask
 _PASSING = frozenset(b"accept-encoding content-length date dnt priority sec-websocket-key traceparent user-agent".split())
 SEEN_BYTES = 262_144  # of a request's content, for people who decide about it and for its recording
 _FIELDS = frozenset({ANY_FIELD})
+_OF_VALUES = ("parameters", "body", "arguments", "size")
+TELLS = "a token in it would change what the request does, not only a value; write out what you mean there"
 _UNREAD = "its content was not read whole, so nobody could say yes to exactly this"
 
 
 def asked(request: Request, content: bytes | None, terms: Terms, seq: int) -> tuple[Ask, Meant]:
-    """The action of a request, and what it was read as; ``content`` is None where it was not."""
-    under = terms.dialect, terms.covering, terms.injected
+    """The action of a request, and what it was read as; ``content`` is None where it was not.
+
+    Rules are asked about the values that the target gets; all that is written down or shown has the tokens.
+    """
+    under = terms.dialect, terms.covering, terms.injected()
     meant = terms.known.find(request, content, under)
     if meant is None:
         meant = _read(request, content, terms, under)
@@ -34,7 +41,7 @@ def asked(request: Request, content: bytes | None, terms: Terms, seq: int) -> tu
     action = Action(
         session=terms.session,
         seq=seq,
-        deeds=meant.reading.deeds,
+        deeds=meant.deeds,
         text=meant.text,
         parameters=(content,) if content else (),
     )
@@ -42,12 +49,41 @@ def asked(request: Request, content: bytes | None, terms: Terms, seq: int) -> tu
 
 
 def _read(request: Request, content: bytes | None, terms: Terms, under: tuple[object, ...]) -> Meant:
-    plan = terms.dialect.plan(request, terms.covering, terms.covering.possible, terms.injected.needles)
+    plan = terms.dialect.plan(request, terms.covering, terms.covering.possible, terms.injected().needles)
     reading = terms.dialect.read(request, content)
+    resolved = resolve(terms.dialect.meant(request), content, plan) if content is not None else None
+    deeds = reading.deeds
+    if resolved is not None and resolved.values:
+        deeds, resolved = _with_values(reading, resolved, terms.dialect)
     fault = reading.fault or (_UNREAD if content is None and not request.upgrade else "")
+    fault = fault or (resolved.refusal if resolved is not None else "")
     told = terms.dialect.meant(replace(request, fields=_meant(request)))
     seen = shown_request(told, content, plan, most=SEEN_BYTES).replace("\n", f"\nhost: {request.authority}\n", 1)
-    return Meant(reading, terms.dialect.exact(request), fault, seen, plan, under)
+    return Meant(reading, deeds, resolved, terms.dialect.exact(request), fault, seen, plan, under)
+
+
+def _with_values(reading: Reading, resolved: Resolved, dialect: Dialect) -> tuple[tuple[Deed, ...], Resolved]:
+    """The deeds with the values that tokens stand for, in those facts alone that are never written down.
+
+    A token that stands for more than a value, as for the name of a tool, would have the book say something else than was done.
+    """
+    given = reading.deeds
+    meant = dialect.read(replace(reading.request, target=resolved.target), resolved.content).deeds
+    if not _alike(given, meant):
+        return given, Resolved(reading.request.target, reading.body or b"", refusal=TELLS)
+    return tuple(
+        replace(one, facts={**one.facts, **{name: other.facts[name] for name in _OF_VALUES if name in other.facts}})
+        for one, other in zip(given, meant, strict=True)
+    ), resolved
+
+
+def _alike(given: Sequence[Deed], meant: Sequence[Deed]) -> bool:
+    """Whether they are the same deeds on the same things, but for values."""
+    return len(given) == len(meant) and all(
+        (one.verb, one.reach, one.resource) == (other.verb, other.reach, other.resource)
+        and all(one.facts[name] == other.facts.get(name) for name in one.facts if name not in _OF_VALUES)
+        for one, other in zip(given, meant, strict=True)
+    )
 
 
 def exact(request: Request) -> str:
@@ -70,27 +106,24 @@ def _meant(request: Request) -> Fields:
 def outgoing(request: Request, terms: Terms, plan: Plan, opening: Opening | None = None, *, plain: bool = False) -> Request:
     """The head as the target gets it: without what is the gateway's to say, with its credential in the client's place.
 
-    Where a rule covers fields of its answer, it asks for no part of a content and proves nothing of one. Else it may: a part
-    of what passes unread passes, and where detectors would have to look through a part, the whole is asked for instead (relay).
+    Where its answer is looked through, it proves nothing of its content. It may ask for a part where no rule covers fields: a
+    part of what passes unread passes; where detectors would have to look through it, the whole is asked for instead (relay).
     With ``plain`` it asks for an answer in no coding. ``opening`` is the upgrade that it asks for.
     """
-    fields = without(without_owned(forwardable(request.fields)), b"authorization", *(name for name, _ in terms.injected.fields))
+    injected = terms.injected().fields
+    fields = without(without_owned(forwardable(request.fields)), b"authorization", *(name for name, _ in injected))
     fields = terms.dialect.kept(request, fields)
     if grpc.spoken(request.fields):
         fields = _of_call(fields, plan)
     elif plain:
         fields = (*without(fields, b"accept-encoding"), (b"accept-encoding", b"identity"))
-    elif plan.rules_fields:
-        fields = towards_target(fields)
     elif plan.reads:
-        fields = readable_codings(fields)
-    if plan.rules_fields and request.method in ("GET", "HEAD"):
-        fields = without(fields, b"if-match", b"if-unmodified-since")  # which would prove what the real content is
+        fields = towards_target(fields, request.method, parts=not plan.rules_fields)
     host = terms.origins[0].partition("://")[2] if terms.shared else request.authority
     fields = forwarded(fields, client=terms.client_address, scheme=request.scheme, authority=host)
     if terms.shared:
         fields = (*fields, (b"x-forwarded-prefix", terms.base.encode()))
-    fields = (*fields, (b"gatebook-session", terms.session.encode()), *terms.introduces, *terms.injected.fields)
+    fields = (*fields, (b"gatebook-session", terms.session.encode()), *terms.introduces, *injected)
     if opening is not None:
         fields = opening.offered(fields)
     return replace(request, fields=fields)
@@ -99,15 +132,8 @@ def outgoing(request: Request, terms: Terms, plan: Plan, opening: Opening | None
 def _of_call(fields: Fields, plan: Plan) -> Fields:
     """A call of gRPC: its answer ends with trailers, and comes whole and in no coding where its bytes are looked at."""
     if plan.reads:
-        fields = (*without(towards_target(fields), b"grpc-accept-encoding"), (b"grpc-accept-encoding", b"identity"))
+        fields = (*without(towards_target(fields, parts=True), b"grpc-accept-encoding"), (b"grpc-accept-encoding", b"identity"))
     return (*without(fields, b"te", b"accept-encoding"), (b"te", b"trailers"))
-
-
-def readable_codings(fields: Fields) -> Fields:
-    """Answers come only in codings that can be read here."""
-    wanted = b", ".join(value for name, value in fields if name == b"accept-encoding") or None
-    kept = tuple(field for field in fields if field[0] != b"accept-encoding")
-    return (*kept, (b"accept-encoding", acceptable(wanted)))
 
 
 def whole_instead(told: Request) -> Request | None:

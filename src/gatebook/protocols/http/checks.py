@@ -17,6 +17,7 @@ from gatebook.protocols.http.message import Fields
 
 HEAD_BYTES = 65_536  # a head, its first line included
 FIELDS = 128  # lines of a head
+FIELDS_SENT = FIELDS + 32  # of one that is passed on, with what the gateway says itself
 TARGET_BYTES = 16_384  # longer than any server or browser takes
 TRAILER_BYTES = 8_192
 TRAILERS = 32

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from gatebook.protocols.http.checks import (
     FIELDS,
+    FIELDS_SENT,
     FRAMING,
     TRAILERS,
     MalformedError,
@@ -69,7 +70,7 @@ def _sendable(fields: Fields) -> Fields:
     for name, _ in fields:
         if name in FRAMING:
             raise AssertionError(f"{name.decode()} is written by the codec alone")
-    sound(fields)
+    sound(fields, FIELDS_SENT)
     return fields
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gatebook.model import Deed
 from gatebook.protocols.http.covering.plan import Plan
+from gatebook.protocols.http.covering.resolving import Resolved
 from gatebook.protocols.http.message import Request
 from gatebook.protocols.http.reading import Reading
 
@@ -20,11 +22,14 @@ REQUEST_BYTES = 8_192  # of a head and its content: longer ones seldom come twic
 class Meant:
     """A request as it was read, and all that is said of it each time it comes.
 
-    ``text`` is what a yes is bound to; ``plan`` covers what is shown of it, by any mask set that may hold. ``under`` is what
-    else it rests on.
+    ``deeds`` are decided about: those of the reading, with what tokens stand for in their facts. ``resolved`` is what goes on
+    in the tokens' place, None where the content was not read. ``text`` is what a yes is bound to; ``plan`` covers what is shown
+    of it, by any mask set that may hold. ``under`` is what else it rests on.
     """
 
     reading: Reading
+    deeds: tuple[Deed, ...] = field(repr=False)
+    resolved: Resolved | None
     text: str
     fault: str
     seen: str

@@ -70,6 +70,8 @@ class ToolFilter:
 
     def feed(self, data: bytes) -> bytes:
         """What may go on now. Raises WireError."""
+        if b"\0" in data:
+            raise WireError("an answer of MCP that holds NUL, as in UTF-16")
         self._held += data
         ready = self._whole_events() if self._events else b""
         if len(self._held) > ANSWER_BYTES:

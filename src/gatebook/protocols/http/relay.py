@@ -25,7 +25,6 @@ from gatebook.protocols.http import grpc, refusal
 from gatebook.protocols.http.answering import Answering, shown
 from gatebook.protocols.http.asking import asked, outgoing, whole_instead
 from gatebook.protocols.http.checks import MalformedError
-from gatebook.protocols.http.covering.resolving import resolve
 from gatebook.protocols.http.dialect import Opening, Passage
 from gatebook.protocols.http.known import Meant
 from gatebook.protocols.http.lane import Went, again
@@ -53,10 +52,11 @@ class TargetSaid:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The target did not do its part; ``status`` is what HTTP calls it."""
+    """The target did not do its part; ``status`` is what HTTP calls it. ``permit`` is that of what may go, and cannot."""
 
     status: int
     why: str
+    permit: Permit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,8 @@ class HttpRelay:
                 return self._refused(signal)
             case Held():
                 return []
-            case Failed(status, why):
+            case Failed(status, why, permit):
+                self._permit = self._permit or permit
                 return self._failed(status, why)
             case Idle():
                 return self._moved(self._tunnel.idle()) if self._tunnel is not None else []
@@ -258,13 +259,11 @@ class HttpRelay:
         if self._request is None or self._meant is None or self.step is not Step.ASKING:
             raise AssertionError("allowed without having asked")
         self._permit, self.step = allowed.permit, Step.SENDING
-        terms, needles = self._terms, self._terms.injected.needles
-        said, resolved = self._request, None
-        if self._content is not None:
-            resolved = resolve(terms.dialect.meant(said), self._content, self._meant.plan)
-            if resolved.values:
-                said, needles = replace(said, target=resolved.target), (*needles, *resolved.values)
-        plan = terms.dialect.plan(said, terms.covering, allowed.permit.masks, needles, self._meant.reading.aliases)
+        terms, said, resolved = self._terms, self._request, self._meant.resolved
+        needles, aliases = terms.injected().needles, self._meant.reading.aliases
+        plan = terms.dialect.plan(said, terms.covering, allowed.permit.masks, needles, aliases)
+        if resolved is not None and resolved.values:
+            said, plan = replace(said, target=resolved.target), plan.hiding(resolved.values)
         shows = terms.dialect.shows(said, self._meant.reading, terms.may)
         told = outgoing(said, terms, plan, self._opening, plain=shows is not None)
         self._answering = Answering(self._request, terms, plan, told, shows, self._opening)
@@ -358,12 +357,10 @@ class HttpRelay:
 
     def _over(self, status: str) -> list[Effect]:
         self.step = Step.OVER
-        if self._action is None or self._permit is None or self._answering is None:
+        if self._action is None or self._permit is None:
             return []
-        tunnel, answering = self._tunnel, self._answering
-        size = tunnel.size if tunnel is not None else answering.size
-        masked = tunnel.masked if tunnel is not None else answering.masked
-        return [Answered(self._action, status, 0, size, masked)]
+        said = self._tunnel or self._answering
+        return [Answered(self._action, status, 0, said.size if said else 0, said.masked if said else {})]
 
     # What goes wrong ----------------------------------------------------------------------------------------------------
 

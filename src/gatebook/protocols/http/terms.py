@@ -34,14 +34,15 @@ class Terms:
     ``origins`` are the target's own, as ``https://host:port``; ``base`` is how the client addresses the target, without a last
     slash: ``https://billing.targets.example.org``, or a path as ``/http/billing``. ``introduces`` tells the target who asks.
     ``elsewhere`` are hosts that the target may send a client to, ``passes`` the types of content that go on unread. ``may``
-    says whether the policy would let this session do a deed; ``random`` gives so many bytes that nobody could foresee. What the
+    says whether the policy would let this session do a deed; ``random`` gives so many bytes that nobody could foresee.
+    ``injected`` is what the target is shown, as far as it is at hand, and all of it once the action was allowed. What the
     session's requests meant so far is ``known``.
     """
 
     session: str
     covering: Covering
     dialect: Dialect
-    injected: Injected
+    injected: Callable[[], Injected]
     origins: tuple[str, ...]
     base: str
     client_address: str

@@ -1,6 +1,9 @@
+from base64 import b64encode
+
 import pytest
 from tests.protocols.http.covering.stage import DETECTORS, RULES, answer, mask_set, plan, shown
 
+from gatebook.errors import WireError
 from gatebook.masking.rules import Style
 from gatebook.protocols.http.covering.choosing import Covered, Passed, Unreadable
 from gatebook.protocols.http.covering.heads import covered_fields, towards_target
@@ -19,7 +22,7 @@ NOTHING = plan(detectors=())
         ("text/html; charset=ISO-8859-1", Covered, Unreadable),
         ("application/xml", Covered, Unreadable),
         ("image/png", Passed, Passed),
-        ("image/svg+xml", Covered, Covered),
+        ("image/svg+xml", Covered, Unreadable),
         ("font/woff2", Passed, Passed),
         ("application/octet-stream", Unreadable, Unreadable),
         ("application/grpc", Unreadable, Unreadable),
@@ -42,6 +45,53 @@ def test_what_the_configuration_lists_passes_but_what_can_be_read_is_read():
     assert isinstance(answer("application/octet-stream", RULES, passes="application/octet-stream"), Passed)
     assert shown("text/html", RULES, b"<b>bob@example.com", passes="text/html") == b"<b>b***@example.com"
     assert isinstance(answer("application/json", RULES, passes="*/*"), Covered)
+
+
+def test_a_drawing_is_an_image_under_a_rule_on_fields_only_where_it_is_listed_itself():
+    assert shown("image/svg+xml", DETECTORS, b"<text>bob@example.com</text>") == b"<text>b***@example.com</text>"
+    assert isinstance(answer("image/svg+xml; charset=utf-8", RULES), Unreadable)
+    for listed in ("image/svg+xml", "*/*"):
+        assert shown("image/svg+xml", RULES, b"<text>bob@example.com", passes=listed) == b"<text>b***@example.com"
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "text/html", "text/csv", "application/javascript", "text/event-stream", None])
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_text_in_a_character_set_that_only_its_reader_guesses_does_not_pass(kind, codec):
+    for chosen in (DETECTORS, plan(mask_set(Style.REDACT, "ssn"))):
+        choice = answer(kind, chosen)
+        if isinstance(choice, Covered):
+            with pytest.raises(WireError):
+                choice.coverer.feed("data: bob@example.com\n\n".encode(codec)) + choice.coverer.finish()
+
+
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-32", "utf-32-be"])
+@pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson", "application/json-seq"])
+def test_json_in_a_character_set_that_only_its_reader_guesses_does_not_pass(kind, codec):
+    for chosen in (DETECTORS, RULES):
+        choice = answer(kind, chosen)
+        with pytest.raises(WireError):
+            choice.coverer.feed('{"ssn":"hush"}'.encode(codec)) + choice.coverer.finish()
+
+
+MADE = b64encode(b"\x08\x05\x12\x18card 4111111111111111 !\x1a\x04abcd")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "left"),
+    [
+        (b"grpc-status-details-bin", MADE, b""),
+        (b"x-notes-bin", MADE.rstrip(b"="), b""),
+        (b"x-notes-bin", b64encode(b"fine") + b", " + MADE, b""),
+        (b"x-customer-bin", b64encode(b"77"), b""),
+        (b"x-notes-bin", b"card 4111111111111111", b""),
+        (b"x-trace-bin", b64encode(b"\x00\x01fine"), b64encode(b"\x00\x01fine")),
+    ],
+)
+def test_binary_metadata_is_looked_at_decoded(name, value, left):
+    chosen = plan(mask_set(Style.REDACT, "x", headers=["X-Customer-Bin"]))
+    masked = {}
+    assert covered_fields(((name, value),), chosen, masked) == ((name, left),)
+    assert bool(masked) is (left == b"")
 
 
 @pytest.mark.parametrize("fields", [{"content_range": "bytes 0-1/9"}, {"status": 206}])
@@ -141,3 +191,29 @@ def test_a_type_meets_its_own_name_its_kind_or_anything():
     assert meets(MediaType(""), ["*/*"])
     assert not meets(MediaType(""), ["/*", ""])
     assert not meets(MediaType("imagex/png"), ["image/*"])
+
+
+@pytest.mark.parametrize(
+    ("value", "shown_as"),
+    [
+        (b"/next?ssn=123-45-6789&n=1", b"/next?ssn=****&n=1"),
+        (b"/next?n=1&%73sn=123", b"/next?n=1&%73sn=****"),
+        (b"/next#ssn=123", b"/next#ssn=****"),
+        (b"/login?to=%2Fnext%3Fssn%3D123%26n%3D1", b"/login?to=/next%3Fssn%3D****%26n%3D1"),
+        (b"/n?customers[card]=77", b"/n?customers[card]=****"),
+        (b"/next?n=1", b"/next?n=1"),
+    ],
+)
+@pytest.mark.parametrize("name", [b"location", b"content-location", b"x-next"])
+def test_a_field_rule_holds_in_the_parameters_of_an_address_in_a_field(name, value, shown_as):
+    ((_, covered),) = covered_fields(((name, value),), RULES, {})
+    assert covered == shown_as
+
+
+def test_a_field_rule_holds_in_links_and_in_a_refresh():
+    link = b'</c?page=2&ssn=123>; rel="next", </c?ssn=456>; rel="prev"'
+    ((_, covered), (_, refresh)) = covered_fields(((b"link", link), (b"refresh", b"0; url=/c?ssn=123")), RULES, {})
+    assert b"123" not in covered
+    assert b"456" not in covered
+    assert covered.count(b"rel=") == 2
+    assert b"123" not in refresh

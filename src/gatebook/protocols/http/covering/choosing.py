@@ -64,7 +64,7 @@ def cover_for(request: Request, response: Response, plan: Plan, passes: Collecti
         return Passed(response, {})
     masked: Counts = {}
     kind = media_type(response.get(b"content-type"))
-    listed = meets(kind, passes)
+    listed = _listed(kind, plan, passes)
     if _empty(request, response):
         told = response.get(b"content-length") == b"0" or (listed and kind.is_opaque)
         return Passed(_head(response, plan, masked, content=not told), masked)
@@ -98,6 +98,11 @@ def _head(response: Response, plan: Plan, masked: Counts, *, content: bool) -> R
 def _empty(request: Request, response: Response) -> bool:
     status = response.status
     return request.method == "HEAD" or status < 200 or status in (204, 205, 304) or response.get(b"content-length") == b"0"
+
+
+def _listed(kind: MediaType, plan: Plan, passes: Collection[str]) -> bool:
+    """Whether a type passes unread. A drawing is text that may hold fields: under a rule on fields images do not mean it."""
+    return meets(kind, [one for one in passes if one != "image/*"] if plan.rules_fields and kind.is_drawing else passes)
 
 
 def _coverer(kind: MediaType, response: Response, plan: Plan, passes: Collection[str]) -> tuple[Coverer | None, str]:
@@ -154,9 +159,9 @@ def _chooser(plan: Plan, passes: Collection[str]) -> Choose:
         coverer, why = coverer_of(kind, fields, plan, passes)
         if plan.rules_fields and field_name(fields) and kind.name == "text/plain":
             why = ""  # a field of a form: rules would know it by its name
-        if kind.name.startswith("multipart/") or (encoding not in AS_IT_IS and not meets(kind, passes)):
+        if kind.name.startswith("multipart/") or (encoding not in AS_IT_IS and not _listed(kind, plan, passes)):
             raise WireError("a part of a content that cannot be read")
-        if (coverer is None or why) and not meets(kind, passes):
+        if (coverer is None or why) and not _listed(kind, plan, passes):
             raise WireError(f"a part of the type {kind.name[:80]!r}, which cannot be read")
         return coverer if coverer is not None else NeedleFilter(plan.needles, same_length=True)
 

@@ -10,6 +10,7 @@ import re
 from gatebook.errors import WireError
 from gatebook.protocols.http.covering.messages import cover_message
 from gatebook.protocols.http.covering.plan import Counts, Plan
+from gatebook.protocols.http.covering.text import WIDE
 
 EVENT_BYTES = 8_388_608
 _LINE = re.compile(rb"[^\r\n]*+(?:\r\n|\n|\r(?!\Z))")
@@ -30,6 +31,8 @@ class EventCover:
 
     def feed(self, data: bytes) -> bytes:
         """The events that are whole, covered. Raises WireError."""
+        if b"\0" in data:
+            raise WireError(WIDE)
         self._held += data
         out: list[bytes] = []
         at = 0

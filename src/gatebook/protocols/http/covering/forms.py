@@ -58,8 +58,7 @@ def _pair(pair: bytes, plan: Plan, masked: Counts) -> bytes:
             covered = plain
         if covered != plain:
             return written + equals + wrote(covered)
-    if plan.needles:
-        plain = plan.needles.cover(plain, masked)
+    plain = plan.without_said(plain, masked)
     head = name + b"="
     covered = plan.looked(head + plain, masked, b"")
     if covered == name + b"=" + read(value):

@@ -39,6 +39,11 @@ class MediaType:
         return self.suffix == "xml" or self.name in _MARKUP
 
     @property
+    def is_drawing(self) -> bool:
+        """Whether it is text under the name of an image: names and values may stand in it."""
+        return self.name == "image/svg+xml"
+
+    @property
     def is_opaque(self) -> bool:
         """Whether it is of no kind that is read."""
         return not (self.is_json or self.is_markup or self.is_text or self.name == FORM or self.name.startswith("multipart/"))

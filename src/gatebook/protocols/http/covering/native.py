@@ -17,7 +17,7 @@ _LOOKS = tuple(Look)
 
 
 class NativeWalk:
-    """The same as JsonWalk. It covers what is simple itself; only credentials make it look at everything."""
+    """The same as JsonWalk. It covers what is simple itself; only what was said to the target makes it look at everything."""
 
     def __init__(self, plan: Plan, masked: Counts, top: Place = TOP, name: bytes = b"") -> None:
         rules = None
@@ -42,7 +42,7 @@ class NativeWalk:
 
     def looks(self, data: bytes) -> bool:
         """Whether all of the data is to be looked at."""
-        return bool(self._plan.needles) and self._plan.needles.found(data)
+        return self._plan.words is not None or (bool(self._plan.needles) and self._plan.needles.found(data))
 
     def waits(self, data: bytes) -> bool:
         """Whether the data, from what was not taken the last time on, is still all inside of one long string."""

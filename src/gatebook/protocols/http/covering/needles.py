@@ -10,7 +10,7 @@ from __future__ import annotations
 import html
 import re
 from base64 import b64encode
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from urllib.parse import unquote_to_bytes
 
 from gatebook.masking.styles import COVERED
@@ -32,6 +32,10 @@ class Needles:
         self._percent, *self._hints = _hints({byte for one in kept for byte in one})
         self._reach = max((len(one) for one in self._literals), default=1) - 1
         self._loose_reach = _LONGEST_ESCAPE * max(map(len, kept), default=0)
+
+    def with_more(self, secrets: Iterable[bytes]) -> Needles:
+        """These and others."""
+        return Needles((*self._kept, *secrets))
 
     def __repr__(self) -> str:
         return f"Needles({len(self._literals)} forms)"

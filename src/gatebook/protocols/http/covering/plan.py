@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64decode, b64encode
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Protocol
 
@@ -13,7 +14,7 @@ from gatebook.masking.detectors import WORK, OverworkError, Scan, Spot, Work, sc
 from gatebook.masking.fields import FieldTree, Place
 from gatebook.masking.rules import STRICTNESS, MaskSet, Style
 from gatebook.masking.styles import COVERED, cover_value
-from gatebook.protocols.http.covering.needles import Needles
+from gatebook.protocols.http.covering.needles import SHORTEST, Needles
 from gatebook.protocols.relay import Covering
 
 UNREAD = "unread"  # what is counted where something was covered because it was too much to read
@@ -62,7 +63,9 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Made by ``plan_of``. ``aliases`` are other names under which fields may stand, as GraphQL has them."""
+    """Made by ``plan_of``. ``aliases`` are other names under which fields may stand, as GraphQL has them; ``words`` finds the
+    values of a request's tokens that are too short to be looked for within words.
+    """
 
     tree: FieldTree
     scan: Scan
@@ -72,11 +75,12 @@ class Plan:
     key: bytes = field(repr=False)
     tokens: Mapping[str, tuple[bytes, ...]] = field(repr=False)
     aliases: Mapping[str, Collection[str]] = field(default_factory=dict)
+    words: re.Pattern[bytes] | None = field(default=None, repr=False)
 
     @property
     def reads(self) -> bool:
         """Whether anything must be read at all: else everything passes."""
-        return bool(self.tree or self.names or self.needles or self.rules_headers)
+        return bool(self.tree or self.names or self.needles or self.words or self.rules_headers)
 
     @property
     def rules_fields(self) -> bool:
@@ -131,8 +135,7 @@ class Plan:
 
         Raises OverworkError for a text that was made to be slow.
         """
-        if self.needles:
-            data = self.needles.cover(data, counts)
+        data = self.without_said(data, counts)
         if not self.names or (compiled.crate is not None and not compiled.detectors(self.names).suspect(data)):
             return data
         work = Work(min(WORK, EFFORT * (len(data) + 64)))
@@ -145,10 +148,31 @@ class Plan:
         """
         if self.needles:
             data = self.needles.cover(data, {}, same_length=True)
+        if self.words is not None:
+            data = self.words.sub(lambda found: b"*" * len(found[0]), data)
         if not self.names or (compiled.crate is not None and not compiled.detectors(self.names).suspect(data)):
             return data, []
         work = Work(min(WORK, EFFORT * (len(data) + 64)))
         return self.scan.blot(data, self.scan.suspects(data, work), work)
+
+    def hiding(self, values: Collection[bytes]) -> Plan:
+        """The same, which also covers these values: a short one wherever it is a whole word."""
+        if not values:
+            return self
+        needles = self.needles.with_more(value for value in values if len(value) >= SHORTEST)
+        return replace(self, needles=needles, words=_words(values))
+
+    def without_said(self, data: bytes, counts: Counts) -> bytes:
+        """The data without the target's credentials and what tokens of the request stand for."""
+        if self.needles:
+            data = self.needles.cover(data, counts)
+        if self.words is None:
+            return data
+        covered, times = self.words.subn(COVERED, data)
+        if not times:
+            return data
+        count(counts, CREDENTIAL, times)
+        return covered
 
     def looked(self, data: bytes, counts: Counts, unread: bytes) -> bytes:
         """The same, with ``unread`` for what is too much work."""
@@ -160,7 +184,7 @@ class Plan:
 
     def suspects(self, data: bytes) -> bool:
         """Whether ``look`` may change the data or any part of it that holds no escapes."""
-        if self.needles and self.needles.found(data):
+        if (self.needles and self.needles.found(data)) or (self.words is not None and self.words.search(data)):
             return True
         if compiled.crate is not None:
             return bool(self.names) and bool(compiled.detectors(self.names).suspect(data))
@@ -206,6 +230,11 @@ def plan_of(
         tokens=covering.tokens,
         aliases=aliases or {},
     )
+
+
+def _words(values: Collection[bytes]) -> re.Pattern[bytes] | None:
+    short = sorted({one for one in values if 0 < len(one) < SHORTEST}, key=len, reverse=True)
+    return re.compile(rb"(?<![0-9A-Za-z_])(?:%b)(?![0-9A-Za-z_])" % b"|".join(map(re.escape, short))) if short else None
 
 
 @lru_cache(maxsize=256)  # one per choice of sets that policies make

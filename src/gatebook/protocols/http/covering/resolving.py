@@ -15,14 +15,16 @@ import json
 import re
 from base64 import b64encode
 from dataclasses import dataclass, field
+from urllib.parse import quote_from_bytes
 
 from gatebook.errors import WireError
 from gatebook.masking import detectors, tokens
 from gatebook.masking.fields import TOP, Place
 from gatebook.masking.rules import STRICTNESS, Style
 from gatebook.masking.styles import is_ours
+from gatebook.protocols.http.checks import TARGET_BYTES
 from gatebook.protocols.http.covering.codings import codings_of
-from gatebook.protocols.http.covering.forms import read, wrote
+from gatebook.protocols.http.covering.forms import read
 from gatebook.protocols.http.covering.json_walk import Hit, JsonWalk, Look, read_string
 from gatebook.protocols.http.covering.leaves import NESTED
 from gatebook.protocols.http.covering.media import FORM, media_type
@@ -35,6 +37,9 @@ ELSEWHERE = (
     "here it would be written where people see it"
 )
 WRITTEN_BACK = "it would write a covered value over the real one; leave the field out, or write a new value"
+TOO_LONG = (
+    f"with what its tokens stand for, its path and query are longer than the {TARGET_BYTES} bytes that may go on; send fewer"
+)
 HIDDEN = "it holds a token in a content that cannot be read here; send JSON or a form, in no coding"
 
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -74,7 +79,10 @@ def resolve(request: Request, content: bytes, plan: Plan) -> Resolved:
         return Resolved(given.target, given.content, refusal=str(error))
     if not work.values:
         return given
-    return Resolved(path + sign + query, content, tuple(dict.fromkeys(work.values)))
+    target = path + sign + query
+    if len(target) > TARGET_BYTES:
+        return Resolved(given.target, given.content, refusal=TOO_LONG)
+    return Resolved(target, content, tuple(dict.fromkeys(work.values)))
 
 
 def _content(request: Request, content: bytes, work: _Work) -> bytes:
@@ -159,7 +167,7 @@ class _Work:
         plain = read(value)
         place = self._plan.place(read(written).decode("utf-8", "replace"))
         meant = self._resolved(plain, place, writes=writes)
-        return pair if meant is None else written + equals + wrote(meant)
+        return pair if meant is None else written + equals + quote_from_bytes(meant, safe="").encode()
 
     def _resolved(self, value: bytes, place: Place, *, writes: bool) -> bytes | None:
         if not is_ours(value):

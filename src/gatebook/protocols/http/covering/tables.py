@@ -11,6 +11,7 @@ import re
 from gatebook.errors import WireError
 from gatebook.masking.styles import COVERED
 from gatebook.protocols.http.covering.plan import Counts, Plan, Rule, count
+from gatebook.protocols.http.covering.text import WIDE
 
 RECORD_BYTES = 8_388_608
 DELIMITERS = b",;\t|"
@@ -35,6 +36,8 @@ class TableCover:
 
     def feed(self, data: bytes) -> bytes:
         """The records that are complete, covered. Raises WireError."""
+        if b"\0" in data:
+            raise WireError(WIDE)
         self._held += data
         out: list[bytes] = []
         at = 0

@@ -21,6 +21,7 @@ from gatebook.protocols.http.covering.plan import UNREAD, Counts, Plan, count
 BLOCK = 16_384  # bytes that are looked through together
 LINE = 32_768  # bytes; a longer line is cut
 AHEAD = 4_096  # bytes behind a cut that are looked at with what stands before it
+WIDE = "text that holds NUL, as in UTF-16, which its readers may guess and its type does not say"
 TRIES = 8  # places where a cut is tried
 KEY_BYTES = 32_768  # of a private key that is held
 
@@ -52,6 +53,8 @@ class TextCover:
         return self._fed(b"", final=True)
 
     def _fed(self, data: bytes, *, final: bool) -> bytes:
+        if b"\0" in data:
+            raise WireError(WIDE)
         self._held += data
         out: list[bytes] = []
         while self._held:
