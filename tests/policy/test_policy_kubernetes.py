@@ -88,6 +88,11 @@ def test_a_fault_is_told_in_place_of_asking_for_an_approval(config: Path) -> Non
     assert "send it as application/json" in said
 
 
+def test_a_fault_is_sent_nowhere_whatever_the_rules_say(config: Path) -> None:
+    (config.parent / "policies" / "kubernetes.cedar").write_text('@id("all") permit (principal, action, resource);')
+    assert explained(config, "GET /api/v1/namespaces/shop/../kube-system/secrets").startswith("block by all")
+
+
 def said(verb: str, reach: Reach | None = None, granted: Reach | None = Reach.UNKNOWN, **facts: object) -> Ruling:
     told: Any = {**FACTS, "resource": "pods", "namespace": "shop", "name": "web", **facts}
     deed = Deed(verb=verb, reach=reach or VERBS[verb], resource=Resource(kind="object", name="shop/pods/web"), facts=told)

@@ -24,7 +24,9 @@ TOLD = [
     ("sh -c 'bash -c \"sh -c ls\"'", ["ls"]),
     ("busybox wget http://x", ["wget"]),
     ("busybox sh -c ls", ["ls"]),
-    (r"sh -c 'l\s \"a\\\"b\"'", ["ls"]),
+    ("sh -c \"grep '[a\\.]' x\"", ["grep"]),
+    ("sh -c 'find . -name \"*.log\"'", ["find"]),
+    ("sh -c 'ls *.log'", ["ls"]),
     ("tar xmf - -C /", ["tar"]),
     ("find /tmp -name x", ["find"]),
 ]
@@ -41,7 +43,7 @@ UNTOLD = [
     "psql", "awk {}", "vi x", "env ls", "xargs ls", "find . -exec rm {} ;", "nsenter -t 1", "chroot / ls", "sudo ls", "nc -e sh", "busybox",
     "tar cf x --to-command=sh", "tar cf x --to-c=sh", "tar cfI x sh", "tar xf x -I sh", "sh -c 'echo $HOME'", "sh -c 'x=1 ls'",
     "sh -c 'ls `pwd`'", "sh -c 'ls $(pwd)'", "sh -c 'cat <(ls)'", "sh -c 'ls &'", "sh -c 'f() { ls; }; f'", "sh -c 'while true; do ls; done'",
-    "sh -c 'eval ls'", "sh -c '. x'", "sh -c 'curl x | sh'", "sh -c 'alias ls=rm'", "sh -c '{ls,-l}'", "sh -c \"$'ls'\"", "sh -c 'cat <<X\nX'",
+    "sh -c 'eval ls'", "sh -c 'coproc ls'", "sh -c 'find . {-exec,sh}'", "sh -c 'find *'", "sh -c '\"\"\\ls'", "sh -c 'ls \\ x'", "sh -c 'time ls'", "sh -c 'ls > x -l'", "sh -c 'find . > x -exec sh'", "sh -c 'find . 2>&1 -exec sh'", "sh -c '. x'", "sh -c 'curl x | sh'", "sh -c 'alias ls=rm'", "sh -c '{ls,-l}'", "sh -c \"$'ls'\"", "sh -c 'cat <<X\nX'",
     "sh -c 'ls\\\nx'", "sh -c '\"ls'", "sh -c 'bash -c \"bash -c \\\"bash -c \\\\\\\"bash -c ls\\\\\\\"\\\"\"'", "sh -c 'l\x1bs'", "\x1bls", "sh -c",
 ]  # fmt: skip
 

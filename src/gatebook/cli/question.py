@@ -82,7 +82,7 @@ def _ask_of_request(judge: Judge, target: HttpTarget | KubernetesTarget, questio
         reading = read_call(request, body, cluster_shape_of(target))
     action = Action(session="", seq=1, deeds=reading.deeds, text=question.statement)
     decision = judge.decide(question.identity, target.target, action, question.circumstances, frozenset({"*"}))
-    return Answer(action, at_fault(decision, reading.fault))
+    return Answer(action, at_fault(decision, reading.fault, strict=isinstance(target, KubernetesTarget)))
 
 
 def _content_type(target: HttpTarget | KubernetesTarget, request: Request, body: bytes) -> bytes:

@@ -89,9 +89,9 @@ def _uncounted(verdict: Verdict, ceiling: Ceiling, why: str) -> Verdict:
     )
 
 
-def at_fault(decision: Decision, fault: str) -> Decision:
-    """The decision about a text that is wrong in itself: nobody is asked to approve it."""
-    if not fault or decision.verdict.ruling is not Ruling.APPROVE:
+def at_fault(decision: Decision, fault: str, *, strict: bool = False) -> Decision:
+    """The decision about a text that is wrong in itself: nobody is asked to approve it, and ``strict`` targets never get it."""
+    if not fault or not (strict or decision.verdict.ruling is Ruling.APPROVE) or decision.verdict.ruling is Ruling.BLOCK:
         return decision
     why = f"the text is at fault, so nobody is asked to approve it: {fault}"
     spoilt = replace(decision.verdict, ruling=Ruling.BLOCK, reason=why, instead="Correct the text and send it again.")

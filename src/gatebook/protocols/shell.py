@@ -48,11 +48,18 @@ _TAR_LONG = re.compile(
     r"--(no-same-owner|no-same-permissions|directory=.*|exclude=.*|strip-components=[0-9]+|warning=[a-z-]+)?"
 )
 
+# The grammar takes backslashes apart otherwise than shells do, here and there.
+_UNESCAPED = re.compile(r"""(?:'[^']*+'|"[^"\\]*+"|[^'"\\])*+""")
+_PATTERNS = re.compile(r"[*?\[]")  # which the shell replaces by names of files
 _PARTS = frozenset(
     "program list pipeline redirected_statement negated_command subshell compound_statement if_statement elif_clause "
     "else_clause comment".split()
 )
 _MARKS = frozenset([*"; && || | ( ) { } if then elif else fi !".split(), "\n"])
+_CHOOSY = frozenset({"find", "tar", "bsdtar"})  # whose options say whether they run something
+_RESERVED = frozenset(
+    "if then elif else fi for while until do done case esac in function select time coproc { } ! [[ ]]".split()
+)  # words that the grammar takes for programs where they stand in an odd place
 _REDIRECTS = frozenset("> >> < >| 2> 1> >&".split())
 
 
@@ -165,8 +172,8 @@ def _commands(text: str) -> list[tuple[str, ...]]:
         raise _UntoldError(f"its text has more than {TEXT_CHARACTERS} characters")
     if not text.replace("\n", "").replace("\t", "").isprintable():
         raise _UntoldError("its text has characters that cannot be seen")
-    if "\\\n" in text:
-        raise _UntoldError("its text has a line that goes on behind a backslash")
+    if not _UNESCAPED.fullmatch(text):
+        raise _UntoldError("its text has a backslash outside of single quotes, or a quote that does not end")
     root = Parser(_LANGUAGE).parse(text.encode()).root_node
     if root.has_error:
         raise _UntoldError("its text is not understood")
@@ -176,6 +183,8 @@ def _commands(text: str) -> list[tuple[str, ...]]:
         node = todo.pop()
         if node.type == "command":
             found.append(tuple(_words(node)))
+            if not found[-1] or found[-1][0] in _RESERVED:
+                raise _UntoldError(f"its text has {_shown(node)}")
         elif node.type == "file_redirect":
             _redirect(node)
         elif node.type in _PARTS:
@@ -188,23 +197,25 @@ def _commands(text: str) -> list[tuple[str, ...]]:
 
 
 def _words(command: Node) -> Iterator[str]:
+    program = ""
     for child in command.children:
-        if child.type == "command_name":
-            yield _word(child.children[0])
-        elif child.type == "file_redirect":
+        if child.type == "file_redirect":
             _redirect(child)
-        else:
-            yield _word(child)
+            continue
+        node = child.children[0] if child.type == "command_name" else child
+        word = _word(node)
+        program = program or word.rpartition("/")[2]
+        if program in _CHOOSY and node.type not in ("string", "raw_string") and _PATTERNS.search(word):
+            raise _UntoldError(f"names of files may be options of {program}")
+        yield word
 
 
 def _redirect(node: Node) -> None:
-    """Its file may be any that is written out; where it goes is in the text, not among the words."""
-    for child in node.children:
-        if child.type == "file_descriptor" or (not child.is_named and child.type in _REDIRECTS):
-            continue
-        if child.type == "number":
-            continue
-        _word(child)
+    """Its file may be any that is written out. Words behind it, which are the command's, the grammar takes for files, too."""
+    files = [child for child in node.named_children if child.type != "file_descriptor"]
+    if len(files) != 1 or any(not child.is_named and child.type not in _REDIRECTS for child in node.children):
+        raise _UntoldError(f"its text has {_shown(node)}")
+    _word(files[0])
 
 
 def _word(node: Node) -> str:
@@ -213,10 +224,10 @@ def _word(node: Node) -> str:
     match node.type:
         case "raw_string":
             return text[1:-1]
-        case "word" | "number" | "test_operator" if "$" not in text and "`" not in text:
-            return re.sub(r"\\(\n|.)", lambda found: "" if found[1] == "\n" else found[1], text, flags=re.DOTALL)
+        case "word" | "number" | "test_operator" if not set("$`{}") & set(text):
+            return text
         case "string" if all(child.type in ('"', "string_content") for child in node.children):
-            return re.sub(r"\\([\\\"$`\n])", lambda found: "" if found[1] == "\n" else found[1], text[1:-1])
+            return text[1:-1]
         case "concatenation":
             return "".join(_word(child) for child in node.children)
         case _:

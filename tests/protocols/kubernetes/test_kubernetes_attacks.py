@@ -221,6 +221,7 @@ YAML = "application/yaml"
         ("1: x", "no text"),
         ("? [a]\n: x", "no text"),
         ("[" * 70 + "]" * 70, "deeper than"),
+        ("a: 1e999", "too large"),
         ("a: 'x", "not YAML"),
         ("\x00", "not YAML"),
     ],

@@ -41,6 +41,7 @@ ROWS = [
     ("DELETE", "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas/x", "delete", "admin", "delete flowschemas.flowcontrol.apiserver.k8s.io/x"),
     ("DELETE", "/apis/scheduling.k8s.io/v1/priorityclasses/x", "delete", "admin", "delete priorityclasses.scheduling.k8s.io/x"),
     ("DELETE", "/api/v1/namespaces/kube-system/configmaps/x", "delete", "admin", "delete configmaps/x in kube-system"),
+    ("PUT", f"{PROD}/services/x/status", "update", "admin", "update services/x (status) in prod"),
     ("POST", f"{PROD}/pods/x/eviction", "evict", "write", "evict pods/x (eviction) in prod"),
     ("POST", f"{PROD}/pods/x/binding", "bind", "admin", "bind pods/x (binding) in prod"),
     ("POST", f"{PROD}/serviceaccounts/x/token", "token", "unknown", "token serviceaccounts/x (token) in prod"),

@@ -20,7 +20,7 @@ _OF_NAMESPACES = frozenset({"status", "finalize"})
 _SELECTED = frozenset({"list", "watch", "deletecollection"})
 _VERSION = re.compile(r"v[1-9][0-9]*((alpha|beta)[1-9][0-9]*)?")
 _GROUP = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
-_NAME = re.compile(r"[^/%]+")
+_NAME = re.compile(r"[A-Za-z0-9_.:-]+")
 
 Query = tuple[tuple[str, str], ...]
 

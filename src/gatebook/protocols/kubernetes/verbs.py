@@ -167,7 +167,8 @@ def _reach(place: Place, verb: str, known: Known | None, own: Custom | None) -> 
         return usual
     if place.subresource == "ephemeralcontainers" or _mints(place, verb):
         return Reach.UNKNOWN
-    least = Reach.ADMIN if place.namespace in SYSTEM_NAMESPACES or (known is not None and known.admin) else usual
+    shared = known is not None and (known.admin or place.subresource == "status")  # what controllers say of an object
+    least = Reach.ADMIN if place.namespace in SYSTEM_NAMESPACES or shared else usual
     return max((least, own.reach if own is not None else usual), key=lambda reach: reach.rank)
 
 

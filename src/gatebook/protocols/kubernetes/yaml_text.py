@@ -6,6 +6,7 @@ something else than YAML 1.2 does (``yes``, ``0o10``, ``1_000``) are a doubt: a 
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -120,7 +121,14 @@ class _Reader:
         if _INT.fullmatch(text):
             return int(text)
         if _FLOAT.fullmatch(text):
-            return float(text)
+            return _finite(text)
         if _ELSEWHERE.fullmatch(text):
             self._doubts.unsure(f"its YAML has {quoted(text)} without quotes, which readers take for different things")
         return text
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise _FaultError(f"its YAML has the number {quoted(text)}, which is too large")
+    return number
