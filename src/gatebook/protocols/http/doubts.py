@@ -31,6 +31,12 @@ class Doubts:
         self.unsure(why)
         self.fault = self.fault or why
 
+    def add(self, others: Doubts) -> None:
+        """Those of a part of it."""
+        for why in others.found:
+            self.unsure(why)
+        self.fault = self.fault or others.fault
+
     @property
     def why(self) -> str:
         """All of them as one line, or ``""``."""

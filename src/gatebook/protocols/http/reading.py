@@ -26,6 +26,7 @@ from gatebook.protocols.http.contents import FORM, Content, is_json, media_type_
 from gatebook.protocols.http.doubts import Doubts, quoted, visible
 from gatebook.protocols.http.message import Request
 from gatebook.protocols.http.paths import Path, read_path, read_query
+from gatebook.protocols.http.projections import UNTOLD, renamed
 from gatebook.protocols.http.routes import Match, Pattern, Routes
 
 VERBS: Mapping[str, Reach] = MappingProxyType(
@@ -100,6 +101,7 @@ _GRPC = "application/grpc"
 _OVERRIDES = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
 _REROUTES = frozenset({b"x-original-url", b"x-original-uri", b"x-rewrite-url", b"x-override-url", b"x-http-path-override"})
 _PARAMETER = "_method"
+_SUBPROTOCOL, _GRAPHQL = b"sec-websocket-protocol", b"graphql"
 _ALL = frozenset({"all", "_all", "any", "-"})
 _VERSION = re.compile(r"v[0-9]+(\.[0-9]+)*", re.IGNORECASE)
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
@@ -133,7 +135,8 @@ class Reading:
     """A request, read. ``shown`` is one line of it, fit for a log: without values of the query and the content.
 
     ``fault`` says what is wrong with it by any reading: nobody is asked to approve it. ``calls`` are the messages of MCP that
-    it sends. ``aliases`` are names that fields have in its answer alone, with those that they stand for. ``request`` and
+    it sends. ``aliases`` are names that fields have in its answer alone, with those that they stand for, and ``renames`` says
+    why these cannot be told: then nothing goes on under a rule on fields. ``request`` and
     ``body`` are what was read.
     """
 
@@ -144,6 +147,7 @@ class Reading:
     body: bytes | None = field(repr=False)
     calls: tuple[mcp.Message, ...] = ()
     aliases: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    renames: str = ""
 
     @property
     def seen(self) -> str:
@@ -176,6 +180,7 @@ class _Read:
     match: Match = field(default_factory=Match)
     calls: tuple[mcp.Message, ...] = ()
     aliases: dict[str, frozenset[str]] = field(default_factory=dict)
+    renames: str = ""
     said: str = ""
 
 
@@ -196,6 +201,7 @@ def read(request: Request, body: bytes | None, shape: Shape) -> Reading:
         if not one.match.documented and shape.undocumented == "unknown":
             doubts.unsure("its path, or its method there, is not in the target's document")
     _look_for_overrides(one)
+    one.aliases, one.renames = renamed(one.query)
     parts = tuple(_parts(one))
     told = body_facts(shape.facts, one.content, one.path, request.method, doubts)
     facts = {**FACTS, **_facts(one), "body": told, "batch": max(len(parts), 1), "why_unknown": doubts.why}
@@ -207,6 +213,7 @@ def read(request: Request, body: bytes | None, shape: Shape) -> Reading:
         body=body,
         calls=one.calls,
         aliases=one.aliases,
+        renames=one.renames,
     )
 
 
@@ -228,6 +235,8 @@ def _parts(one: _Read) -> Iterator[_Part]:
     elif request.upgrade == "websocket":
         if request.method not in ("GET", "CONNECT"):
             one.doubts.wrong(f"it asks for a WebSocket by {quoted(request.method)}")
+        if one.path.text.casefold() in one.shape.graphql or any(_GRAPHQL in value for value in request.all(_SUBPROTOCOL)):
+            one.renames = UNTOLD.format("GraphQL inside of a WebSocket is not read")
         yield _part(one, "http.websocket", "WEBSOCKET")
     elif request.upgrade:
         one.doubts.unsure(f"it asks the connection to speak {quoted(request.upgrade)} from here on")
@@ -265,7 +274,11 @@ def _grpc(one: _Read) -> _Part:
 
 
 def _graphql(one: _Read) -> Iterator[_Part]:
-    asked = graphql.operations(one.request.method, one.query, one.content, one.body, one.doubts)
+    inner = Doubts()
+    asked = graphql.operations(one.request.method, one.query, one.content, one.body, inner)
+    one.doubts.add(inner)
+    if inner.found:
+        one.renames = UNTOLD.format(next(iter(inner.found)))
     one.said = "; ".join(operation.shown for operation in asked)
     if not asked:
         yield _by_method(one)

@@ -272,6 +272,8 @@ class HttpRelay:
             return self._say(*terms.dialect.said(refusal.Problem(400, self._meant.reading.fault, fix)))
         if resolved is not None and resolved.refusal:
             return self._problem(refusal.Problem(403, resolved.refusal, fix))
+        if plan.rules_fields and self._meant.reading.renames:
+            return self._problem(refusal.Problem(403, f"a rule covers fields, and {self._meant.reading.renames}", fix))
         as_it_came = resolved is not None and not resolved.values and self._content == b"".join(one.data for one in self._kept)
         if self._whole and self._content is not None and as_it_came and shows is None:
             self._went = again(Went(self._request, self._content, self._meant, allowed.permit.masks, plan, told, terms))
