@@ -192,6 +192,7 @@ class Http:
     def __init__(self, rig: Rig) -> None:
         self.sessions = Sessions(cast(Any, rig.gateway))
         self.pool, self.calls, self.credentials = Pool(Dials(rig)), None, Shown()
+        self.held: dict[bytes, int] = {}
         self.spoken = Plain(Shape(body_bytes=4096))
 
     def find(self, key: Key) -> HttpSession | None:

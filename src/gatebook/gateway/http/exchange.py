@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, assert_never
 
 import structlog
@@ -19,10 +20,10 @@ import structlog
 from gatebook.errors import GatebookError, LedgerError, RecordingError
 from gatebook.gateway.book import told
 from gatebook.gateway.desk import Needs
-from gatebook.gateway.http.client import Client
+from gatebook.gateway.http.client import Client, tell, tell_call
 from gatebook.gateway.http.credentials import ShownAs
 from gatebook.gateway.http.errand import Errand
-from gatebook.gateway.http.sessions import HttpSession, key_of
+from gatebook.gateway.http.sessions import FULL, HttpSession, key_of
 from gatebook.gateway.http.shortcut import UNRECORDED, Flight
 from gatebook.gateway.released import SYNC_POLL_SECONDS, Released
 from gatebook.gateway.store import decided
@@ -64,7 +65,7 @@ class Exchange:
         self._held_end: End | None = None
         self._early: list[Message] = []  # what the client said before its session was found
         self._answering = self._over = self._heads = False
-        self._calls = False  # by gRPC
+        self._calls = self._streams = False  # by gRPC; by a WebSocket, too
         self._patience: asyncio.TimerHandle | None = None
         self._protocol = "http"  # of the target that it wants
         self._started = 0
@@ -86,8 +87,14 @@ class Exchange:
             return False
         return self._relay.hungry and not (self._errand is not None and self._errand.full)
 
+    @property
+    def waits(self) -> bool:
+        """Whether its content is waited for, which comes without long pauses: streams may pause."""
+        return self.hungry and self._relay is not None and (self._relay.keeps or not self._streams)
+
     def begin(self, request: Request, domain: str) -> None:
         """A request came."""
+        self._streams = bool(request.upgrade) or grpc.spoken(request.fields)
         self._calls = grpc.spoken(request.fields)
         self._heads = request.method == "HEAD"
         knocked = door.knock(request, domain)
@@ -179,6 +186,9 @@ class Exchange:
             return
         if self._session is not None and isinstance(message, Data):
             self._session.received += len(message.data)
+            if self._relay.keeps and not self._session.hold(self, len(message.data)):
+                self.signal(Failed(HTTPStatus.TOO_MANY_REQUESTS, FULL))
+                return
         self.signal(ClientSaid(message))
 
     def client_gone(self) -> None:
@@ -197,16 +207,9 @@ class Exchange:
     def _turn_away(self, problem: refusal.Problem) -> None:
         self._answering = True
         if self._calls:
-            head, trailers = problem.of_call()
-            self._client.respond(head, None)
-            self._client.say(End(trailers))
+            tell_call(self._client, problem)
         else:
-            head, content = self._gateway.http.said(self._protocol)(problem)
-            self._client.respond(head, len(content))
-            if not self._heads:
-                self._client.say(Data(content))
-            self._client.say(End())
-        self._client.push()
+            tell(self._client, *self._gateway.http.said(self._protocol)(problem), heads=self._heads)
         self._finish()
 
     # Signals and effects --------------------------------------------------------------------------------------------------
@@ -330,10 +333,11 @@ class Exchange:
             return
         self._answer, said = at_once
         session.tape.asked(ask, said, self._answer.decision)
-        self._under(self._answer)
+        self._under(self._answer, session)
 
-    def _under(self, answer: Allowed | Refused) -> None:
+    def _under(self, answer: Allowed | Refused, session: HttpSession) -> None:
         if isinstance(answer, Allowed):
+            session.let_go(self)
             self._started = self._gateway.clock()
             self._released.under(answer.permit.receipt)
 
@@ -347,7 +351,7 @@ class Exchange:
             return
         verdict = answer.verdict if isinstance(answer, Refused) else answer.ruled
         session.tape.asked(ask, decided(ask.action, verdict), answer.decision)
-        self._under(answer)
+        self._under(answer, session)
         self.signal(answer)
 
     def _hear(self, held: Any) -> None:
@@ -467,7 +471,7 @@ class Exchange:
     # Flow and end -------------------------------------------------------------------------------------------------------
 
     def flow(self) -> None:
-        """The target takes more, or no more."""
+        """The target, or the client, takes more, or no more."""
         self._flow()
 
     def _flow(self) -> None:
@@ -476,10 +480,6 @@ class Exchange:
         if self._errand is not None:
             self._errand.read(not (self._client.full or self._released.holds))
         self._client.flow()
-
-    def client_flow(self) -> None:
-        """The client takes more, or no more."""
-        self._flow()
 
     def _finish(self) -> None:
         if self._over:

@@ -20,7 +20,7 @@ from gatebook.gateway.dial import Trust
 from gatebook.gateway.doorway import TlsError, secure
 from gatebook.gateway.http.credentials import Credentials
 from gatebook.gateway.http.exchange import Exchange
-from gatebook.gateway.http.http2 import GOODBYE_SECONDS, IDLE_SECONDS, UNSENT_BYTES, Http2Connection
+from gatebook.gateway.http.http2 import CONTENT_SECONDS, GOODBYE_SECONDS, IDLE_SECONDS, SLOW, UNSENT_BYTES, Http2Connection
 from gatebook.gateway.http.sessions import HttpSession, Key, Sessions
 from gatebook.gateway.http.shortcut import Flight, Shortcut
 from gatebook.gateway.http.upstream import Origins, Pool
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from gatebook.gateway.gateway import Gateway
 
 HEAD_SECONDS = 30.0  # for a client to say the head of its first request, and of each that follows
-CONTENT_SECONDS = 60.0  # without a byte of content that is waited for
 KEPT_BYTES = 65_536  # of requests behind the one that is answered
 HTTP_ALPN = ["h2", "http/1.1"]
 
@@ -56,6 +55,7 @@ class Http:
         self.pool, self.calls, self.credentials = Pool(origins), Calls(origins), Credentials()
         self.domain = config.listeners.http.domain or "" if config.listeners.http is not None else ""
         self._sessions = Sessions(gateway)
+        self.held: dict[bytes, int] = {}  # bytes of content that wait for decisions, by token
         spoken = [one for one in config.targets if isinstance(one, WebTarget)]
         self._protocols = {one.name: one.protocol for one in spoken}
         self._dialects = {one.name: _dialect(one) for one in spoken}
@@ -248,13 +248,13 @@ class HttpConnection(asyncio.Protocol):
         self._shortcut.give_back()
         self.full = True
         if self._exchange is not None:
-            self._exchange.client_flow()
+            self._exchange.flow()
 
     def resume_writing(self) -> None:
         """The client reads again."""
         self.full = False
         if self._exchange is not None:
-            self._exchange.client_flow()
+            self._exchange.flow()
 
     def stop(self) -> None:
         """The gateway stops: what is under way was ended, and nothing more begins."""
@@ -402,7 +402,7 @@ class HttpConnection(asyncio.Protocol):
         elif self._exchange is None:
             self._close()
         elif self._exchange.hungry and not self._codec.complete and not self._tunnel:
-            self._exchange.end(f"no content came within {CONTENT_SECONDS:.0f} s")
+            self._exchange.signal(SLOW)
 
     def _close(self) -> None:
         """Who still sends would be reset, and never read what was said: so all that comes is read away for a while."""

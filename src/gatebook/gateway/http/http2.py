@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import TYPE_CHECKING, cast
 
 import structlog
@@ -12,10 +13,13 @@ from gatebook.protocols.http.checks import MalformedError
 from gatebook.protocols.http.h2 import Reset, Room, ServerSide
 from gatebook.protocols.http.h2_frames import Code
 from gatebook.protocols.http.message import Data, End, Message, Request, Response
+from gatebook.protocols.http.relay import Failed
 
 if TYPE_CHECKING:
     from gatebook.gateway.gateway import Gateway
 
+CONTENT_SECONDS = 60.0  # without a byte of content that is waited for, by whichever version
+SLOW = Failed(HTTPStatus.REQUEST_TIMEOUT, f"no content came within {CONTENT_SECONDS:.0f} s")
 IDLE_SECONDS = 75.0  # of a connection between two requests, by whichever version
 UNSENT_BYTES = 65_536  # towards the client, before the target is no longer read
 GOODBYE_SECONDS = 5.0
@@ -30,7 +34,7 @@ class Http2Connection(asyncio.Protocol):
     def __init__(self, gateway: Gateway, scheme: str) -> None:
         self._gateway, self._codec = gateway, ServerSide(scheme)
         self._transport: asyncio.Transport | None = None
-        self._streams: dict[int, _Stream] = {}
+        self._streams: dict[int, Stream] = {}
         self._address = ""
         self._closing = self._inside = False
         self._idle_since = 0.0
@@ -66,7 +70,7 @@ class Http2Connection(asyncio.Protocol):
     def _hear(self, number: int, one: Message | Reset | Room) -> None:
         match one:
             case Request():
-                self._streams[number] = stream = _Stream(self, number)
+                self._streams[number] = stream = Stream(self, number)
                 stream.begin(one, self._gateway, self._address)
             case Reset():
                 found = self._streams.pop(number, None)
@@ -144,6 +148,8 @@ class Http2Connection(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         for number, one in self._codec.tick():
             self._hear(number, one)
+        for stream in list(self._streams.values()):
+            stream.tick(loop.time())
         self.push()
         if not self._streams and loop.time() - self._idle_since > IDLE_SECONDS:
             self.write(self._codec.drain())
@@ -164,7 +170,7 @@ class Http2Connection(asyncio.Protocol):
             asyncio.get_running_loop().call_later(GOODBYE_SECONDS, self._transport.abort)
 
 
-class _Stream:
+class Stream:
     """One request of it, as its exchange sees its client."""
 
     def __init__(self, connection: Http2Connection, number: int) -> None:
@@ -172,6 +178,7 @@ class _Stream:
         self._exchange: Exchange | None = None
         self._unread = 0  # bytes of content that the exchange has, and the client was not told to go on for
         self._whole = self._over = False
+        self._since = 0.0  # when its content was waited for and none had come
 
     def begin(self, request: Request, gateway: Gateway, address: str) -> None:
         """A request came."""
@@ -182,6 +189,7 @@ class _Stream:
         """More of it."""
         if isinstance(message, Data):
             self._unread += len(message.data)
+            self._since = 0.0
         else:
             self._whole = True
         if self._exchange is not None:
@@ -194,10 +202,19 @@ class _Stream:
         if exchange is not None:
             exchange.client_gone()
 
+    def tick(self, now: float) -> None:
+        """About once a second: a client whose content is waited for sends some."""
+        if self._whole or self._exchange is None or not self._exchange.waits:
+            self._since = 0.0
+        elif not self._since:
+            self._since = now
+        elif now - self._since > CONTENT_SECONDS:
+            self._exchange.signal(SLOW)
+
     def room(self) -> None:
         """The client takes more, or no more."""
         if self._exchange is not None:
-            self._exchange.client_flow()
+            self._exchange.flow()
 
     # The exchange's client ------------------------------------------------------------------------------------------------
 

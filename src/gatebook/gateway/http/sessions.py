@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 IDLE_SECONDS = 120.0
 EACH_TOKEN = 20  # sessions, one for each purpose, role, target and address: so that nobody takes all there are
 AT_ONCE = 1_000  # requests of one session under way
+HELD_BYTES = 67_108_864  # of content of one token, over all its sessions and connections, that waits for decisions
+FULL = "this token has as much content under way as may wait for decisions; send it again once some of its requests went on"
 NO_ROOM = "no-room"  # the rule's name where all sessions are taken
 
 log = structlog.get_logger("gatebook.http")
@@ -80,6 +82,7 @@ class HttpSession:
         self._granted: Reach | None = gateway.desk.granted(welcome.session.identity, target.name)
         self._seq = 0
         self._live: set[Exchange | Flight] = set()
+        self._holding: dict[Exchange | Flight, int] = {}
         self._used_at = asyncio.get_running_loop().time()
 
     # Requests -----------------------------------------------------------------------------------------------------------
@@ -103,6 +106,7 @@ class HttpSession:
     def leave(self, exchange: Exchange | Flight) -> None:
         """A request is done."""
         self._live.discard(exchange)
+        self.let_go(exchange)
         self._used_at = asyncio.get_running_loop().time()
 
     def terms(self, injected: Callable[[], Injected], base: str) -> Terms:
@@ -122,6 +126,24 @@ class HttpSession:
             passes=self.target.passes,
             known=self.known,
         )
+
+    def hold(self, exchange: Exchange, count: int) -> bool:
+        """Whether so many bytes more of a request may wait until it was decided about."""
+        held = self._gateway.http.held
+        if held.get(self.key.token, 0) + count > HELD_BYTES:
+            return False
+        held[self.key.token] = held.get(self.key.token, 0) + count
+        self._holding[exchange] = self._holding.get(exchange, 0) + count
+        return True
+
+    def let_go(self, exchange: Exchange | Flight) -> None:
+        """What was held of a request waits no more."""
+        count = self._holding.pop(exchange, 0)
+        if count:
+            held = self._gateway.http.held
+            held[self.key.token] -= count
+            if not held[self.key.token]:
+                del held[self.key.token]
 
     def may(self, deed: Deed) -> bool:
         """Whether the policy would let this session do a deed."""

@@ -145,6 +145,11 @@ class HttpRelay:
         return self._tunnel.waits if self._tunnel is not None else 0.0
 
     @property
+    def keeps(self) -> bool:
+        """Whether content is kept until the request was decided about."""
+        return self.step in (Step.GATHERING, Step.ASKING)
+
+    @property
     def only_reads(self) -> bool:
         """Whether what is asked changes nothing, as far as rules know: then it may be asked twice."""
         return self._permit is not None and self._action is not None and self._action.reach is Reach.READ
