@@ -11,7 +11,8 @@ help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | while IFS='|' read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
 
 .PHONY: demo
-demo: install ## Play the main job end to end on real parts; KEEP=1 leaves it running, ACTS="..." adds acts
+demo: install ## Play the main job end to end on real parts; KEEP=1 leaves it running, ACTS="http kubernetes" adds acts
+	@case " $(ACTS) " in *" kubernetes "*) scripts/kubernetes;; esac
 	@$(DEMO) $(if $(filter-out 0,$(KEEP)),--keep) $(if $(strip $(ACTS)),--acts "$(strip $(ACTS))")
 
 .PHONY: demo-stop

@@ -56,7 +56,7 @@ def _play(stage: Stage, folder: Path, more: Sequence[str], keep: bool) -> int:
     place = world.World(folder)
     kept = False
     try:
-        _start_parts(stage, place)
+        _start_parts(stage, place, more)
         story = acts.Story(stage, place, Auditor.arrive(place))
         for act in (*programme.MAIN, *(programme.MORE[name] for name in more), *programme.CLOSING):
             act(story)
@@ -74,12 +74,14 @@ def _play(stage: Stage, folder: Path, more: Sequence[str], keep: bool) -> int:
     return 0
 
 
-def _start_parts(stage: Stage, place: world.World) -> None:
+def _start_parts(stage: Stage, place: world.World, more: Sequence[str]) -> None:
     stage.say(OPENING)
     stage.console.print()
     stage.doing("PostgreSQL 18 with a small shop", place.start_database)
     stage.doing("an identity provider (the demo's own, not for production)", place.start_provider)
     stage.doing("an internal API: customers, who may do what, tools for agents", place.start_api)
+    if "kubernetes" in more:
+        stage.doing("a Kubernetes cluster: a real API server, its pods local processes", place.start_cluster)
     stage.doing("the gateway: gatebook serve", place.start_gateway)
 
 
@@ -94,10 +96,7 @@ def _close(story: acts.Story) -> None:
 def _tell_how_to_try(story: acts.Story) -> None:
     """Write the environment file and print a psql command to copy; it holds an agent's token for an hour, as psql needs it."""
     stage, place = story.stage, story.world
-    answer = place.gateway_token(place.provider_token(world.APPROVER, "gatebook"))
-    if answer.status != 0:
-        raise PartError(f"no token for {world.APPROVER}: {answer.output}")
-    path = place.write_env(story.token, answer.output.splitlines()[-1])
+    path = place.write_env(story.token, place.approver_token())
     stage.say("Everything is left running. Try it by hand, as the agent:")
     stage.console.print()
     for line in (

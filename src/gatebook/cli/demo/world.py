@@ -20,6 +20,7 @@ import yaml
 from gatebook.cli.demo import billing
 from gatebook.cli.demo.certificates import Authority
 from gatebook.cli.demo.clients import Answer, Psql, run
+from gatebook.cli.demo.cluster import Cluster
 from gatebook.cli.demo.parts import EmbeddedPostgres, wheel_programs
 from gatebook.cli.demo.processes import PartError, Roster, Running, answers, free_port, wait_until, write_private
 from gatebook.cli.demo.provider import Registration, register
@@ -31,7 +32,7 @@ READY_SECONDS = 30.0
 LOG_TAIL = 30
 DATABASE = "shop"
 ROLE = "shop_app"
-BILLING = "billing"
+BILLING, CLUSTER = "billing", "cluster"
 AGENT, FOREIGN, APPROVER, JOB = "shop-agent", "payroll-agent", "dana", "nightly-report"
 JOB_CLAIMS: Mapping[str, str | list[str]] = {"kind": "ci", "groups": ["jobs"]}
 AGENT_CLAIMS: Mapping[str, str | list[str]] = {
@@ -89,6 +90,7 @@ class World:
     roster: Roster = field(init=False)
     database: EmbeddedPostgres = field(init=False)
     gateway: Running = field(init=False)
+    cluster: Cluster | None = None
     secrets: dict[str, str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -116,6 +118,16 @@ class World:
     def billing_log(self) -> Path:
         """What reached the billing API, a JSON line each."""
         return self.folder / "billing.requests"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """How the agent's kubectl reaches the cluster through the gateway."""
+        return self.folder / "kubeconfig"
+
+    @property
+    def command_path(self) -> str:
+        """A PATH on which kubectl's plugin finds this very Gatebook."""
+        return f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
 
     @property
     def config(self) -> Path:
@@ -183,6 +195,11 @@ class World:
         argv = [sys.executable, "-m", "gatebook.cli.demo.billing", str(self.billing_port)]
         running = self._start(BILLING, [*argv, str(folder / BILLING), str(self.billing_log)])
         self._wait(BILLING, running, lambda: answers(self.billing_port))
+
+    def start_cluster(self) -> None:
+        """A Kubernetes cluster with a shop in it, where a checkout has built one."""
+        self.cluster = Cluster(self.folder / "kubernetes", self.roster)
+        self.cluster.start()
 
     def _secrets_folder(self) -> Path:
         folder = self.folder / "secrets"
@@ -272,6 +289,7 @@ class World:
                     "labels": {"env": "production"},
                     "masks": ["pii"],
                 },
+                *([self.cluster.target(CLUSTER)] if self.cluster is not None else []),
             ],
             "policy": {"folder": "policies"},
             "masking": {
@@ -316,6 +334,13 @@ class World:
         if answer.status_code != 200:
             raise PartError(f"the provider gives {client} no token: {answer.text[:200]}")
         return str(answer.json()["access_token"])
+
+    def approver_token(self) -> str:
+        """A gateway token of the approver."""
+        answer = self.gateway_token(self.provider_token(APPROVER, "gatebook"))
+        if answer.status != 0:
+            raise PartError(f"no token for {APPROVER}: {answer.output}")
+        return answer.output.splitlines()[-1]
 
     def gatebook(self, *arguments: str, env: Mapping[str, str] | None = None) -> Answer:
         """Run the ``gatebook`` command as a user of this gateway."""
@@ -371,6 +396,7 @@ class World:
             "APPROVER_TOKEN": approver_token,
             **self.psql_environment(agent_token),
             "HTTP_URL": self.http_url,
+            **({"KUBECONFIG": str(self.kubeconfig), "KUBECTL": self.cluster.kubectl} if self.cluster is not None else {}),
             "TARGET_DSN": self.target_dsn,
             "PSQL": str(wheel_programs() / "psql"),
         }

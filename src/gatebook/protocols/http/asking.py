@@ -9,7 +9,6 @@ from gatebook.model import Action, Deed
 from gatebook.protocols.http import grpc
 from gatebook.protocols.http.covering.heads import towards_target
 from gatebook.protocols.http.covering.plan import Plan
-from gatebook.protocols.http.covering.requests import shown_request
 from gatebook.protocols.http.covering.resolving import Resolved, resolve
 from gatebook.protocols.http.dialect import Dialect, Opening
 from gatebook.protocols.http.forwarding import forwardable, forwarded, without, without_owned
@@ -21,7 +20,6 @@ from gatebook.protocols.relay import ANY_FIELD, Ask
 
 # What differs each time the same is sent again, and changes nothing of what it means.
 _PASSING = frozenset(b"accept-encoding content-length date dnt priority sec-websocket-key traceparent user-agent".split())
-SEEN_BYTES = 262_144  # of a request's content, for people who decide about it and for its recording
 _FIELDS = frozenset({ANY_FIELD})
 _OF_VALUES = ("parameters", "body", "arguments", "size")
 TELLS = "a token in it would change what the request does, not only a value; write out what you mean there"
@@ -58,7 +56,7 @@ def _read(request: Request, content: bytes | None, terms: Terms, under: tuple[ob
     fault = reading.fault or (_UNREAD if content is None and not request.upgrade else "")
     fault = fault or (resolved.refusal if resolved is not None else "")
     told = terms.dialect.meant(replace(request, fields=_meant(request)))
-    seen = shown_request(told, content, plan, most=SEEN_BYTES).replace("\n", f"\nhost: {request.authority}\n", 1)
+    seen = terms.dialect.seen(told, content, reading, plan)
     return Meant(reading, deeds, resolved, terms.dialect.exact(request), fault, seen, plan, under)
 
 

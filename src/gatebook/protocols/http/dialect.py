@@ -111,6 +111,10 @@ class Dialect(Protocol):
         """What the request does; ``content`` is None where it was not read."""
         ...
 
+    def seen(self, told: Request, content: bytes | None, reading: Reading, plan: Plan) -> str:
+        """All of a request as people see it who decide about it, and as a replay shows it: covered."""
+        ...
+
     def plan(
         self,
         request: Request,

@@ -11,12 +11,14 @@ from gatebook.protocols.http.asking import exact
 from gatebook.protocols.http.contents import FORM, is_json
 from gatebook.protocols.http.covering.choosing import Choice, cover_for
 from gatebook.protocols.http.covering.plan import Plan, plan_of
+from gatebook.protocols.http.covering.requests import shown_request
 from gatebook.protocols.http.message import Fields, Request, Response
 from gatebook.protocols.http.reading import Reading, Shape, read
 from gatebook.protocols.http.refusal import Problem
 from gatebook.protocols.http.tunnel import Tunnel
 from gatebook.protocols.relay import Covering
 
+SEEN_BYTES = 262_144  # of a request's content, for people who decide about it and for its recording
 _STREAMED = (b"application/grpc",)
 
 
@@ -55,6 +57,10 @@ class Plain:
     def read(self, request: Request, content: bytes | None) -> Reading:
         """What the request does."""
         return read(request, content, self._shape)
+
+    def seen(self, told: Request, content: bytes | None, reading: Reading, plan: Plan) -> str:
+        """Its head and content as they came."""
+        return shown_request(told, content, plan, most=SEEN_BYTES).replace("\n", f"\nhost: {told.authority}\n", 1)
 
     def plan(
         self,

@@ -86,6 +86,10 @@ class Kubernetes:
         """What the request does."""
         return read(request, content, self._shape)
 
+    def seen(self, told: Request, content: bytes | None, reading: Reading, plan: Plan) -> str:
+        """In words, its objects as YAML."""
+        return reading.seen
+
     def plan(
         self,
         request: Request,

@@ -27,7 +27,6 @@ REASONS = {
     503: "ServiceUnavailable",
     504: "Timeout",
 }
-_FOLLOWED = ("instead", "follow")  # what the message has besides
 
 
 def said(problem: Problem) -> tuple[Response, bytes]:
@@ -62,15 +61,8 @@ def status(problem: Problem) -> dict[str, object]:
 
 
 def _message(problem: Problem) -> str:
-    more = problem.more
-    told = [problem.detail, str(more.get("instead", ""))]
-    if more.get("follow"):
-        told.append(f"It waits for {_people(more.get('approvers'))}: {more['follow']} . Send it again after their yes")
+    told = [problem.detail, str(problem.more.get("instead", ""))]
     return ". ".join(one.rstrip(".") for one in told if one)
-
-
-def _people(approvers: object) -> str:
-    return " or ".join(map(str, approvers)) if isinstance(approvers, list) and approvers else "people"
 
 
 def _plain(value: object) -> str:
