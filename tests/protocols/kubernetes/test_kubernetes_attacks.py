@@ -238,6 +238,18 @@ def test_a_word_that_is_true_to_some_readers_of_yaml_is_a_doubt(word: str) -> No
     assert "unknown" in verbs(reading)
 
 
+def test_what_would_take_long_to_read_is_a_fault() -> None:
+    many = [{"op": "add", "path": "/a" * 50, "value": 1}] * 500
+    assert "steps in all" in known("PATCH", WEB, many, JSON_PATCH).fault
+    assert "more than 50000 parts" in known("POST", f"{PROD}/pods", "- a\n" * 60_000, YAML).fault
+
+
+def test_an_object_too_large_for_people_is_shown_in_part() -> None:
+    text = known("POST", f"{PROD}/secrets", {"kind": "Secret", "data": {str(one): "c2VjcmV0" for one in range(20_000)}}).seen
+    assert "c2VjcmV0" not in text
+    assert text.endswith("characters more)")
+
+
 def test_a_name_that_stands_twice_in_json_is_a_fault() -> None:
     assert "twice" in known("POST", f"{PROD}/pods", '{"spec":{"hostPID":false,"hostPID":true}}').fault
 

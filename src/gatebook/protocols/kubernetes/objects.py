@@ -18,6 +18,10 @@ CHARACTERS = 1_024  # of one value
 ITEMS = 10_000  # objects of one List
 
 _NOT_LOOKED_INTO = frozenset({"managedFields", "openAPIV3Schema"})
+_LOOKED_AT = frozenset(
+    "privileged hostProcess procMount hostPID hostNetwork hostIPC runAsUser hostPath add image serviceAccountName "
+    "serviceAccount secretKeyRef secretRef secret clientConfig".split()
+)  # every key that _look has a case for
 _OF_METADATA = frozenset({"annotations", "labels"})
 _OF_DATA = frozenset({"data", "stringData", "binaryData"})
 _ADMIN_VERBS = frozenset({"*", "escalate", "bind", "impersonate"})
@@ -82,7 +86,8 @@ def looked_through(objects: list[Any], group: str, resource: str, doubts: Doubts
             _service(_within(one, "spec", "service"), asked)
         told = {key: value for key, value in one.items() if key not in _OF_DATA} if plain_data else one
         for parent, key, value in _pairs(told):
-            _look(parent, key, value, asked)
+            if key in _LOOKED_AT:
+                _look(parent, key, value, asked)
     return asked
 
 

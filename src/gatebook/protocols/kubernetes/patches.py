@@ -14,6 +14,7 @@ from gatebook.protocols.http.doubts import Doubts, quoted
 
 OPERATIONS = 10_000  # as many as the server takes
 STEPS = 64  # of one pointer
+STEPS_IN_ALL = 20_000  # of all pointers of one patch: each is walked
 
 _INDEX = re.compile(r"[-+]?[0-9]+|-")
 _ESCAPE = re.compile(r"~(?![01])")
@@ -43,6 +44,10 @@ def partial_objects(patch: str, value: Any, doubts: Doubts) -> list[Any]:
         return []
     if len(value) > OPERATIONS:
         doubts.wrong(f"its JSON Patch has more than {OPERATIONS} operations")
+        return []
+    paths = [one.get("path") for one in value if isinstance(one, dict)]
+    if sum(path.count("/") for path in paths if isinstance(path, str)) > STEPS_IN_ALL:
+        doubts.wrong(f"its JSON Patch has paths of more than {STEPS_IN_ALL} steps in all")
         return []
     return [found for operation in value for found in _set(operation, doubts)]
 

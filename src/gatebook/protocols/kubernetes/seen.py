@@ -6,6 +6,7 @@ Not how it is recorded or logged. Nothing here refuses: what cannot be read is t
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any
 
 import yaml
@@ -21,6 +22,7 @@ from gatebook.protocols.kubernetes.patches import pointer
 from gatebook.protocols.kubernetes.paths import Place
 
 COVERED = "<covered>"
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _HELD = frozenset({"data", "stringData"})
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -37,13 +39,17 @@ def seen(request: Request, body: bytes | None, place: Place) -> str:
         digest = hashlib.sha256(body).hexdigest()
         lines += [f"content: {content.media_type or 'of no type'}, {len(body)} bytes, sha256 {digest}"]
         if content.value is not ABSENT:
-            lines += ["", _written(_covered(content.value, secret=not place.group and place.resource == "secrets"))]
+            lines += ["", _written(_covered(content.value, secret=not place.group and place.resource == "secrets"), len(body))]
     return visible(cover_text("\n".join(lines)))
 
 
-def _written(value: Any) -> str:
+def _written(value: Any, size: int) -> str:
+    """As YAML, which is slow to write; what is too large to be shown whole anyway, as JSON."""
     try:
-        text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=120)
+        if size > SEEN_CHARACTERS:
+            text = json.dumps(value, ensure_ascii=False, indent=1)
+        else:
+            text = yaml.dump(value, Dumper=_DUMPER, sort_keys=False, allow_unicode=True, width=120)
     except (yaml.YAMLError, ValueError, RecursionError):  # a text that is no Unicode
         return "(not shown: it has characters that are none)"
     rest = len(text) - SEEN_CHARACTERS

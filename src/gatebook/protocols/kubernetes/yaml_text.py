@@ -15,7 +15,7 @@ import yaml
 from gatebook.protocols.http.contents import ABSENT, DEPTH
 from gatebook.protocols.http.doubts import Doubts, quoted
 
-EVENTS = 400_000  # of one document: more than fit into what is read of a content, save by malice
+EVENTS = 50_000  # of one document: a second of work on a busy machine; the largest definitions have a tenth of that
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INT = re.compile(r"-?(0|[1-9][0-9]*)")
