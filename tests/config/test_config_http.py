@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,3 +103,38 @@ def test_a_target_needs_a_door_for_its_clients(tmp_path: Path) -> None:
 def _last(text: str, old: str, new: str) -> str:
     head, _, tail = text.rpartition(old)
     return f"{head}{new}{tail}"
+
+
+MEANT = """\
+    openapi: api.yaml
+    routes: [{route: "/iam/**", reach: admin}, {route: /search, methods: [POST, PUT], reach: read}]
+    facts: [{name: amount, path: $.amount, over: 1000, route: /payments, methods: [POST]}, {name: x, path: "$.a[*].b"}]
+    graphql: {paths: [/graphql]}
+    mcp: {paths: [/mcp], reads: [b, a], writes: [c]}
+"""
+API = "openapi: 3.1.0\npaths:\n  /customers/{id}:\n    get: {operationId: getCustomer}\n"
+DIGEST = """
+import sys
+import subprocess
+import sys
+from pathlib import Path
+from gatebook.config import load
+from gatebook.config.shapes import digest_of
+print(digest_of(load(Path(sys.argv[1])).target("billing")))
+"""
+
+
+def digest(folder: Path, text: str = HTTP, api: str = API) -> str:
+    """The digest, by a process of its own."""
+    (folder / "api.yaml").write_text(api)
+    path = written(folder, _last(text, "    default_role: reader\n", f"{MEANT}    default_role: reader\n"))
+    return subprocess.run([sys.executable, "-c", DIGEST, str(path)], capture_output=True, check=True, text=True).stdout
+
+
+def test_what_says_what_requests_mean_has_a_digest_that_every_process_comes_to(tmp_path: Path) -> None:
+    first = digest(tmp_path)
+    assert len(first.strip()) == 64
+    assert digest(tmp_path) == first
+    assert digest(tmp_path, api=API.replace("getCustomer", "getAnybody")) != first
+    assert digest(tmp_path, HTTP.replace("default_role: reader", "encoded_slashes: kept\n    default_role: reader")) != first
+    assert digest(tmp_path, HTTP.replace("labels: {env: production}\n    masks", "labels: {env: test}\n    masks")) == first

@@ -208,6 +208,9 @@ class Http:
     def dialect(self, _target: str) -> Plain:
         return self.spoken
 
+    def meaning(self, _target: str) -> str:
+        return ""
+
     def protocol(self, _target: str) -> str:
         return "http"
 

@@ -131,16 +131,23 @@ def _document(path: Path, info: ValidationInfo) -> Path:
 OpenApi = Annotated[File, AfterValidator(_document)]
 
 
-def document(path: Path) -> Routes:
-    """The routes of an OpenAPI document. Raises ConfigError."""
+def content_of(path: Path) -> bytes:
+    """The bytes of an OpenAPI document. Raises ConfigError."""
     try:
         with path.open("rb") as file:
             data = file.read(DOCUMENT_BYTES + 1)
-        if len(data) > DOCUMENT_BYTES:
-            raise ConfigError([f"{path}: more than {DOCUMENT_BYTES} bytes: expected an OpenAPI document"])
-        return _parsed(data)
     except OSError as error:
         raise ConfigError([f"{path}: {error.strerror}: expected an OpenAPI document"]) from None
+    if len(data) > DOCUMENT_BYTES:
+        raise ConfigError([f"{path}: more than {DOCUMENT_BYTES} bytes: expected an OpenAPI document"])
+    return data
+
+
+def document(path: Path) -> Routes:
+    """The routes of an OpenAPI document. Raises ConfigError."""
+    data = content_of(path)
+    try:
+        return _parsed(data)
     except ValueError as error:  # not UTF-8, among others
         raise ConfigError([f"{path}: {error}"]) from None
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gatebook.config.http import FactConfig, McpConfig, document
+from hashlib import sha256
+
+from gatebook.config.http import FactConfig, McpConfig, content_of, document
 from gatebook.config.kubernetes import KubernetesTarget
 from gatebook.config.targets import HttpTarget
 from gatebook.protocols.http import mcp
@@ -22,8 +24,24 @@ def shape_of(target: HttpTarget) -> Shape:
         mcp=_mcp(target.mcp) if target.mcp is not None else None,
         facts=tuple(map(_fact, target.facts)),
         method_override=target.method_override,
+        encoded_slashes=target.encoded_slashes,
         body_bytes=target.body_bytes,
     )
+
+
+def digest_of(target: HttpTarget | KubernetesTarget) -> str:
+    """A digest of all that says what requests to a target mean: a yes given under another meaning counts no more.
+
+    Raises ConfigError.
+    """
+    said: list[object] = [target.protocol]
+    if isinstance(target, KubernetesTarget):
+        said.append(target.custom)
+    else:
+        said += [target.undocumented, target.routes, target.facts, target.graphql, target.mcp]
+        said += [target.method_override, target.encoded_slashes, target.body_bytes]
+        said.append(content_of(target.openapi) if target.openapi is not None else b"")
+    return sha256("\0".join(map(repr, said)).encode()).hexdigest()
 
 
 def _mcp(written: McpConfig) -> mcp.Shape:

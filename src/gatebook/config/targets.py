@@ -298,6 +298,9 @@ class HttpTarget(TargetConfig):
     method_override: Literal["unknown", "ignored"] = Field(
         default="unknown", description="unknown, or ignored where the target takes no method from fields and parameters"
     )
+    encoded_slashes: Literal["unknown", "kept"] = Field(
+        default="unknown", description="unknown, or kept where the target takes %2F for a letter of a name"
+    )
     passes: Items[Annotated[Text, AfterValidator(_media_range)]] = Field(
         default=PASSES, description="a list of types of content that pass unread, as image/*"
     )

@@ -70,5 +70,6 @@ SHAPES = {
     "api": Shape(routes=ROUTES, reaches=REACHES, graphql=GRAPHQL, mcp=MCP, facts=FACTS),
     "strict": Shape(routes=ROUTES, undocumented="unknown"),
     "lenient": Shape(method_override="ignored"),
+    "kept": Shape(reaches=REACHES, encoded_slashes="kept"),
     "bare": Shape(reaches=REACHES, graphql=GRAPHQL),
 }

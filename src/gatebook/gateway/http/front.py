@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, assert_never, cast
 import structlog
 
 from gatebook.config import Config, HttpTarget, KubernetesTarget, WebTarget
-from gatebook.config.shapes import cluster_shape_of, shape_of
+from gatebook.config.shapes import cluster_shape_of, digest_of, shape_of
 from gatebook.gateway.dial import Trust
 from gatebook.gateway.doorway import TlsError, secure
 from gatebook.gateway.http.credentials import Credentials
@@ -59,6 +59,7 @@ class Http:
         spoken = [one for one in config.targets if isinstance(one, WebTarget)]
         self._protocols = {one.name: one.protocol for one in spoken}
         self._dialects = {one.name: _dialect(one) for one in spoken}
+        self._meanings = {one.name: digest_of(one) for one in spoken}
 
     def find(self, key: Key) -> HttpSession | None:
         """A live session."""
@@ -85,6 +86,10 @@ class Http:
     def dialect(self, target: str) -> Dialect:
         """How a target is spoken to."""
         return self._dialects[target]
+
+    def meaning(self, target: str) -> str:
+        """A digest of what says what requests to a target mean."""
+        return self._meanings[target]
 
     def protocol(self, target: str) -> str:
         """Which kind of target has this name; that of HTTP APIs where none has it."""

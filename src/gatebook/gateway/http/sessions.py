@@ -71,7 +71,7 @@ class HttpSession:
         self.key, self.token, self.target = key, token, target
         self.session: Session = welcome.session
         self.role, self.tape = welcome.role, tape
-        self.place = Place(welcome.role, "", welcome.target.place)
+        self.place = Place(welcome.role, "", f"{welcome.target.place} {gateway.http.meaning(target.name)}")
         self.covering: Covering = gateway.desk.covering(welcome.session, target)
         self.introduces = introduction(target, welcome.role, welcome.session)
         self.known, self.recent, self.tickets = Known(), Recent(REQUESTS), Tickets()

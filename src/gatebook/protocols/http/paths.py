@@ -20,6 +20,7 @@ PARAMETERS = 500
 
 _BROKEN = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _STILL_ENCODED = re.compile(r"%[0-9A-Fa-f]{2}|%u[0-9A-Fa-f]{4}")
+_SLASH = re.compile("%2[Ff]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _SEPARATORS = frozenset("/\\.%;?#")  # what a segment must not come to hold when its letters are folded
 
@@ -33,12 +34,15 @@ class Path:
     known: bool
 
 
-def read_path(raw: str, doubts: Doubts) -> Path:
-    """The path, decoded. With any doubt its segments are those of the text as it was sent."""
+def read_path(raw: str, doubts: Doubts, *, slashes: bool = False) -> Path:
+    """The path, decoded. With any doubt its segments are those of the text as it was sent.
+
+    With ``slashes`` an encoded slash is a letter of its segment to the target, and stays encoded here: ``a%2Fb``.
+    """
     if raw == "*":
         return Path("*", ("*",), known=True)
     inner = Doubts()
-    segments = _segments(raw, inner)
+    segments = _segments(raw, inner, slashes)
     for why in inner.found:
         (doubts.wrong if inner.fault else doubts.unsure)(why)
     if inner.found:
@@ -47,7 +51,7 @@ def read_path(raw: str, doubts: Doubts) -> Path:
     return Path("/" + "/".join(segments), segments, known=not inner.found)
 
 
-def _segments(raw: str, doubts: Doubts) -> tuple[str, ...]:
+def _segments(raw: str, doubts: Doubts, slashes: bool) -> tuple[str, ...]:
     if not raw.startswith("/"):
         doubts.wrong(f"its path {quoted(raw)} does not begin with a slash")
     if len(raw) > TARGET_CHARACTERS:
@@ -59,7 +63,12 @@ def _segments(raw: str, doubts: Doubts) -> tuple[str, ...]:
     if len(parts) > SEGMENTS:
         doubts.unsure(f"its path has more than {SEGMENTS} segments")
         return ()
-    return tuple(_segment(part, doubts) for part in parts)
+    return tuple(_slashed(part, doubts) if slashes else _segment(part, doubts) for part in parts)
+
+
+def _slashed(raw: str, doubts: Doubts) -> str:
+    """A segment that may hold slashes. Each of its parts is as sound as a segment, should a server read them all the same."""
+    return "%2F".join(_segment(part, doubts) for part in _SLASH.split(raw))
 
 
 def _segment(raw: str, doubts: Doubts) -> str:

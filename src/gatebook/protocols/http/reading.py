@@ -127,6 +127,7 @@ class Shape:
     mcp: mcp.Shape | None = None
     facts: tuple[BodyFact, ...] = ()
     method_override: Literal["unknown", "ignored"] = "unknown"
+    encoded_slashes: Literal["unknown", "kept"] = "unknown"
     body_bytes: int = BODY_BYTES
 
 
@@ -192,7 +193,7 @@ def read(request: Request, body: bytes | None, shape: Shape) -> Reading:
         body=body,
         shape=shape,
         doubts=doubts,
-        path=read_path(request.path, doubts),
+        path=read_path(request.path, doubts, slashes=shape.encoded_slashes == "kept"),
         query=read_query(request.query, doubts),
         content=read_content(request, body, doubts),
     )
@@ -416,7 +417,7 @@ def _names_one(one: _Read) -> bool:
     """
     if not one.path.known or not one.path.segments:
         return False
-    last = one.path.segments[-1]
+    last = one.path.segments[-1].replace("%2F", "/")
     if any(letter in last for letter in "*,?") or last.casefold() in _ALL:
         return False
     if one.match.template:
