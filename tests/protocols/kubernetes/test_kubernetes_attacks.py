@@ -87,6 +87,8 @@ def test_only_where_the_server_heeds_it_is_a_dry_run_one(target: str) -> None:
     assert facts(known("POST", joined, {}))["dry_run"] is False
     assert facts(known("POST", f"{PROD}/pods?dryRun=All", pod()))["dry_run"] is True
     assert known("POST", f"{PROD}/pods?dryRun=All&dryRun=None", pod()).fault
+    for method in ("POST", "DELETE"):
+        assert facts(known(method, "/apis/example.com/v1/namespaces/prod/widgets?dryRun=All"))["dry_run"] is False
 
 
 PATCHED: list[tuple[str, Any, str, Any]] = [

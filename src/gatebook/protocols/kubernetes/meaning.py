@@ -28,10 +28,10 @@ _WHOLE = (
 )  # subresources whose content is the object itself
 
 
-def options(content: Content, query: Query, place: Place, verb: str, doubts: Doubts) -> Facts:
-    """What the query says of a create, update or patch. Only where the server heeds it is a dry run one."""
+def options(content: Content, query: Query, place: Place, verb: str, heeds: bool, doubts: Doubts) -> Facts:
+    """What the query says of a create, update or patch. Only where the server ``heeds`` it is a dry run one."""
     asked = every(query, "dryRun")
-    heeded = verb in _NEW and (verb != "k8s.create" or not place.subresource)
+    heeded = heeds and verb in _NEW and (verb != "k8s.create" or not place.subresource)
     if asked and set(asked) != {ALL}:
         doubts.wrong(f"its dryRun is {quoted(','.join(asked))}: expected {ALL}")
     return {
@@ -41,7 +41,7 @@ def options(content: Content, query: Query, place: Place, verb: str, doubts: Dou
     }
 
 
-def deletion(content: Content, query: Query, doubts: Doubts) -> Facts:
+def deletion(content: Content, query: Query, heeds: bool, doubts: Doubts) -> Facts:
     """What a deletion says: in its content, or, only where it has none, in its query (apiserver, handlers/delete.go)."""
     if content.size != 0:
         told = content.value if content.value is not ABSENT else None
@@ -62,7 +62,7 @@ def deletion(content: Content, query: Query, doubts: Doubts) -> Facts:
     if dry and dry != [ALL]:
         doubts.wrong(f"its dryRun is {quoted(str(dry))}: expected [{ALL}]")
     return {
-        "dry_run": dry == [ALL],
+        "dry_run": dry == [ALL] and heeds,
         "propagation": way if isinstance(way, str) and way else "Orphan" if orphans is True else "",
         "grace_seconds": grace if type(grace) is int and 0 <= grace < 2**31 else -1,
     }

@@ -194,6 +194,7 @@ def _objects(content: Content, place: Place, doubts: Doubts) -> list[Any]:
 def _tell(one: _Read) -> None:
     """Verb and reach as far as content and query say more than the path."""
     place, doubts = one.place, one.doubts
+    heeds = one.meant.known is not None  # an API server that is aggregated may take a dry run for a real one
     if one.content.patch == "apply" and one.verb == "k8s.patch":
         one.verb = "k8s.apply"
     if one.verb in ("k8s.exec", "k8s.attach"):
@@ -201,9 +202,9 @@ def _tell(one: _Read) -> None:
     elif one.verb == "k8s.portforward":
         one.more["ports"] = frozenset(every(one.query, "ports"))
     elif place.verb in ("delete", "deletecollection"):
-        one.more |= deletion(one.content, one.query, doubts)
+        one.more |= deletion(one.content, one.query, heeds, doubts)
     elif place.verb in ("create", "update", "patch"):
-        one.more |= options(one.content, one.query, place, one.verb, doubts)
+        one.more |= options(one.content, one.query, place, one.verb, heeds, doubts)
         one.more |= check_names(one.objects, one.content, place, one.meant, doubts)
         if minted(one.asked):
             one.reach = Reach.UNKNOWN
