@@ -106,3 +106,43 @@ def test_impersonation_of_the_clients_own_is_refused(prod: Clustered) -> None:
         answer = client.get("/api/v1/namespaces", headers={"Impersonate-User": "root", "Impersonate-Group": "system:masters"})
     assert answer.status_code in (400, 403)
     assert answer.json()["kind"] == "Status"
+
+
+def test_what_clients_send_as_protobuf_goes_through(prod: Clustered) -> None:
+    prod.kubectl("create", "configmap", "settings", "--from-literal=color=blue")
+    assert prod.kubectl("get", "configmap", "settings", "-o", "jsonpath={.data.color}") == "blue"
+    prod.kubectl("create", "secret", "generic", "db", "--from-literal=password=correct horse")
+    made = prod.cluster.call("GET", f"/api/v1/namespaces/{prod.namespace}/secrets/db")
+    assert b64decode(made["data"]["password"]) == b"correct horse"
+    prod.kubectl("create", "role", "reader", "--verb=get", "--resource=pods")
+    prod.kubectl("create", "job", "once", "--image=none", "--", "true")
+    prod.kubectl("create", "serviceaccount", "robot")
+    assert prod.kubectl("create", "token", "robot")
+    assert prod.kubectl("auth", "can-i", "get", "pods").strip() == "yes"
+    assert "gatebook:agent-7" in prod.kubectl("auth", "whoami")
+    prod.kubectl("create", "deployment", "web", "--image=none", "--", "sleep", "infinity")
+    prod.kubectl("autoscale", "deployment", "web", "--min=1", "--max=2", "--cpu=50%")
+    prod.kubectl("set", "env", "deployment/web", "WORD=two")
+    prod.kubectl("rollout", "undo", "deployment/web")
+
+
+def test_files_are_copied_and_pods_debugged(prod: Clustered, tmp_path: Path) -> None:
+    prod.cluster.new_pod(prod.namespace)
+    up, down = tmp_path / "up", tmp_path / "down"
+    up.write_bytes(b"a file")
+    prod.kubectl("cp", str(up), "p:file")
+    prod.kubectl("cp", "p:file", str(down))
+    assert down.read_bytes() == b"a file"
+    prod.kubectl("debug", "p", "--image=none", "--container=look", "--target=main", "--", "true")
+
+
+def test_helm_keeps_its_releases_in_secrets(prod: Clustered, tmp_path: Path) -> None:
+    chart = tmp_path / "chart"
+    (chart / "templates").mkdir(parents=True)
+    (chart / "Chart.yaml").write_text(yaml.safe_dump({"apiVersion": "v2", "name": "shop", "version": "1.0.0"}))
+    (chart / "templates/map.yaml").write_text(
+        yaml.safe_dump({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "shop"}, "data": {"word": "one"}})
+    )
+    done = prod.run("helm", "install", "shop", str(chart))
+    assert done.returncode == 0, f"{done.stderr}\n{prod.gateway.log[-3000:]}"
+    assert "STATUS: deployed" in prod.cluster.run("helm", "status", "shop", "-n", prod.namespace).stdout

@@ -274,7 +274,8 @@ class HttpRelay:
         self._answering = Answering(self._request, terms, plan, told, shows, self._opening)
         fix = {"class": "fix", "decision": allowed.decision}
         if terms.dialect.strict and self._meant.reading.fault:
-            return self._say(*terms.dialect.said(refusal.Problem(400, self._meant.reading.fault, fix)))
+            problem = refusal.Problem(400, self._meant.reading.fault, fix)
+            return self._say(*terms.dialect.refusal(problem, self._meant.reading, self._content))
         if resolved is not None and resolved.refusal:
             return self._problem(refusal.Problem(403, resolved.refusal, fix))
         if plan.rules_fields and self._meant.reading.renames:

@@ -1,6 +1,6 @@
-"""The content of a request to the API: one value, read strictly from JSON or YAML, and what kind of patch it is.
+"""The content of a request to the API: one value, read strictly from JSON, YAML or protobuf, and what kind of patch it is.
 
-Protobuf and CBOR are not read. They are faults, not doubts: every client can send JSON instead.
+Protobuf may be the JSON already that it says (dialect.py). CBOR is not read, a fault and no doubt: every client can send JSON.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ from typing import Any
 from gatebook.protocols.http.contents import ABSENT, media_type_of, read_json
 from gatebook.protocols.http.doubts import Doubts, quoted
 from gatebook.protocols.http.message import Request
+from gatebook.protocols.kubernetes.protobuf import MEDIA_TYPE as PROTOBUF
+from gatebook.protocols.kubernetes.protobuf import as_json
+from gatebook.protocols.kubernetes.protobuf_values import ProtobufError
 from gatebook.protocols.kubernetes.yaml_text import read_yaml
 
 JSON = "application/json"
@@ -55,8 +58,22 @@ def read_content(request: Request, body: bytes | None, verb: str, doubts: Doubts
     if charset not in _UTF8:
         doubts.wrong(f"its content is said to be in {quoted(charset)}: send it in UTF-8")
         return unread
-    value = read_yaml(body, doubts) if patch == "apply" or media_type == YAML else read_json(body, doubts)
+    if media_type == PROTOBUF:
+        value = _read_protobuf(body, doubts)
+    else:
+        value = read_yaml(body, doubts) if patch == "apply" or media_type == YAML else read_json(body, doubts)
     return Content(media_type, patch, len(body), read=value is not ABSENT, value=value)
+
+
+def _read_protobuf(body: bytes, doubts: Doubts) -> Any:
+    """The value of an object in protobuf, or of the JSON that it was made."""
+    if body.startswith(b"{"):
+        return read_json(body, doubts)
+    try:
+        return read_json(as_json(body), doubts)
+    except ProtobufError as error:
+        doubts.wrong(str(error))
+        return ABSENT
 
 
 def _known(media_type: str, verb: str, doubts: Doubts) -> bool:
@@ -65,7 +82,7 @@ def _known(media_type: str, verb: str, doubts: Doubts) -> bool:
             return True
         doubts.wrong(f"a patch of type {quoted(media_type)} is not read: send one of {', '.join(sorted(PATCHES))}")
         return False
-    if media_type in ("", JSON, YAML):
+    if media_type in ("", JSON, YAML, PROTOBUF):
         return True
     doubts.wrong(f"content of type {quoted(media_type)} is not read: send it as {JSON}")
     return False

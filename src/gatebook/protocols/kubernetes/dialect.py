@@ -29,7 +29,9 @@ from gatebook.protocols.kubernetes.covering import plan_for
 from gatebook.protocols.kubernetes.opening import Opening as Streams
 from gatebook.protocols.kubernetes.opening import Purpose
 from gatebook.protocols.kubernetes.paths import Place, read_place
-from gatebook.protocols.kubernetes.reading import Shape, read, wants
+from gatebook.protocols.kubernetes.protobuf import MEDIA_TYPE, as_json
+from gatebook.protocols.kubernetes.protobuf_values import ProtobufError
+from gatebook.protocols.kubernetes.reading import KubernetesReading, Shape, read, wants
 from gatebook.protocols.relay import Covering
 
 BODY_BYTES = 3 * 1024 * 1024  # what an API server takes; longer content is refused by it
@@ -64,17 +66,22 @@ class Kubernetes:
         return not request.upgrade and wants(request)
 
     def plainly(self, request: Request, content: bytes) -> bytes:
-        """YAML as the JSON that it says, which is YAML too: no two readers of YAML agree on all of it."""
+        """YAML as the JSON that it says, which is YAML too: no two readers of YAML agree on all of it. Protobuf as JSON too."""
+        if _is_protobuf(request):
+            try:
+                return as_json(content)
+            except ProtobufError:
+                return content  # which is a fault when it is read
         if not _is_yaml(request):
             return content
         found = read_content(request, content, read_place_of(request).verb, Doubts())
         return json.dumps(found.value, ensure_ascii=False).encode() if found.read and found.value is not ABSENT else content
 
     def meant(self, request: Request) -> Request:
-        """YAML is JSON by then."""
-        if not _is_yaml(request):
+        """YAML and protobuf are JSON by then."""
+        if not (_is_yaml(request) or _is_protobuf(request)):
             return request
-        return replace(request, fields=(*without(request.fields, b"content-type"), (b"content-type", JSON)))
+        return replace(request, fields=_as_json(request.fields))
 
     def exact(self, request: Request) -> str:
         """What of a request means something to an API server. An upgrade is the same by GET and by POST: clients try both."""
@@ -102,7 +109,12 @@ class Kubernetes:
         return plan_for(read_place_of(request), covering, masks, needles)
 
     def kept(self, request: Request, fields: Fields) -> Fields:
-        """Those that clients of Kubernetes send, with an Accept that leaves nothing but what can be read here."""
+        """Those that clients of Kubernetes send, with an Accept that leaves nothing but what can be read here.
+
+        What was protobuf goes on as the JSON that it is now; YAML may be a patch, whose type says what it does.
+        """
+        if _is_protobuf(request):
+            fields = _as_json(fields)
         accepted = readable(b",".join(value for name, value in fields if name == b"accept"), request)
         sent = (field for field in fields if field[0] in _SENT or field[0].startswith(_SENT_OF))
         return (*sent, (b"accept", accepted))
@@ -126,7 +138,9 @@ class Kubernetes:
         return
 
     def refusal(self, problem: Problem, reading: Reading | None, content: bytes | None) -> tuple[Response, bytes]:
-        """As a Status."""
+        """As a Status. Of content in CBOR its code makes client-go send JSON from then on, whatever else is wrong with it."""
+        if reading is not None and reading.fault and isinstance(reading, KubernetesReading) and _is_cbor(reading.request):
+            problem = replace(problem, status=415)
         return status.said(problem)
 
     def said(self, problem: Problem) -> tuple[Response, bytes]:
@@ -146,6 +160,19 @@ def read_place_of(request: Request) -> Place:
 
 def _is_yaml(request: Request) -> bool:
     return media_type(request.get(b"content-type")).name.endswith("yaml")
+
+
+def _is_protobuf(request: Request) -> bool:
+    """Whether its content is an object in protobuf; what is proxied to somebody else's server is not looked into."""
+    return media_type(request.get(b"content-type")).name == MEDIA_TYPE and wants(request)
+
+
+def _is_cbor(request: Request) -> bool:
+    return media_type(request.get(b"content-type")).name.endswith("cbor")
+
+
+def _as_json(fields: Fields) -> Fields:
+    return (*without(fields, b"content-type"), (b"content-type", JSON))
 
 
 def readable(accepted: bytes, request: Request) -> bytes:
