@@ -30,7 +30,7 @@ from tests.protocols.kubernetes.streams import (
 
 from gatebook.protocols.http.websocket import Binary, Close, Ping, Pong, Text, masked
 from gatebook.protocols.kubernetes.channels import CommandSocket, PortSocket
-from gatebook.protocols.kubernetes.command import SHOWN_INPUT
+from gatebook.protocols.kubernetes.command import COUNTED, SHOWN_INPUT
 from gatebook.protocols.terminals import Kind
 
 
@@ -181,7 +181,10 @@ def test_what_a_command_is_fed_is_recorded_covered_and_not_without_end() -> None
     assert run.told(Kind.INPUT) == b"mail " + HIDDEN_EMAIL + b"\n"
     run.client(socket_client(message(STDIN, b"tar\0archive"), message(STDIN, b"more")))
     assert run.told(Kind.INPUT) == b"mail " + HIDDEN_EMAIL + b"\nls"
-    assert [data for kind, data in run.shown if kind is Kind.UNSEEN] == [b"11", b"4"]
+    run.client(socket_client(message(STDIN, b"z" * COUNTED)))
+    assert [data for kind, data in run.shown if kind is Kind.UNSEEN] == [b"%d" % (COUNTED + 15)]
+    run.client(socket_client(message(STDIN, b"rest"))).ended()
+    assert [data for kind, data in run.shown if kind is Kind.UNSEEN][1:] == [b"4"]
     run = command()
     for _ in range(3 * SHOWN_INPUT // 65_536):
         run.client(socket_client(message(STDIN, (b"y" * 63 + b"\n") * 1_024)))

@@ -232,6 +232,14 @@ def test_a_forwarded_connection_passes_as_it_is_and_is_recorded_by_its_sizes() -
     assert run.shown == [(Kind.OPENED, b"3 5432"), (Kind.SENT, b"3 63"), (Kind.RECEIVED, b"3 21")]
 
 
+def test_much_that_passes_one_way_is_counted_together() -> None:
+    run = forward().client(spdy_bytes(port(1, "error"), port(3, "data")))
+    run.client(b"".join(Writer().say(Data(3, b"x" * 65_536)) for _ in range(20)))
+    assert run.shown == [(Kind.OPENED, b"3 5432"), (Kind.SENT, b"3 1048576")]
+    run.target(spdy_bytes(*replied(2), Reset(3)))
+    assert run.shown[2:] == [(Kind.SENT, b"3 262144")]
+
+
 def test_the_gateways_credential_does_not_come_back_through_a_port() -> None:
     for place in range(len(CREDENTIAL)):
         run = forward().client(spdy_bytes(port(1, "error"), port(3, "data")))

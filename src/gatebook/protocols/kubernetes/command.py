@@ -21,6 +21,7 @@ SOON = 0.03  # seconds without output, after which a terminal's held text goes o
 LATER = 0.25  # the same for what is no terminal
 STATUS_BYTES = 65_536
 RESIZE_BYTES = 256  # of what tells a size
+COUNTED = 1_048_576  # bytes that are not recorded, after which a replay is told of them at the latest
 SHOWN_INPUT = 1_048_576  # bytes of what a command is fed that a replay shows; behind them they are counted
 _SIDES = 65_535  # columns or lines
 
@@ -47,7 +48,7 @@ class Command:
         self._covers = {stream: LiveCover(plan, eager=tty) for stream in _KINDS}
         self._typed = Typed(plan)
         self._fed = LiveCover(plan, eager=False)
-        self._fed_bytes = 0
+        self._fed_bytes = self._unseen = 0
         self._status = b""
         self._resize = ""
         self._counts: Counts = {}
@@ -94,6 +95,7 @@ class Command:
         if stream is Stream.STDIN:
             self._shown.append(self._typed.finish())
             self._input(self._fed.finish())
+            self._count()
             self._shown.append(frame(Kind.CLOSED, stream.encode()))
 
     def _feed(self, data: bytes) -> None:
@@ -104,11 +106,19 @@ class Command:
             return
         self._fed_bytes = SHOWN_INPUT
         self._input(self._fed.finish())
-        self._shown.append(frame(Kind.UNSEEN, b"%d" % len(data)))
+        self._unseen += len(data)
+        if self._unseen >= COUNTED:
+            self._count()
 
     def _input(self, data: bytes) -> None:
         if data:
             self._shown.append(frame(Kind.INPUT, data))
+
+    def _count(self) -> None:
+        """Say how much was fed that is not shown."""
+        if self._unseen:
+            self._shown.append(frame(Kind.UNSEEN, b"%d" % self._unseen))
+            self._unseen = 0
 
     def _resized(self, data: bytes) -> bytes:
         """Sizes of a terminal, each told anew."""
@@ -164,6 +174,7 @@ class Command:
         out = [(stream, self.told_all(stream)) for stream in (*_KINDS, Stream.ERROR)]
         self._shown.append(self._typed.finish())
         self._input(self._fed.finish())
+        self._count()
         return [(stream, data) for stream, data in out if data]
 
     def _out(self, stream: Stream, data: bytes) -> bytes:

@@ -17,7 +17,7 @@ from gatebook.protocols.http.tunnel import Moved
 from gatebook.protocols.http.websocket import Binary, Close, Closing, SocketError, Text
 from gatebook.protocols.kubernetes import spdy
 from gatebook.protocols.kubernetes.channels import Socket
-from gatebook.protocols.kubernetes.command import OF_CLIENT, SOON, Command, failure
+from gatebook.protocols.kubernetes.command import COUNTED, OF_CLIENT, SOON, Command, failure
 from gatebook.protocols.kubernetes.command import Stream as Name
 from gatebook.protocols.kubernetes.live import LiveCover
 from gatebook.protocols.kubernetes.spdy import SpdyError
@@ -272,7 +272,8 @@ class PortPipe(Pipe):
         self._needles: dict[int, NeedleFilter] = {}
         self._errors: dict[int, LiveCover] = {}
         self._frames: list[bytes] = []
-        self._sizes: dict[tuple[Kind, int], int] = {}
+        self._turn = (Kind.SENT, 0)  # which way something passed last, and through which stream
+        self._passed_bytes = 0  # meanwhile
 
     @property
     def masked(self) -> Counts:
@@ -315,7 +316,10 @@ class PortPipe(Pipe):
         if last:
             out += cover.finish()
             self._forget(stream)
-        return self._passed(stream, out)
+        out = self._passed(stream, out)
+        if last:
+            self._count()
+        return out
 
     def _cover(self, stream: Stream) -> NeedleFilter | LiveCover:
         return self._needles[stream.number] if stream.name == "data" else self._errors[stream.number]
@@ -335,14 +339,25 @@ class PortPipe(Pipe):
         return out
 
     def _sized(self, kind: Kind, stream: Stream, data: bytes) -> None:
-        if data:
-            key = (kind, stream.number)
-            self._sizes[key] = self._sizes.get(key, 0) + len(data)
+        """A replay is told once something passes the other way, or elsewhere, or much has passed."""
+        if not data:
+            return
+        if (kind, stream.number) != self._turn or self._passed_bytes >= COUNTED:
+            self._count()
+        self._turn = (kind, stream.number)
+        self._passed_bytes += len(data)
+
+    def _count(self) -> None:
+        if self._passed_bytes:
+            kind, number = self._turn
+            self._frames.append(frame(kind, b"%d %d" % (number, self._passed_bytes)))
+            self._passed_bytes = 0
 
     def _reset(self, one: spdy.Reset, pass_on: Callable[[spdy.Frame], None]) -> None:
         stream = self._streams.find(one.stream)
         if stream is not None and (stream.number in self._needles or stream.number in self._errors):
             self._forget(stream)
+            self._count()
         super()._reset(one, pass_on)
 
     def _held(self, *, last: bool) -> list[tuple[Stream, bytes]]:
@@ -351,12 +366,12 @@ class PortPipe(Pipe):
             if stream.number in self._needles or stream.number in self._errors:
                 cover = self._cover(stream)
                 out.append((stream, self._passed(stream, cover.finish() if last else cover.idle())))
+        if last:
+            self._count()
         return out
 
     def _shown(self) -> bytes:
-        sizes = [frame(kind, b"%d %d" % (number, size)) for (kind, number), size in self._sizes.items()]
-        shown = b"".join((*self._frames, *sizes))
-        self._frames, self._sizes = [], {}
+        shown, self._frames = b"".join(self._frames), []
         return shown
 
 
