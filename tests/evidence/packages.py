@@ -150,7 +150,7 @@ def ledger_of(folder: Path, *entries: Entry, **options: Any) -> Path:
 def build(ledger: Path, period: Period | None = None, rules: dict[str, str] | None = None) -> dict[str, bytes]:
     logs = export.copy_book(ledger)
     found = period or export.whole_period(logs, None, None)
-    return export.build(logs, KEY, found, RULES if rules is None else rules)
+    return dict(export.build(logs, KEY, found, RULES if rules is None else rules))
 
 
 def written(path: Path, files: dict[str, bytes]) -> Path:

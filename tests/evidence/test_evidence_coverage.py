@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatebook.evidence.coverage import MINUTE, Runs, coverage
-from gatebook.evidence.entries import Period, Record
+from gatebook.evidence.entries import Bundle, Period, Record
 
 SECOND = 1_000_000
 
@@ -16,7 +17,8 @@ def runs(*times, boots=(0,)):
     found = Runs()
     for index, time in enumerate(times):
         kind = "log.boot" if index in boots else "log.heartbeat"
-        found.take(Record("o", index, "", {"type": kind, "time": int(time * SECOND)}))
+        entry = json.dumps({"type": kind, "time": int(time * SECOND)}).encode()
+        found.take(Record("o", index, Bundle(lambda _, entry=entry: entry, ""), 0, len(entry)))
     return found
 
 

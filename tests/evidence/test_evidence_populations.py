@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 
 import pytest
 from tests.evidence.packages import (
@@ -27,8 +28,9 @@ from tests.evidence.packages import (
 )
 from tests.ledger.books import ORIGIN, closing, entries, open_log
 
-from gatebook.evidence import package
-from gatebook.evidence.entries import Period
+from gatebook.evidence import package, populations
+from gatebook.evidence.entries import READ_BUNDLES, WIDTH, Bundle, Period, records
+from gatebook.evidence.tables import LONG, PLACE, Table
 from gatebook.ledger.tree import leaf_hash
 
 
@@ -215,3 +217,33 @@ def test_entries_of_the_strangest_fields_make_a_package_all_the_same(tmp_path):
         entry("session.refuse", decision="", src={}, res={}, rule="", reason="", unlisted=3),
     ]
     assert "refusals not listed" in {row["what"] for row in table(controls_after(tmp_path, *strange), "exceptions")}
+
+
+def test_a_pass_over_a_log_keeps_none_of_its_entries() -> None:
+    """A ledger may be larger than memory: what a list is made of is read again when it is asked for."""
+    said = {"type": "action", "sid": "s", "ruling": "allow", "step": "run", "time": START}
+    bundles = READ_BUNDLES + 8
+    read: Counter[str] = Counter()
+
+    def bundle(name: str) -> bytes:
+        read[name] += 1
+        entries = (json.dumps(said | {"action": f"{name} {number}"}).encode() for number in range(WIDTH))
+        return b"".join(len(one).to_bytes(2) + one for one in entries)
+
+    facts = populations.read(records("o", bundles * WIDTH, bundle))
+    assert len(facts.acts) == bundles * WIDTH
+    assert set(read.values()) == {1}
+    for one in facts.acts[:: WIDTH // 2]:
+        kept = {type(getattr(one.asked, slot)) for slot in one.asked.__slots__}
+        assert kept == {str, int, Bundle}
+    assert facts.acts[3].asked.text("action") == "tile/entries/000 3"
+    assert read["tile/entries/000"] == 2
+
+
+def test_of_a_long_table_all_lines_are_written_and_only_the_first_rows_are_kept() -> None:
+    table = Table("t", "T", "all", (*PLACE, "value"))
+    for number in range(LONG + 5):
+        table.put(("o", str(number), "", "", "=x"))
+    assert (table.count, len(table.rows), len(table.first(10))) == (LONG + 5, LONG, 10)
+    assert table.csv().count(b"\n") == LONG + 6
+    assert table.csv().endswith(f"o,{LONG + 4},,,'=x\n".encode())

@@ -57,10 +57,10 @@ def export(
     loaded = load_config(config, files=False)
     with _progress(as_json) as progress:
         progress("reading", 0, 0)
-        logs = making.copy_book(loaded.ledger.folder)
+        logs = making.copy_book(loaded.ledger.folder, output.parent)
         key = making.signing_key(key_path(loaded.home), logs)
         period = making.whole_period(logs, first, last)
-        files = making.build(logs, key, period, _rules(loaded))
+        files = making.build(logs, key, period, _rules(loaded), output.parent)
         making.write(output, files, logs[0].key.text, progress, lambda digest: _keep(loaded, digest))
     entries = sum(log.size for log in logs)
     digest = f"sha256:{sha256(files[PROGRAM]).hexdigest()}"

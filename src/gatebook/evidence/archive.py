@@ -6,8 +6,10 @@ the place of one that is not as it must be. Standard library only: the verifier 
 
 from __future__ import annotations
 
+import io
 import re
 import struct
+import weakref
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -66,7 +68,8 @@ def write(file: IO[bytes], files: Mapping[str, bytes], progress: Callable[[int, 
     at = 0
     if len(files) > MOST:
         raise ValueError(f"{len(files)} files: a package holds at most {MOST}")
-    for done, (name, data) in enumerate(sorted(files.items()), 1):
+    for done, name in enumerate(sorted(files), 1):
+        data = files[name]
         if not NAME.fullmatch(name):
             raise ValueError(f"{name!r}: not a name for a file of a package")
         member = Member(name, at, at + LOCAL.size + len(name), len(data), zlib.crc32(data))
@@ -94,7 +97,9 @@ class Archive:
     """A package opened for reading. ``flaws`` has what is wrong with its structure; members before such a place are there."""
 
     def __init__(self, path: Path) -> None:
-        self._data = path.read_bytes()
+        self._file = path.open("rb")
+        weakref.finalize(self, self._file.close)
+        self._size = self._file.seek(0, io.SEEK_END)
         self.flaws: list[Flaw] = []
         self.members: dict[str, Member] = {}
         at = self._members()
@@ -110,7 +115,11 @@ class Archive:
     def read(self, name: str) -> bytes:
         """Contents of a member; empty if there is none."""
         member = self.members.get(name)
-        return self._data[member.offset : member.offset + member.size] if member else b""
+        return self._bytes(member.offset, member.offset + member.size) if member else b""
+
+    def _bytes(self, start: int, end: int) -> bytes:
+        self._file.seek(start)
+        return self._file.read(max(end - start, 0))
 
     def crc_fits(self, name: str) -> bool:
         """Whether the checksum in the member's header is that of its contents."""
@@ -122,13 +131,13 @@ class Archive:
     def _members(self) -> int | None:
         """Read member after member; where the directory should begin, or None if they cannot be followed to it."""
         at, last = 0, ""
-        while self._data[at : at + 4] == b"PK\3\4" or not self._is_tail(at):
+        while self._bytes(at, at + 4) == b"PK\3\4" or not self._is_tail(at):
             member = self._member(at)
             if member is None:
                 where = f"after {last}" if last else "at its beginning"
                 self._flaw(f"the package cannot be read from here on ({where})", at)
                 return None
-            have, wanted = self._data[at : member.offset], _local(member)
+            have, wanted = self._bytes(at, member.offset), _local(member)
             if have != wanted:
                 self._flaw("the header of the file was changed", at + _first_difference(have, wanted), member.name)
             if member.name <= last:
@@ -138,23 +147,23 @@ class Archive:
         return at
 
     def _is_tail(self, at: int) -> bool:
-        return self._data[at : at + 4] == b"PK\1\2" or len(self._data) - at <= END.size
+        return self._bytes(at, at + 4) == b"PK\1\2" or self._size - at <= END.size
 
     def _member(self, at: int) -> Member | None:
-        if at + LOCAL.size > len(self._data):
+        if at + LOCAL.size > self._size:
             return None
-        fields = LOCAL.unpack_from(self._data, at)
+        fields = LOCAL.unpack(self._bytes(at, at + LOCAL.size))
         crc, size, length = fields[6], fields[7], fields[9]
         offset = at + LOCAL.size + length
-        name = self._data[at + LOCAL.size : offset].decode("ascii", "replace")
-        if fields[7] != fields[8] or offset + size > len(self._data) or not NAME.fullmatch(name):
+        name = self._bytes(at + LOCAL.size, offset).decode("ascii", "replace")
+        if fields[7] != fields[8] or offset + size > self._size or not NAME.fullmatch(name):
             return None
         return Member(name, at, offset, size, crc)
 
     def _check_tail(self, at: int) -> None:
         members = list(self.members.values())
         wanted, starts = _tail(members)
-        have = self._data[at:]
+        have = self._bytes(at, self._size)
         if have != wanted:
             offset = _first_difference(have, wanted)
             owner = [member.name for member, start in zip(members, starts, strict=True) if start <= offset]

@@ -94,7 +94,7 @@ def coverage(logs: Iterable[Runs], period: Period) -> Table:
     table = Table("coverage", "Minutes in which the gateway was up", query, COLUMNS)
     rows = ((one.origin, row) for one in logs for row in one.minutes(period))
     for origin, (first, last, state) in rows:
-        table.rows.append((origin, _minute(first), _minute(last), str(last - first + 1), state, "no"))
+        table.put((origin, _minute(first), _minute(last), str(last - first + 1), state, "no"))
     return table
 
 

@@ -9,13 +9,16 @@ from __future__ import annotations
 import hashlib
 import heapq
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
 WIDTH = 256
+READ_BUNDLES, READ_ENTRIES = 16, 2048  # kept in memory as they were read last
 LEVELS = 6
 
 
@@ -30,29 +33,47 @@ class Period:
         return isinstance(time, int) and self.start <= time < self.end
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One entry: where it stands, the hash of it as a leaf of the tree, and its fields."""
+class Bundle:
+    """The entries of one bundle, read again when they are asked for: a log has more of them than there is memory."""
 
-    origin: str
-    index: int
-    leaf: str
-    fields: dict[str, Any]
+    def __init__(self, read: Callable[[str], bytes], name: str) -> None:
+        self._read, self._name = read, name
+
+    @lru_cache(READ_BUNDLES)  # noqa: B019 (few, and they keep nothing but where they are read)
+    def data(self) -> bytes:
+        """All of it."""
+        return self._read(self._name)
+
+
+class Record:
+    """One entry: where it stands, its kind and time; its fields are read from its log again when they are asked for."""
+
+    __slots__ = ("_at", "_bundle", "_size", "index", "kind", "origin", "time")
+
+    def __init__(self, origin: str, index: int, bundle: Bundle, at: int, size: int) -> None:
+        self.origin, self.index = origin, index
+        self._bundle, self._at, self._size = bundle, at, size
+        fields = self.fields
+        self.kind, self.time = sys.intern(text(fields.get("type"))), number(fields.get("time"))
+
+    @property
+    def _entry(self) -> bytes:
+        return self._bundle.data()[self._at : self._at + self._size]
+
+    @property
+    def leaf(self) -> str:
+        """The hash of it as a leaf of the tree."""
+        return hashlib.sha256(b"\x00" + self._entry).hexdigest()
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """What it says; nothing where it is no object."""
+        return _parsed(self) or {}
 
     @property
     def order(self) -> tuple[int, str, int]:
         """Its place among the entries of all logs: by time, as each log's times never go back."""
         return self.time, self.origin, self.index
-
-    @property
-    def kind(self) -> str:
-        """The entry's kind."""
-        return text(self.fields.get("type"))
-
-    @property
-    def time(self) -> int:
-        """When it was written, µs."""
-        return number(self.fields.get("time"))
 
     def text(self, *names: str) -> str:
         """A field as text, by its way through objects; empty if it is not there."""
@@ -129,14 +150,14 @@ def records(origin: str, size: int, read: Callable[[str], bytes]) -> Iterator[Re
     """Each entry in order; ``read`` gives the contents of a file of the log."""
     for number in range(-(-size // WIDTH)):
         width = min(WIDTH, size - number * WIDTH)
-        data, at = read(tile("entries", number, width)), 0
+        bundle = Bundle(read, tile("entries", number, width))
+        data, at = bundle.data(), 0
         for position in range(width):
-            entry = data[at + 2 : at + 2 + int.from_bytes(data[at : at + 2], "big")]
-            at += 2 + len(entry)
-            fields = _fields(entry)
-            if fields is not None:
-                leaf = hashlib.sha256(b"\x00" + entry).hexdigest()
-                yield Record(origin, number * WIDTH + position, leaf, fields)
+            begin = at + 2
+            at = min(begin + int.from_bytes(data[at:begin], "big"), len(data))
+            record = Record(origin, number * WIDTH + position, bundle, begin, at - begin)
+            if _parsed(record) is not None:
+                yield record
 
 
 def merged(logs: Iterable[Iterator[Record]]) -> Iterator[Record]:
@@ -154,9 +175,10 @@ def is_command(origin: str) -> bool:
     return process(origin).startswith("cli-")
 
 
-def _fields(entry: bytes) -> dict[str, Any] | None:
+@lru_cache(READ_ENTRIES)
+def _parsed(record: Record) -> dict[str, Any] | None:
     try:
-        fields = json.loads(entry)
+        fields = json.loads(record._entry)
     except (ValueError, RecursionError):
         return None
     return fields if isinstance(fields, dict) else None

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from gatebook.errors import LedgerError
 from gatebook.evidence import archive, package, program
 from gatebook.evidence.entries import Period, Record, folder, merged, process, records, tile, tiles
+from gatebook.evidence.spool import Spool
 from gatebook.evidence.verification import TOOL, Demands, verify
 from gatebook.ledger import folders
 from gatebook.ledger.heads import HEAD
@@ -53,10 +54,13 @@ class Copy:
         return max(record.time for record in self.records())
 
 
-def copy_book(place: Path) -> list[Copy]:
-    """Copy every log of a folder, or the one that lies in it. Raises LedgerError if one is not whole."""
+def copy_book(place: Path, beside: Path | None = None) -> list[Copy]:
+    """Copy every log of a folder, or the one that lies in it, to the disk. Raises LedgerError if one is not whole.
+
+    ``beside`` is a folder with room for it.
+    """
     if is_log(place):
-        return [copy_log(place)]
+        return [copy_log(place, beside)]
     found = folders.logs(place)
     if not found:
         raise LedgerError(f"{place}: expected the folder of a ledger")
@@ -64,20 +68,21 @@ def copy_book(place: Path) -> list[Copy]:
     for name in sorted(found, key=lambda name: (name != HEAD, name == WEB)):
         if name == WEB and not folders.is_free(found[name]):
             time.sleep(SIGNED_SECONDS)
-        copies[name] = copy_log(found[name])
+        copies[name] = copy_log(found[name], beside)
     return [copies[name] for name in found]
 
 
-def copy_log(place: Path) -> Copy:
+def copy_log(place: Path, beside: Path | None = None) -> Copy:
     """Copy one log. Raises LedgerError if it is not whole."""
+    files = Spool(beside)
     try:
         text = (place / "log.vkey").read_bytes()
         key = Key.parse(text.decode())
         note = (place / "checkpoint").read_bytes()
         head = read_head(note, key, "checkpoint")
-        files = {"log.vkey": text, "checkpoint": note, "checkpoints.log": _heads(place, note)}
+        files.put({"log.vkey": text, "checkpoint": note, "checkpoints.log": _heads(place, note)})
         for level, number, width in tiles(head.size):
-            files[tile(level, number, width)] = Reader(place).tile(level, number, width)
+            files.put({tile(level, number, width): Reader(place).tile(level, number, width)})
     except OSError as error:
         raise LedgerError(f"{error.filename}: {error.strerror}: expected the folder of a ledger") from error
     except ValueError as error:
@@ -120,19 +125,23 @@ def whole_period(logs: Sequence[Copy], start: int | None, end: int | None) -> Pe
     return Period(start, end)
 
 
-def build(logs: Sequence[Copy], key: Ed25519PrivateKey, period: Period, rules: Mapping[str, str]) -> dict[str, bytes]:
+def build(
+    logs: Sequence[Copy], key: Ed25519PrivateKey, period: Period, rules: Mapping[str, str], beside: Path | None = None
+) -> Mapping[str, bytes]:
     """Every file of the package. ``rules`` are the texts at hand; they go in if a log says that they were in force."""
     about = package.About(tuple(package.Logged(log.key.origin, log.key.text, log.size, log.root) for log in logs), period, TOOL)
     published = {one.text("digest") for log in logs for one in log.records() if one.kind == "policy.publish"}
     texts = {package.policy_digest(rules)} & published if rules else set()
-    files = {f"{folder(log.key.origin)}/{name}": data for log in logs for name, data in log.files.items()}
-    files |= package.derive(about, merged([log.records() for log in logs]), texts).files  # read again, rather than kept
-    files |= package.policy_members(rules) if texts else {}
-    files[package.PROGRAM] = program.make()
+    files = Spool(beside)
+    for log in logs:
+        files.put(log.files, f"{folder(log.key.origin)}/")
+    files.put(package.derive(about, merged([log.records() for log in logs]), texts).files)  # read again, rather than kept
+    files.put(package.policy_members(rules) if texts else {})
+    files.put({package.PROGRAM: program.make()})
     listed = package.manifest(about, files)
     signature = key.sign(package.pae(listed))
-    files[package.MANIFEST] = listed
-    files[package.ENVELOPE] = package.envelope(listed, package.key_id(about.signer.vkey), signature)
+    files.put({package.MANIFEST: listed})
+    files.put({package.ENVELOPE: package.envelope(listed, package.key_id(about.signer.vkey), signature)})
     return files
 
 

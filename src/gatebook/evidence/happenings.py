@@ -5,6 +5,7 @@ Standard library only: exporter and verifier run this same file.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterator
 
 from gatebook.evidence.coverage import MINUTE
@@ -39,7 +40,7 @@ def history(facts: Facts, period: Period) -> Table:
         "each entry log.boot, config.change and policy.publish up to the period's end; in force until the next of its kind, or "
         "the newest entry; those that ended before the period are left out"
     )
-    table = Table("config-history", "Versions in force", query, (*PLACE, *columns))
+    table = Table("config-history", "Versions in force", query, (*PLACE, *columns), sys.maxsize)
     found = [(one, "build", one.text("build")) for one in facts.boots]
     found += [(one, "configuration", one.text("new")) for one in facts.configurations]
     found += [(one, "rules", one.text("digest")) for one in facts.policies]
@@ -71,16 +72,16 @@ def exceptions(facts: Facts, period: Period, texts: Collection[str]) -> Table:
     for origin, (first, last, state) in ((one.origin, row) for one in facts.runs.values() for row in one.minutes(period)):
         if state == "gap":
             detail = f"{last - first + 1} minutes without an entry, to {moment((last + 1) * MINUTE)}"
-            table.rows.append((origin, "", "", moment(first * MINUTE), "gap", "", "", detail))
+            table.put((origin, "", "", moment(first * MINUTE), "gap", "", "", detail))
     for digest in sorted(_in_force(facts, period) - set(texts)):
         detail = f"{digest}: was in force, and its text is not in this package"
-        table.rows.append((*NOWHERE, "no text of the rules", "", "", detail))
-    table.rows.append((*NOWHERE, "self-attested", "", "", SELF_ATTESTED))
+        table.put((*NOWHERE, "no text of the rules", "", "", detail))
+    table.put((*NOWHERE, "self-attested", "", "", SELF_ATTESTED))
     return table
 
 
 def _in_force(facts: Facts, period: Period) -> set[str]:
-    rows = history(facts, period).dicts()
+    rows = history(facts, period).first(sys.maxsize)
     return {row["version"] for row in rows if row["what"] == "rules"}
 
 

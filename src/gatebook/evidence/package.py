@@ -103,7 +103,7 @@ def derive(about: About, records: Iterable[Record], texts: Collection[str]) -> D
     )
     files["README.txt"] = readme(about)
     files[VKEYS] = "".join(f"{one.vkey}\n" for one in about.logs).encode()
-    return Derived(files, {table.file: len(table.rows) for table in tables}, tuple(found), frozenset(published))
+    return Derived(files, {table.file: table.count for table in tables}, tuple(found), frozenset(published))
 
 
 def readme(about: About) -> bytes:

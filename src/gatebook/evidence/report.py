@@ -129,7 +129,7 @@ def _heading(name: str) -> str:
 
 def _counts(tables: Mapping[str, Table]) -> str:
     rows = "".join(
-        f'<tr><td>{_text(one.title)}</td><td class="number">{len(one.rows):,}</td><td class="mono">{_text(one.file)}</td></tr>'
+        f'<tr><td>{_text(one.title)}</td><td class="number">{one.count:,}</td><td class="mono">{_text(one.file)}</td></tr>'
         for one in tables.values()
     )
     return f'<div class="wide" tabindex="0"><table>{_head(("List", "Rows", "File"))}<tbody>{rows}</tbody></table></div>'
@@ -138,8 +138,8 @@ def _counts(tables: Mapping[str, Table]) -> str:
 def _listed(table: Table, columns: Sequence[str]) -> str:
     if not table.rows:
         return _section(table.title, "<p>None.</p>")
-    rows = "".join(_row(row, columns) for row in table.dicts()[:MOST])
-    left = len(table.rows) - MOST
+    rows = "".join(_row(row, columns) for row in table.first(MOST))
+    left = table.count - MOST
     more = f'<p class="dim">{left:,} more in {_text(table.file)}.</p>' if left > 0 else ""
     return _section(
         table.title, f'<div class="wide" tabindex="0"><table>{_head(columns)}<tbody>{rows}</tbody></table></div>{more}'

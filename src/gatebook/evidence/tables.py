@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from gatebook.evidence.entries import Record, moment
 
 PLACE = ("origin", "index", "leaf", "time")
+LONG = 1_000
 FORMULA = ("=", "+", "-", "@")  # what a spreadsheet would run
 
 
@@ -23,7 +24,10 @@ class Table:
     title: str
     query: str
     columns: tuple[str, ...]
+    longest: int = LONG
     rows: list[tuple[str, ...]] = field(default_factory=list)
+    count: int = 0
+    _text: bytearray = field(default_factory=bytearray)
 
     @property
     def file(self) -> str:
@@ -35,25 +39,27 @@ class Table:
         row = (*place(record), *values)
         if len(row) != len(self.columns):
             raise AssertionError(f"{self.name}: {len(row)} values for {len(self.columns)} columns")
-        self.rows.append(row)
+        self.put(row)
+
+    def put(self, row: tuple[str, ...]) -> None:
+        """Add a row. Beyond the first ``longest`` only its line is kept."""
+        self.count += 1
+        self._text += line(row)
+        if len(self.rows) < self.longest:
+            self.rows.append(row)
 
     def csv(self) -> bytes:
         """The file: RFC 4180 with line feeds, UTF-8."""
-        return b"".join(line(row) for row in (self.columns, *self.rows))
+        return line(self.columns) + self._text
 
-    def column(self, name: str) -> list[str]:
-        """All values of a column."""
-        at = self.columns.index(name)
-        return [row[at] for row in self.rows]
-
-    def dicts(self) -> list[dict[str, str]]:
-        """The rows, by names of columns."""
-        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+    def first(self, most: int) -> list[dict[str, str]]:
+        """As many of the rows at most, by names of columns; no more than ``longest`` are there."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows[:most]]
 
     def about(self, tool: str, span: dict[str, object]) -> bytes:
         """What an auditor asks of a list: how it was made, from what, by which tool, how many rows."""
         found = {"file": self.file, "title": self.title, "query": self.query, "columns": list(self.columns)}
-        return as_json(found | {"rows": len(self.rows), "tool": tool} | span)
+        return as_json(found | {"rows": self.count, "tool": tool} | span)
 
 
 def place(record: Record) -> tuple[str, str, str, str]:
