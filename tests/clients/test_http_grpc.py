@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -238,12 +239,26 @@ def test_the_gateways_credential_does_not_come_back_in_a_message(door: LiveGatew
 
 def test_a_refused_method_never_reaches_the_service(door: LiveGateway, shop: Shop) -> None:
     with Caller(door) as caller:
-        deleted, paid = caller.fails(method="Delete"), caller.fails(method="Pay")
+        deleted = caller.fails(method="Delete")
     assert deleted.code() is grpc.StatusCode.PERMISSION_DENIED
     assert "blocked by no-deletes: nothing is deleted by calls" in deleted.details()
-    assert paid.code() is grpc.StatusCode.PERMISSION_DENIED
-    assert "nobody is asked to approve it" in paid.details()
     assert shop.called == []
+
+
+def test_a_call_that_waits_for_people_passes_after_their_yes_to_exactly_its_message_once(door: LiveGateway, shop: Shop) -> None:
+    dana = door.mint(sub="dana", kind="person", groups=["dba"])
+    with Caller(door) as caller:
+        waits = caller.fails(b"100 to ada", "Pay")
+        assert waits.code() is grpc.StatusCode.UNAVAILABLE
+        approval = waits.details().rpartition("/approvals/")[2].split()[0].rstrip(".")
+        shown = door.api(f"/api/v1/approvals/{approval}", dana).json()
+        assert "/shop.v1.Shop/Pay" in json.dumps(shown)
+        voted = door.send("POST", f"/api/v1/approvals/{approval}/vote", dana, {"verdict": "approve", "reason": "OPS-7"})
+        assert voted.status_code == 200, voted.text
+        assert caller.fails(b"900 to eve", "Pay").code() is grpc.StatusCode.UNAVAILABLE
+        assert caller.say(b"100 to ada", "Pay")[0] == b"100 to ada"
+        assert caller.fails(b"100 to ada", "Pay").code() is grpc.StatusCode.UNAVAILABLE
+    assert [method for method, _ in shop.called] == ["/shop.v1.Shop/Pay"]
 
 
 def test_without_a_good_token_a_call_is_unauthenticated(door: LiveGateway, shop: Shop) -> None:

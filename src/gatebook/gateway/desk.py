@@ -220,9 +220,15 @@ class Desk:
 
     def may(self, session: Session, deed: Deed) -> bool:
         """Whether the policy would let this deed go, or hold it for people."""
-        action, around = Action(session=session.id, seq=0, deeds=(deed,), text=""), self._circumstances(session, approved=False)
-        ruling = self._judge.decide(session.identity, session.target, action, around, frozenset()).verdict.ruling
-        return ruling is not Ruling.BLOCK
+        return self._ruling(session, (deed,)) is not Ruling.BLOCK
+
+    def holds(self, session: Session, deeds: tuple[Deed, ...]) -> bool:
+        """Whether the policy would hold these deeds for people."""
+        return self._ruling(session, deeds) is Ruling.APPROVE
+
+    def _ruling(self, session: Session, deeds: tuple[Deed, ...]) -> Ruling:
+        action, around = Action(session=session.id, seq=0, deeds=deeds, text=""), self._circumstances(session, approved=False)
+        return self._judge.decide(session.identity, session.target, action, around, frozenset()).verdict.ruling
 
     def still_open(self, session: Session, role: str) -> bool:
         """Whether the policy would still open this session: a grant may have ended."""

@@ -113,7 +113,7 @@ def test_a_call_that_is_held_hears_where_to_follow_it() -> None:
     stage = Stage()
     ask = stage.ask(grpc_call())
     held = Refused(ask.action, verdict(Ruling.APPROVE), RefusalClass.WAIT, "d1", approval="a1", link="https://book/a1")
-    assert ended_as(stage.feed(held)) == (b"7", "blocked by some-rule: because. Follow it at https://book/a1")
+    assert ended_as(stage.feed(held)) == (b"14", "blocked by some-rule: because. Follow it at https://book/a1")
 
 
 def test_a_call_whose_target_is_gone_is_unavailable_before_its_answer_and_in_it() -> None:
@@ -148,6 +148,30 @@ def test_messages_that_nobody_can_read_do_not_pass_unless_they_are_listed_and_ne
         status, why = ended_as(stage.answer(Response(200, opening)))
         assert status == b"7"
         assert "the target's answer cannot be passed on" in why
+
+
+PAY = request("POST", "/shop.v1.Shop/Pay", (b"content-type", b"application/grpc"), (b"te", b"trailers"))
+
+
+def test_a_call_that_is_held_is_kept_whole_and_goes_on_as_it_was_approved() -> None:
+    stage = Stage(held=lambda _deeds: True)
+    assert stage.feed(ClientSaid(PAY), ClientSaid(Data(b"\0\0\0\0\3pay"))) == []
+    ask = stage.ask(End())
+    assert ask.action.parameters == (b"\0\0\0\0\3pay",)
+    assert ask.fault == ""
+    told = [one.message for one in stage.allow() if isinstance(one, Forward)]
+    assert told[1:] == [Data(b"\0\0\0\0\3pay"), End()]
+
+
+def test_a_call_that_is_held_and_does_not_end_is_put_to_nobody() -> None:
+    stage = Stage(held=lambda _deeds: True)
+    stage.ask(PAY, Data(b"\0\0\0\7\xd0" + b"x" * 2_000))
+    assert "nobody could say yes" in stage.asked[-1].fault
+
+
+def test_a_call_that_nobody_holds_flows_at_once() -> None:
+    stage = Stage()
+    assert "nobody could say yes" in stage.ask(PAY).fault
 
 
 # Parts --------------------------------------------------------------------------------------------------------------------

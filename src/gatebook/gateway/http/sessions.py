@@ -122,6 +122,7 @@ class HttpSession:
             introduces=self.introduces,
             may=self.may,
             random=secrets.token_bytes,
+            held=lambda deeds: self._gateway.desk.holds(self.session, deeds),
             elsewhere=frozenset(self.target.redirects),
             passes=self.target.passes,
             known=self.known,

@@ -19,7 +19,10 @@ from gatebook.protocols.http.terms import Terms
 from gatebook.protocols.relay import ANY_FIELD, Ask
 
 # What differs each time the same is sent again, and changes nothing of what it means.
-_PASSING = frozenset(b"accept-encoding content-length date dnt priority sec-websocket-key traceparent user-agent".split())
+_PASSING = frozenset(
+    b"accept-encoding content-length date dnt grpc-timeout grpc-trace-bin priority sec-websocket-key traceparent "
+    b"user-agent".split()
+)
 _FIELDS = frozenset({ANY_FIELD})
 _OF_VALUES = ("parameters", "body", "arguments", "size")
 TELLS = "a token in it would change what the request does, not only a value; write out what you mean there"

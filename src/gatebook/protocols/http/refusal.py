@@ -24,6 +24,7 @@ _STATUSES = {
     400: Status.INVALID_ARGUMENT,
     401: Status.UNAUTHENTICATED,
     403: Status.PERMISSION_DENIED,
+    408: Status.DEADLINE_EXCEEDED,
     404: Status.UNIMPLEMENTED,
     429: Status.RESOURCE_EXHAUSTED,
     502: Status.UNAVAILABLE,
@@ -90,4 +91,10 @@ def refused(action: Action, said: Refused) -> Problem:
     """The answer that stands in for the refused request's own."""
     waits = said.refusal is RefusalClass.WAIT
     fields: Fields = ((b"retry-after", str(RETRY_SECONDS).encode()),) if waits else ()
-    return Problem(HTTPStatus.FORBIDDEN, told(action, said.verdict), explained(action, said), fields)
+    return Problem(
+        HTTPStatus.FORBIDDEN,
+        told(action, said.verdict),
+        explained(action, said),
+        fields,
+        called=Status.UNAVAILABLE if waits else None,
+    )

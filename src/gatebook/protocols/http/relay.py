@@ -226,9 +226,13 @@ class HttpRelay:
             except MalformedError as error:
                 return self._problem(refusal.Problem(error.status, str(error)))
         self._expects = (request.get(b"expect") or b"").lower() == b"100-continue"
-        if not self._terms.dialect.wants(request):
+        if not self._terms.dialect.wants(request) and not self._held(request):
             return self._ask(None)
         return self._go_on()
+
+    def _held(self, request: Request) -> bool:
+        """Whether a call of gRPC needs people: then it is kept to its end, since they say yes to exactly what is sent."""
+        return grpc.spoken(request.fields) and self._terms.held(self._terms.dialect.read(request, None).deeds)
 
     def _go_on(self) -> list[Effect]:
         if not self._expects:
@@ -281,7 +285,7 @@ class HttpRelay:
         if plan.rules_fields and self._meant.reading.renames:
             return self._problem(refusal.Problem(403, f"a rule covers fields, and {self._meant.reading.renames}", fix))
         as_it_came = resolved is not None and not resolved.values and self._content == b"".join(one.data for one in self._kept)
-        if self._whole and self._content is not None and as_it_came and shows is None:
+        if self._whole and self._content is not None and as_it_came and shows is None and not grpc.spoken(said.fields):
             self._went = again(Went(self._request, self._content, self._meant, allowed.permit.masks, plan, told, terms))
         kept = self._kept if resolved is None else [Data(resolved.content)] if resolved.content else []
         if said.upgrade:
