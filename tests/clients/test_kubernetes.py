@@ -146,3 +146,12 @@ def test_helm_keeps_its_releases_in_secrets(prod: Clustered, tmp_path: Path) -> 
     done = prod.run("helm", "install", "shop", str(chart))
     assert done.returncode == 0, f"{done.stderr}\n{prod.gateway.log[-3000:]}"
     assert "STATUS: deployed" in prod.cluster.run("helm", "status", "shop", "-n", prod.namespace).stdout
+
+
+@pytest.mark.parametrize("form", ["json", "protobuf", "cbor"])
+def test_client_go_gets_json_whatever_it_would_rather_have(prod: Clustered, form: str) -> None:
+    prod.cluster.secret(prod.namespace, "first", word="correct horse")
+    argv = ("watch", "--namespace", prod.namespace, "--kind", "secrets", "--form", form, "--count", "1")
+    done = prod.run("testbed", *argv, KUBE_FEATURE_ClientsAllowCBOR="true")
+    assert done.returncode == 0, done.stderr
+    assert '"name":"first"' in done.stdout
