@@ -18,6 +18,7 @@ from tests.protocols.postgres.stage import IDENTITY, SESSION
 from tests.recording.tapes import RECIPIENT, reading
 
 from gatebook.config import HttpTarget
+from gatebook.gateway.book import Book
 from gatebook.gateway.desk import Desk, Welcome
 from gatebook.gateway.http.credentials import CredentialError
 from gatebook.gateway.http.front import HttpConnection
@@ -191,6 +192,7 @@ class Http:
 
     def __init__(self, rig: Rig) -> None:
         self.sessions = Sessions(cast(Any, rig.gateway))
+        self.flying = 0
         self.pool, self.calls, self.credentials = Pool(Dials(rig)), None, Shown()
         self.held: dict[bytes, int] = {}
         self.spoken = Plain(Shape(body_bytes=4096))
@@ -218,11 +220,21 @@ class Http:
         return Problem.said
 
 
+class Stuck(Book):
+    """Whose disk may take its time."""
+
+    stuck = False
+
+    def synced(self, index: int) -> bool:
+        return not self.stuck and super().synced(index)
+
+
 class Door(Gateway):
     """What a connection of HTTP has of its gateway."""
 
     def __init__(self, folder: Path, disk: Disk | None, rules: Iterable[str]) -> None:
         super().__init__(folder, disk, rules)
+        self.book = Stuck(self.log, self.commitments, self.rows, all_durable=False)
         self.judge(rules)
 
     def judge(self, rules: Iterable[str]) -> None:
@@ -312,7 +324,9 @@ class Rig:
                     server.hear(self)
             owed = [(server, data) for server in self.servers for data in server.owed]
             if self.holds or not owed:
-                if not self.gateway.tasks:
+                if not self.gateway.tasks and (self.gateway.book.stuck or not self.lands):
+                    for _ in range(2):
+                        await asyncio.sleep(0)  # an exchange ends in the turn behind its answer
                     return
                 continue
             for server, data in owed:
@@ -320,6 +334,12 @@ class Rig:
                 for piece in pieces(data, back):
                     if not server.closed:
                         server.upstream.data_received(piece)
+
+    @property
+    def lands(self) -> bool:
+        """Whether an answer waits for the disk."""
+        exchange = self.connection._exchange
+        return self.connection._shortcut.lands or (exchange is not None and exchange._released.holds)
 
     # What came of it ------------------------------------------------------------------------------------------------
 

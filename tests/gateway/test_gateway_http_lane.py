@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from tests.gateway.http_rigs import IDS, TIGHTER, Rig, get
 from tests.ledger.books import FailingDisk, entries, intact
 
-from gatebook.gateway.http.shortcut import TICKETS
+from gatebook.gateway.http.shortcut import HELD_BYTES, TICKETS
 from gatebook.model import Reach
 from gatebook.protocols.http.terms import Injected
 
 PATHS = (
     "/json", "/card", "/dated", "/image", "/text", "/none", "/gone", "/away", "/home", "/chunks", "/close", "/broken", "/odd",
-    "/more", "/old", "/login", "/part", "/long", "/early", "/switching", "/junk", "/iam/users", "/JSON", "/a?b=c", "/..;/iam",
+    "/more", "/old", "/login", "/part", "/long", "/large", "/early", "/switching", "/junk", "/iam/users", "/JSON", "/a?b=c",
+    "/..;/iam",
 )  # fmt: skip
 REQUESTS = (
     get(),
@@ -107,6 +108,8 @@ def happen(rig: Rig, what: str) -> None:
                     server.closed = True
                     server.owed.clear()
                     server.upstream.connection_lost(None)
+        case "stuck" | "free":
+            rig.gateway.book.stuck = what == "stuck"
         case "stop":
             rig.connection.stop()
 
@@ -140,6 +143,7 @@ def both(steps: list[bytes | str], cuts: list[int], back: list[int]) -> tuple[tu
         )
 
 
+WHILE_IT_LANDS = ("late", "minute", "policy", "kill", "gone", "half closed", "full", "target gone", "stop")
 WHILE_DUE = (
     "late", "minute", "hours", "granted", "policy", "erased", "shown", "kill", "gone", "half closed", "full", "target gone",
     "target full", "stop",
@@ -167,6 +171,29 @@ STORIES: dict[str, list[bytes | str]] = {
     "one behind the other": [*SAME, get() * 3, get() + get("/card"), *SAME],
     "more comes while an answer is due": [*SAME, "hold", get(), get("/card"), get()[:30], get()[30:], "go", *SAME],
     "what is no HTTP comes while an answer is due": [*SAME, "hold", get(), b"\0\1\r\n\r\n", "go"],
+    "more comes while an answer waits for the disk": [
+        *[get("/large")] * 4,
+        *SAME,
+        "stuck",
+        get("/large"),
+        get() + get("/card"),
+        get()[:30],
+        "free",
+        get()[30:],
+        *SAME,
+    ],
+    **{
+        f"{what} while an answer waits for the disk": [
+            *[get("/large")] * 4,
+            "stuck",
+            get("/large"),
+            what,
+            "tick",
+            "free",
+            *SAME,
+        ]
+        for what in WHILE_IT_LANDS
+    },
     **{f"{what} while an answer is due": [*SAME, "hold", get(), what, "tick", "go", *SAME] for what in WHILE_DUE},
 }
 
@@ -318,6 +345,43 @@ async def test_what_cannot_be_recorded_does_not_leave_and_the_session_ends(tmp_p
     assert b"Ada Brown" not in told
     assert rig.sessions["one"].ended
     assert rig.http.sessions.find(rig.sessions["one"].key) is None
+    await rig.close()
+
+
+async def test_a_large_answer_goes_past_the_relay_and_its_rest_waits_for_the_disk(tmp_path):
+    rig = await Rig(tmp_path, lane=True).open()
+    for _ in range(4):
+        await rig.send(get("/large"), back=[50_000])
+    before, rig.gateway.book.stuck = rig.taken, True
+    assert before > 0
+    shown = len(rig.shown[0])
+    await rig.send(get("/large"), back=[50_000])
+    assert rig.taken == before + 1
+    assert len(rig.shown[0]) < shown + 1_000
+    assert rig.http.flying > 90_000
+    rig.gateway.book.stuck = False
+    await rig.settle()
+    assert len(rig.shown[0]) > shown + 90_000
+    assert rig.http.flying == 0
+    await rig.close()
+
+
+async def test_where_much_is_held_already_answers_are_passed_on_as_they_come(tmp_path):
+    rig = await Rig(tmp_path, lane=True).open()
+    for _ in range(4):
+        await rig.send(get("/large"))
+    rig.http.flying = before = HELD_BYTES
+    rig.holds = True
+    await rig.send(get("/large"))
+    (server,) = [one for one in rig.servers if one.owed]
+    server.upstream.data_received(server.owed[0][:20_000])
+    assert rig.connection._shortcut.flight is None
+    assert rig.connection._exchange is not None
+    server.owed[0] = server.owed[0][20_000:]
+    rig.holds = False
+    await rig.settle()
+    assert rig.http.flying == before
+    assert rig.shown[0].count(b"x" * 90_000) == 5
     await rig.close()
 
 

@@ -54,6 +54,7 @@ class Http:
         origins = Origins(trust)
         self.pool, self.calls, self.credentials = Pool(origins), Calls(origins), Credentials()
         self.domain = config.listeners.http.domain or "" if config.listeners.http is not None else ""
+        self.flying = 0  # bytes of answers that the lanes of all connections have
         self._sessions = Sessions(gateway)
         self.held: dict[bytes, int] = {}  # bytes of content that wait for decisions, by token
         spoken = [one for one in config.targets if isinstance(one, WebTarget)]
@@ -125,6 +126,7 @@ class HttpConnection(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._shortcut = Shortcut(gateway, self, self._scheme)
         self._whole = b""  # the request that is answered, if it came at once and alone
+        self._behind = b""  # an answer that waits for the disk
         self._address = ""
         self._out: list[bytes] = []
         self._reads = True
@@ -206,6 +208,11 @@ class HttpConnection(asyncio.Protocol):
             self._exchange.from_client(Data(data))
             self.flow()
             return
+        if self._shortcut.lands:
+            self._behind += data
+            if len(self._behind) > KEPT_BYTES and self._transport is not None:
+                self._transport.pause_reading()
+            return
         rests = self._exchange is None and self._codec.idle
         if rests and self._shortcut.request(data):
             self._asked = True
@@ -235,11 +242,14 @@ class HttpConnection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client says no more; its answer may still come, so it stays open where one is under way."""
         self._shortcut.give_back()
+        if self._shortcut.lands:
+            return True
         return self._exchange is not None and self._codec.complete and not self._tunnel
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""
         self._shortcut.give_back()
+        self._shortcut.drop("the client went away")
         self._closing = True
         self._wait(0)
         exchange, self._exchange = self._exchange, None
@@ -266,7 +276,7 @@ class HttpConnection(asyncio.Protocol):
         self._shortcut.give_back()
         if self._plain is not None:
             self._plain.abort()
-        if self._exchange is None:
+        if self._exchange is None and not self._shortcut.lands:
             self._close()
         self._closing = True
 
@@ -342,6 +352,13 @@ class HttpConnection(asyncio.Protocol):
         """The answer, whole."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
+
+    def landed(self) -> None:
+        """What came of the client meanwhile is next."""
+        behind, self._behind = self._behind, b""
+        if behind and self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+            self.data_received(behind)
 
     def become(self, flight: Flight) -> Exchange:
         """The codec takes in what came past it, and an exchange goes on with it."""

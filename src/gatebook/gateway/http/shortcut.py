@@ -13,6 +13,7 @@ either side goes away or does not take what it is sent, when the session ends, a
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -24,7 +25,7 @@ from gatebook.errors import GatebookError, LedgerError, RecordingError
 from gatebook.gateway.book import Said, new_id
 from gatebook.gateway.http.upstream import Upstream
 from gatebook.gateway.recent import Ruled
-from gatebook.gateway.released import UNSYNCED_BYTES
+from gatebook.gateway.released import SYNC_POLL_SECONDS, UNSYNCED_BYTES
 from gatebook.gateway.store import ActionValues
 from gatebook.ledger.entries import canonical_value, clip, uuid7
 from gatebook.model import Action
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 UNRECORDED = "the recording cannot be written, so nothing may go on: {}"
 COLUMNS = frozenset({ANY_FIELD})
 TICKETS = 128  # of a session; one that has more begins anew
+HELD_BYTES = 8_388_608  # of answers that are not whole yet, or wait for the disk, of all connections of a process
 LONG_MICROSECONDS = 500_000  # on its way; then it gets its row, and its place in the recording, before its answer
 
 log = structlog.get_logger("gatebook.http")
@@ -54,6 +56,14 @@ class Client(Protocol):
 
     def tell(self, data: bytes) -> None:
         """The whole answer."""
+        ...
+
+    def landed(self) -> None:
+        """The rest of the answer is out."""
+        ...
+
+    def cut(self, why: str) -> None:
+        """The answer will not be complete, and must not look so."""
         ...
 
     def become(self, flight: Flight) -> Exchange:
@@ -113,6 +123,9 @@ class Flight:
     def __init__(self, lane: Shortcut, session: HttpSession, ticket: Ticket, data: bytes, decision: str) -> None:
         self.lane, self.session, self.ticket, self.data, self.decision = lane, session, ticket, data, decision
         self.seq = self.index = self.at = self.recorded = 0
+        self.held = b""  # of its answer
+        self.counted = 0  # bytes of it
+        self.rest = b""  # of what the client gets, until the disk has the entry
         self.upstream: Upstream | None = None
 
     def entry(self, time: int, seq: int) -> bytes:
@@ -166,9 +179,11 @@ class Flight:
 
     # What its target and its session say ----------------------------------------------------------------------------------
 
-    def answered(self, data: bytes) -> bool:
-        """Bytes of the target: whether they were all of the answer. If not, they are the exchange's that it became."""
-        return self.lane.answer(self, data)
+    def answered(self, data: bytes) -> None:
+        """Bytes of the target."""
+        self.held = self.held + data if self.held else data
+        self.lane.count(self, len(data))
+        self.lane.answer(self)
 
     def give_back(self) -> None:
         """It becomes an exchange."""
@@ -176,13 +191,16 @@ class Flight:
 
     def end(self, why: str) -> None:
         """The session ends."""
+        if self.rest:
+            self.lane.drop(why)
+            return
         exchange = self.lane.give_back()
         if exchange is not None:
             exchange.end(why)
 
     def tick(self, now: int) -> None:
         """Some time has passed."""
-        if now - self.at > LONG_MICROSECONDS:
+        if now - self.at > LONG_MICROSECONDS and not self.rest:
             self.lane.give_back()
 
 
@@ -280,31 +298,75 @@ class Shortcut:
         flight.index = index
         return flight
 
-    def answer(self, flight: Flight, data: bytes) -> bool:
-        """Whether these bytes were the whole answer, and the client has it now."""
+    def answer(self, flight: Flight) -> None:
+        """More of the answer came: the client gets it once it is whole, or an exchange goes on with it."""
+        upstream = flight.upstream
+        if upstream is None:
+            raise AssertionError("an answer from nowhere")
+        size = flight.ticket.answers.size(flight.held, upstream.origin)
+        if size is not None and len(flight.held) < size and self._gateway.http.flying <= HELD_BYTES:
+            return
         try:
-            answered = self._answered(flight, data)
+            answered = self._answered(flight, upstream.origin) if size == len(flight.held) else None
         except RecordingError as error:
             self._lost(flight, str(error))
-            return True
+            return
         if answered is None:
             self.give_back()
-            return False
-        session, upstream = flight.session, flight.upstream
-        self.flight = None
-        session.leave(flight)
-        session.sent += len(answered.content)
-        if upstream is not None:
-            upstream.landed()
-            self._gateway.http.pool.give_back(session.target.name, session.role, upstream)
-        self._client.tell(answered.told)
-        return True
+            return
+        flight.held = b""
+        flight.session.sent += len(answered.content)
+        upstream.landed()
+        self._gateway.http.pool.give_back(flight.session.target.name, flight.session.role, upstream)
+        most = len(answered.told)
+        if len(answered.content) > UNSYNCED_BYTES and not self._gateway.book.synced(flight.index):
+            most = len(answered.head.told)
+        self._client.tell(answered.told[:most])
+        flight.rest = answered.told[most:]
+        if flight.rest:
+            asyncio.get_running_loop().call_later(SYNC_POLL_SECONDS, self._land, flight)
+        else:
+            self._over(flight)
 
-    def _answered(self, flight: Flight, data: bytes) -> Answered | None:
+    def _land(self, flight: Flight) -> None:
+        """The rest of an answer leaves when the disk has its entry."""
+        if flight is not self.flight:
+            return
+        book = self._gateway.book
+        if book.synced(flight.index):
+            self._client.tell(flight.rest)
+            self._over(flight)
+            self._client.landed()
+        elif book.failed:
+            self.drop("the book cannot be written, so nothing may go on")
+        else:
+            asyncio.get_running_loop().call_later(SYNC_POLL_SECONDS, self._land, flight)
+
+    def count(self, flight: Flight, size: int) -> None:
+        """So much more is held of an answer; a negative number: less."""
+        flight.counted += size
+        self._gateway.http.flying += size
+
+    def _over(self, flight: Flight) -> None:
+        self.flight = None
+        self.count(flight, -flight.counted)
+        flight.session.leave(flight)
+
+    @property
+    def lands(self) -> bool:
+        """Whether an answer is whole and on its way to the client: what comes of it meanwhile has to wait."""
+        return self.flight is not None and bool(self.flight.rest)
+
+    def drop(self, why: str) -> None:
+        """The rest of an answer does not go on, and must not seem to have been all."""
+        if self.flight is not None:
+            self._over(self.flight)
+            self._client.cut(why)
+
+    def _answered(self, flight: Flight, origin: str) -> Answered | None:
         gateway, session, ticket = self._gateway, flight.session, flight.ticket
-        origin = flight.upstream.origin if flight.upstream is not None else ""
-        answered = ticket.answers.read(data, origin)
-        if answered is None or (len(answered.content) > UNSYNCED_BYTES and not gateway.book.synced(flight.index)):
+        answered = ticket.answers.read(flight.held, origin)
+        if answered is None:
             return None
         now = gateway.clock()
         try:
@@ -332,17 +394,23 @@ class Shortcut:
 
     def _lost(self, flight: Flight, why: str) -> None:
         """The answer stands in the book and cannot be recorded, so nobody gets it."""
-        self.flight = None
+        self._over(flight)
         if flight.upstream is not None:
             flight.upstream.close()
-        flight.session.leave(flight)
         self._client.fail(flight.data, why)
         flight.session.end(UNRECORDED.format(why))
 
     def give_back(self) -> Exchange | None:
         """Have an exchange take over what is on its way, if anything is."""
+        if self.flight is None or self.lands:
+            return None
         flight, self.flight = self.flight, None
-        return self._client.become(flight) if flight is not None else None
+        held, flight.held = flight.held, b""
+        self.count(flight, -flight.counted)
+        exchange = self._client.become(flight)
+        if held and flight.upstream is not None:
+            flight.upstream.data_received(held)
+        return exchange
 
     def allowed(self, flight: Flight, action: Action) -> Allowed:
         """The permit of what is on its way: it stands in the book."""

@@ -51,8 +51,8 @@ class Answers(Protocol):
 class Flying(Protocol):
     """What went past the codec, and waits for its answer."""
 
-    def answered(self, data: bytes) -> bool:
-        """Bytes of the target: whether they were all of the answer. If not, somebody else asks from now on."""
+    def answered(self, data: bytes) -> None:
+        """Bytes of the target. What is not the whole answer it has somebody else read, who asks from then on."""
         ...
 
     def give_back(self) -> object:
@@ -135,7 +135,8 @@ class Upstream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the target."""
-        if self._flight is not None and self._flight.answered(data):
+        if self._flight is not None:
+            self._flight.answered(data)
             return
         answers = self._answers
         if answers is None:

@@ -18,15 +18,17 @@ from functools import partial
 from gatebook.errors import WireError
 from gatebook.protocols.http import grpc
 from gatebook.protocols.http.answering import Answering, shown
+from gatebook.protocols.http.checks import HEAD_BYTES
 from gatebook.protocols.http.covering.choosing import Both
 from gatebook.protocols.http.covering.json_cover import JsonCover
 from gatebook.protocols.http.covering.needles import NeedleFilter
 from gatebook.protocols.http.covering.plan import Counts, Coverer, Plan
 from gatebook.protocols.http.h1 import ClientSide, ServerSide
 from gatebook.protocols.http.known import Meant
-from gatebook.protocols.http.message import Data, End, Request, Response
+from gatebook.protocols.http.message import End, Request, Response
 from gatebook.protocols.http.terms import Terms
 
+CONTENT_BYTES = 131_072  # of an answer; what is longer has time
 HEADS = 16  # of answers to one request; one that has more begins anew
 _NEVER = (206, 401)  # a part may have to be asked for as a whole, and a credential may be of no use any more
 _WITHOUT_CONTENT = (204, 304)
@@ -102,13 +104,18 @@ class Answers:
         self._went = went
         self._heads: dict[tuple[str, bytes], Head] = {}
 
+    def size(self, data: bytes, origin: str) -> int | None:
+        """How many bytes an answer has that begins so; None where the relay must read it."""
+        end = data.find(b"\r\n\r\n", 0, HEAD_BYTES) + 4
+        if end < 4:
+            return None
+        head = self._head(origin, data[:end])
+        return end + head.length if head is not None else None
+
     def read(self, data: bytes, origin: str) -> Answered | None:
         """The answer that these bytes are, whole and alone; None where the relay must read them."""
         end = data.find(b"\r\n\r\n") + 4
-        if end < 4:
-            return None
-        key = origin, data[:end]
-        head = self._heads.get(key) or self._learn(key, data)
+        head = self._head(origin, data[:end])
         if head is None or len(data) - end != head.length:
             return None
         pieces, masked = [data[end:]], head.masked
@@ -125,9 +132,13 @@ class Answers:
             pieces.append(b"0\r\n\r\n")
         return Answered(b"".join((head.told, *pieces)), content, head, masked)
 
-    def _learn(self, key: tuple[str, bytes], data: bytes) -> Head | None:
+    def _head(self, origin: str, data: bytes) -> Head | None:
+        key = origin, data
+        known = self._heads.get(key)
+        if known is not None:
+            return known
         try:
-            found = _head(self._went, key[0], data)
+            found = _head(self._went, origin, data)
         except WireError:
             return None
         if found is not None:
@@ -141,10 +152,17 @@ def _head(went: Went, origin: str, data: bytes) -> Head | None:
     """What becomes of answers with this head. Raises WireError."""
     side = ClientSide()
     went.ask(side, origin)
-    response, *content = side.feed(data)
+    response, *rest = side.feed(data)
     if not isinstance(response, Response) or response.status < 200 or response.status in _NEVER:
         return None
-    if not side.reusable or not content or content[-1] != End() or response.get(b"transfer-encoding") is not None:
+    length = 0
+    if not rest:
+        length = side.length or 0
+        if not 0 < length <= CONTENT_BYTES:
+            return None
+        *_, last = side.feed(bytes(length))
+        rest = [last]
+    if rest != [End()] or not side.reusable:
         return None
     answering = Answering(went.request, went.terms, went.plan, went.told)
     said = answering.head(response)
@@ -159,7 +177,7 @@ def _head(went: Went, origin: str, data: bytes) -> Head | None:
         told=told,
         shown=shown(said.head),
         status=said.head.status,
-        length=sum(len(one.data) for one in content if isinstance(one, Data)),
+        length=length,
         in_chunks=said.length is None and not _is_empty(went.request, said.head.status),
         make=_maker(answering, response, went.plan),
         masked=answering.masked,
