@@ -124,7 +124,8 @@ class Target:
 class Session:
     """One client connection, from proof of identity to its close. ``id`` is a UUIDv7 in text form.
 
-    ``purpose`` is the ticket or task it is for, ``purpose_attested`` where its provider vouches for that.
+    ``purpose`` is the ticket or task it is for, ``purpose_attested`` where its provider vouches for that. ``browser``: it
+    stands on a person's sign-in by browser.
     """
 
     id: str
@@ -134,6 +135,7 @@ class Session:
     opened_at: int
     purpose: str = ""
     purpose_attested: bool = False
+    browser: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 from tests.gateway.rigs import Gateway, Way, pieces
@@ -20,6 +21,7 @@ from tests.recording.tapes import RECIPIENT, reading
 from gatebook.config import HttpTarget
 from gatebook.gateway.book import Book
 from gatebook.gateway.desk import Desk, Welcome
+from gatebook.gateway.http.browsers import Browsers
 from gatebook.gateway.http.credentials import CredentialError
 from gatebook.gateway.http.front import HttpConnection
 from gatebook.gateway.http.sessions import HttpSession, Key, Sessions, key_of
@@ -196,6 +198,9 @@ class Http:
         self.pool, self.calls, self.credentials = Pool(Dials(rig)), None, Shown()
         self.held: dict[bytes, int] = {}
         self.spoken = Plain(Shape(body_bytes=4096))
+        doors = SimpleNamespace(public_url="https://gate.example", http=None)
+        nobody = SimpleNamespace(listeners=doors, identity=SimpleNamespace(providers=()))
+        self.browsers = Browsers(cast(Any, nobody), cast(Any, None), lambda: 0)
 
     def find(self, key: Key) -> HttpSession | None:
         return self.sessions.find(key)
@@ -385,7 +390,7 @@ class Rig:
 
 
 def _knock(token: str) -> Knock:
-    return cast(Knock, type("Token", (), {"token": token, "target": "api", "role": "", "purpose": ""})())
+    return cast(Knock, type("Token", (), {"token": token, "target": "api", "role": "", "purpose": "", "browser": False})())
 
 
 def get(path: str = "/json", *fields: str, token: str = "one", method: str = "GET", body: bytes = b"") -> bytes:

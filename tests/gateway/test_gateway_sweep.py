@@ -122,7 +122,7 @@ def parts() -> Iterator[Parts]:
 
 def gateway(folder: Path, parts: Parts, tasks: asyncio.TaskGroup, *some: Somebody) -> Gateway:
     one = cast(Any, parts)
-    made = Swept(load(written(folder)), one, one, one, one, one, one, one, one, one, one, cast(Any, lambda: make.NOW), tasks)
+    made = Swept(load(written(folder)), *[one] * 11, cast(Any, lambda: make.NOW), tasks)
     made._live |= cast(Any, set(some))
     return made
 

@@ -67,6 +67,8 @@ class LiveGateway:
     allows_all: bool = False  # by a rule of its own instead of the demo's rules
     more: Mapping[str, Any] = field(default_factory=dict)  # further sections of the configuration
     provider: Mapping[str, Any] = field(default_factory=dict)  # further keys of the identity provider
+    more_providers: Sequence[Mapping[str, Any]] = ()
+    token_seconds: int = 3600
     listener: Mapping[str, str] = field(default_factory=dict)
     apis: Sequence[Mapping[str, Any]] = ()  # HTTP targets
     domain: str = "targets.localhost"
@@ -178,7 +180,7 @@ class LiveGateway:
                 "api": {"bind": f"127.0.0.1:{self.api_port}", "tls": dict(tls)},
                 "public_url": f"https://127.0.0.1:{self.api_port}",
             },
-            "identity": {"token_seconds": 3600, "providers": [provider]},
+            "identity": {"token_seconds": self.token_seconds, "providers": [provider, *map(dict, self.more_providers)]},
             "targets": [*self._targets(password), *(dict(one) for one in self.apis)],
             "policy": {"folder": "policies"},
             "masking": {"sets": {"pii": {"columns": columns, "style": "partial"}}, "detectors": "all"},

@@ -84,7 +84,7 @@ async def test_what_lists_say_of_a_token_lets_nobody_in(place: Place) -> None:
     assert token not in listed.text
     assert (digest_of(token) or b"").hex() not in listed.text
     assert set(listed.json()["tokens"][0]) == {
-        "id", "subject", "issuer", "kind", "on_behalf_of", "issued_at", "expires_at", "revoked_at", "live",
+        "id", "subject", "issuer", "kind", "on_behalf_of", "target", "issued_at", "expires_at", "revoked_at", "live",
     }  # fmt: skip
 
 

@@ -103,6 +103,19 @@ class HttpListener(Listener):
     domain: Annotated[Text, AfterValidator(_domain)] | None = Field(
         default=None, description="the domain under which each target has a host of its own, as targets.example.org"
     )
+    public_port: int | None = Field(
+        default=None, ge=1, le=65_535, description="the port at which clients reach it, where that is not the one of bind"
+    )
+
+    @property
+    def port(self) -> int:
+        """Where clients reach it."""
+        return self.public_port or self.bind.port
+
+    def origin_of(self, target: str) -> str:
+        """The target's own origin, as browsers write it."""
+        scheme, usual = ("https", 443) if self.tls is not None else ("http", 80)
+        return f"{scheme}://{target}.{self.domain}" + (f":{self.port}" if self.port != usual else "")
 
 
 class Listeners(Part):

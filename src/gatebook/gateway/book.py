@@ -68,7 +68,12 @@ class Book:
             "actor": self._actor(identity),
             "src": {"ip_c": self._commitments.commit(_key(identity), session.client_address)},
             "res": _resource(target),
-            "auth": {"iss": identity.issuer, "exp": identity.expires_at, "proven": identity.proven_at},
+            "auth": {
+                "iss": identity.issuer,
+                "exp": identity.expires_at,
+                "proven": identity.proven_at,
+                "by": "browser" if session.browser else "token",
+            },
             "proto": target.protocol,
             "role": role,
             "rule": verdict.rule,

@@ -100,6 +100,7 @@ class Desk:
             opened_at=now,
             purpose=cover_text(identity.purpose or wanted.purpose),
             purpose_attested=bool(identity.purpose),
+            browser=wanted.browser,
         )
         verdict = self._opens(session, role)
         if verdict.ruling not in (Ruling.ALLOW, Ruling.MASK):
@@ -180,6 +181,13 @@ class Desk:
         ``held_to`` is what the execution must keep to, by what they saw.
         """
         return await self._settle(session, ask, self._decide(session, ask, approved=True), approval, held_to)
+
+    async def refuse(self, session: Session, ask: Ask, verdict: Verdict) -> Refused:
+        """Write down a no that is no rule's, and say it. Raises LedgerError."""
+        now = self._clock()
+        number = new_id(now)
+        await self._book.decided(session, ask.action, verdict, ask.shown, number, now)
+        return Refused(ask.action, verdict, refusal_class(verdict), number)
 
     async def decide_preview(self, session: Session, ask: Ask) -> Permit | str:
         """Decide whether what is held may be tried and undone, and write that down; or why not. Raises LedgerError."""

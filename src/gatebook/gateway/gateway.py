@@ -42,6 +42,7 @@ from gatebook.gateway.proving import Proving
 from gatebook.gateway.reads import reads
 from gatebook.gateway.rows import Rows
 from gatebook.gateway.tape import Tapes
+from gatebook.identity.browsers import BrowserSignIns
 from gatebook.identity.prove import Prover
 from gatebook.identity.tokens import GatewayTokens
 from gatebook.masking.detectors import cover_text
@@ -75,6 +76,7 @@ class Gateway:
         book: Book,
         prover: Prover,
         tokens: GatewayTokens,
+        browsers: BrowserSignIns,
         holding: Holding,
         granted: Granted,
         tapes: Tapes,
@@ -95,7 +97,7 @@ class Gateway:
         self._connections: set[Connection] = set()
         self._live: set[Live] = set()
         self._doors: set[HttpConnection | Http2Connection] = set()
-        self.http = Http(self, config, self.trust)
+        self.http = Http(self, config, self.trust, browsers)
         self._crowd = crowd
         self._stopping = False
         self._running = 0

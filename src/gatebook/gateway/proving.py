@@ -19,10 +19,11 @@ class Proving:
     def __init__(self, prover: Prover, granted: Granted, book: Book) -> None:
         self._prover, self._granted, self._book = prover, granted, book
 
-    async def prove(self, token: str, target: str, now: int) -> Identity:
+    async def prove(self, token: str, target: str, now: int, *, browser: bool = False) -> Identity:
         """Whom the token proves; a grant counts for the session that opens right after its approval.
 
-        Raises IdentityError, and LedgerError when their salt cannot be kept.
+        ``browser``: it came as the cookie of the target's own host. Raises IdentityError, and LedgerError when their salt
+        cannot be kept.
         """
         found: list[Live | None] = []
 
@@ -30,7 +31,10 @@ class Proving:
             found.append(self._granted.ask(identity, target))
             self._book.know(identity)
 
-        identity = await self._prover.prove(token, now, learn)
+        if browser:
+            identity = await self._prover.prove_browser(token, target, now, learn)
+        else:
+            identity = await self._prover.prove(token, now, learn)
         for live in found:
             self._granted.learn(identity, target, live)
         return identity

@@ -32,6 +32,7 @@ from gatebook.gateway.holding import Holding
 from gatebook.gateway.prepared import WEB, Prepared, close_abandoned
 from gatebook.gateway.rows import Rows
 from gatebook.gateway.tape import Tapes
+from gatebook.identity.browsers import BrowserSignIns
 from gatebook.identity.oidc import Verifier
 from gatebook.identity.prove import Prover
 from gatebook.identity.tokens import GatewayTokens
@@ -99,6 +100,7 @@ async def serve_sessions(prepared: Prepared, number: int, ready: Callable[[], No
                 own.book,
                 own.parts.prover,
                 own.parts.tokens,
+                BrowserSignIns(own.parts.engine),
                 holding,
                 own.granted,
                 own.tapes,

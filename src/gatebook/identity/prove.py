@@ -53,6 +53,13 @@ class Prover:
         except SQLAlchemyError as error:
             raise IdentityError(_UNUSABLE) from error
 
+    async def prove_browser(self, token: str, target: str, now: int, learn: Learn = _nothing) -> Identity:
+        """Whom a browser's cookie proves on a target's own host; raises IdentityError. No token of another sort is one."""
+        try:
+            return await asyncio.to_thread(self._from_gateway_token, token, now, learn, target)
+        except SQLAlchemyError as error:
+            raise IdentityError(_UNUSABLE) from error
+
     async def prove_from_provider(self, token: str, now: int, learn: Learn = _nothing) -> Identity:
         """The same for provider's tokens only: what may be exchanged. A gateway token is refused."""
         if is_gateway_token(token):
@@ -64,20 +71,21 @@ class Prover:
             raise IdentityError(_UNUSABLE) from error
         return identity
 
-    def _from_gateway_token(self, token: str, now: int, learn: Learn) -> Identity:
-        found = self._tokens.find(token, now)
+    def _from_gateway_token(self, token: str, now: int, learn: Learn, target: str = "") -> Identity:
+        found = self._tokens.find_browser(token, target, now) if target else self._tokens.find(token, now)
         if found is None:
-            raise IdentityError(f"{self._fault(token)}: get a new one with `gatebook token`")
+            instead = "sign in again" if target else "get a new one with `gatebook token`"
+            raise IdentityError(f"{self._fault(token, target)}: {instead}")
         learn(found)
         return found
 
-    def _fault(self, token: str) -> str:
-        held = self._tokens.look_up(token)
+    def _fault(self, token: str, target: str) -> str:
+        held, called = self._tokens.look_up(token, target), "sign-in" if target else "gateway token"
         if held is None:
-            return "the gateway token is not known here"
+            return f"the {called} is not known here"
         if held.revoked_at is not None:
-            return f"the gateway token was revoked at {shown(held.revoked_at)}"
-        return f"the gateway token expired at {shown(held.identity.expires_at)}"
+            return f"the {called} {'was ended' if target else 'was revoked'} at {shown(held.revoked_at)}"
+        return f"the {called} expired at {shown(held.identity.expires_at)}"
 
     def _record(self, identity: Identity, now: int, learn: Learn) -> None:
         if self._recorded(identity, now):

@@ -17,15 +17,30 @@ ASKED_AT_ONCE = 500  # values of one query; SQLite takes some thousands
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A gateway token as stored: whom it stands for, and since when not any more."""
+    """A gateway token as stored: whom it stands for, and since when not any more; "" is every target."""
 
     identity: Identity
     revoked_at: int | None
+    target: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What a browser brings back to a target from the pages, as stored, and whom it signs in."""
+
+    identity: Identity
+    state: bytes = field(repr=False)
+    sign_in: bytes = field(repr=False)
+    target: str
+    code_expires_at: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issued:
-    """A gateway token without what lets anybody in: whose, and from when to when. Nothing shows its digest but the ``id``."""
+    """A gateway token without what lets anybody in: whose, and from when to when. Nothing shows its digest but the ``id``.
+
+    ``target`` is that of a browser's sign-in; "" of others, which are good for every target.
+    """
 
     digest: bytes = field(repr=False)
     issuer: str
@@ -35,6 +50,7 @@ class Issued:
     issued_at: int
     expires_at: int
     revoked_at: int | None
+    target: str = ""
 
     @property
     def id(self) -> str:
@@ -82,13 +98,15 @@ def last_seen(engine: Engine, subject: str) -> Identity | None:
     return _identity(row) if row else None
 
 
-def insert_token(connection: Connection, digest: bytes, identity: Identity, now: int) -> None:
-    """Keep a new gateway token's digest; it expires with ``identity``."""
+def insert_token(
+    connection: Connection, digest: bytes, identity: Identity, now: int, *, target: str = "", sign_in: bytes | None = None
+) -> None:
+    """Keep a new gateway token's digest; it expires with ``identity``. A browser's is of a target and a sign-in."""
     connection.execute(
         text(
             "INSERT INTO gateway_tokens (digest, issuer, subject, kind, groups, attributes, proven_at, expires_at,"
-            " on_behalf_of, issued_at) VALUES (:digest, :issuer, :subject, :kind, :groups, :attributes, :proven_at,"
-            " :expires_at, :on_behalf_of, :now)"
+            " on_behalf_of, issued_at, target, sign_in) VALUES (:digest, :issuer, :subject, :kind, :groups, :attributes,"
+            " :proven_at, :expires_at, :on_behalf_of, :now, :target, :sign_in)"
         ),
         {
             **_columns(identity),
@@ -97,6 +115,8 @@ def insert_token(connection: Connection, digest: bytes, identity: Identity, now:
             "expires_at": identity.expires_at,
             "on_behalf_of": identity.on_behalf_of,
             "now": now,
+            "target": target,
+            "sign_in": sign_in,
         },
     )
 
@@ -106,7 +126,7 @@ def token_held(connection: Connection, digest: bytes) -> Held | None:
     row = (
         connection.execute(
             text(
-                "SELECT issuer, subject, kind, groups, attributes, proven_at, expires_at, on_behalf_of, revoked_at"
+                "SELECT issuer, subject, kind, groups, attributes, proven_at, expires_at, on_behalf_of, revoked_at, target"
                 " FROM gateway_tokens WHERE digest = :digest"
             ),
             {"digest": digest},
@@ -114,12 +134,12 @@ def token_held(connection: Connection, digest: bytes) -> Held | None:
         .mappings()
         .first()
     )
-    return Held(_identity(row), row["revoked_at"]) if row else None
+    return Held(_identity(row), row["revoked_at"], row["target"]) if row else None
 
 
 _ISSUED = (
-    "SELECT digest, issuer, subject, kind, coalesce(on_behalf_of, '') AS on_behalf_of, issued_at, expires_at, revoked_at"
-    " FROM gateway_tokens"
+    "SELECT digest, issuer, subject, kind, coalesce(on_behalf_of, '') AS on_behalf_of, issued_at, expires_at, revoked_at,"
+    " target FROM gateway_tokens"
 )
 
 
@@ -183,6 +203,94 @@ def revoke_identity(connection: Connection, issuer: str, subject: str, now: int)
         ),
         {"issuer": issuer, "subject": subject, "now": now},
     ).rowcount
+
+
+# Browsers ----------------------------------------------------------------------------------------------------------------
+
+
+def insert_code(connection: Connection, digest: bytes, code: Code) -> None:
+    """Keep a code by its digest."""
+    connection.execute(
+        text(
+            "INSERT INTO browser_codes (digest, state, sign_in, target, code_expires_at, issuer, subject, kind, groups,"
+            " attributes, proven_at, expires_at) VALUES (:digest, :state, :sign_in, :target, :code_expires_at, :issuer,"
+            " :subject, :kind, :groups, :attributes, :proven_at, :expires_at)"
+        ),
+        {
+            **_columns(code.identity),
+            "digest": digest,
+            "state": code.state,
+            "sign_in": code.sign_in,
+            "target": code.target,
+            "code_expires_at": code.code_expires_at,
+            "proven_at": code.identity.proven_at,
+            "expires_at": code.identity.expires_at,
+        },
+    )
+
+
+def take_code(connection: Connection, digest: bytes) -> Code | None:
+    """A code, which nobody can take again: of several at the same time one gets it."""
+    row = (
+        connection.execute(
+            text(
+                "DELETE FROM browser_codes WHERE digest = :digest RETURNING state, sign_in, target, code_expires_at, issuer,"
+                " subject, kind, groups, attributes, proven_at, expires_at, NULL AS on_behalf_of"
+            ),
+            {"digest": digest},
+        )
+        .mappings()
+        .first()
+    )
+    if row is None:
+        return None
+    return Code(_identity(row), bytes(row["state"]), bytes(row["sign_in"]), row["target"], row["code_expires_at"])
+
+
+def count_codes(connection: Connection, issuer: str, subject: str) -> int:
+    """How many codes of one identity there are."""
+    found = connection.execute(
+        text("SELECT count(*) FROM browser_codes WHERE issuer = :issuer AND subject = :subject"),
+        {"issuer": issuer, "subject": subject},
+    )
+    return int(found.scalar_one())
+
+
+def delete_expired_codes(connection: Connection, now: int) -> None:
+    """Forget codes that nobody came back with in time."""
+    connection.execute(text("DELETE FROM browser_codes WHERE code_expires_at <= :now"), {"now": now})
+
+
+def sign_in_lives(connection: Connection, sign_in: bytes, now: int) -> bool:
+    """Whether the sign-in to the pages with this digest is not over."""
+    query = text("SELECT 1 FROM page_sign_ins WHERE digest = :sign_in AND expires_at > :now")
+    return connection.execute(query, {"sign_in": sign_in, "now": now}).first() is not None
+
+
+def revoke_browser_token(connection: Connection, digest: bytes, target: str, now: int) -> None:
+    """End a browser's token of this target, and no other."""
+    connection.execute(
+        text(
+            "UPDATE gateway_tokens SET revoked_at = :now"
+            " WHERE digest = :digest AND target = :target AND target <> '' AND revoked_at IS NULL"
+        ),
+        {"digest": digest, "target": target, "now": now},
+    )
+
+
+def revoke_of_sign_in(connection: Connection, sign_in: bytes, now: int) -> int:
+    """End all browsers' tokens that stand on one sign-in to the pages; how many were ended."""
+    query = text("UPDATE gateway_tokens SET revoked_at = :now WHERE sign_in = :sign_in AND revoked_at IS NULL")
+    return connection.execute(query, {"sign_in": sign_in, "now": now}).rowcount
+
+
+def end_sign_in_of(connection: Connection, digest: bytes, now: int) -> None:
+    """End the sign-in to the pages that a browser's token stands on, and all that stands on it; others stand on none."""
+    query = text("SELECT sign_in FROM gateway_tokens WHERE digest = :digest AND sign_in IS NOT NULL")
+    sign_in = connection.execute(query, {"digest": digest}).scalar_one_or_none()
+    if sign_in is not None:
+        connection.execute(text("DELETE FROM page_sign_ins WHERE digest = :sign_in"), {"sign_in": sign_in})
+        revoke_of_sign_in(connection, bytes(sign_in), now)
 
 
 def delete_expired_tokens(connection: Connection, before: int) -> int:

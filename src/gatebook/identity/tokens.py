@@ -22,6 +22,7 @@ from gatebook.identity.store import ID_CHARACTERS, Issued
 from gatebook.model import Identity
 
 PREFIX = "gbt_"
+BROWSER_PREFIX = "gbt_browser_"  # of one target, in a browser's cookie (browsers.py); longer than any other
 CHARACTERS = 47  # prefix and 32 bytes in base64url; every client's password prompt takes 72
 LIVE_TOKENS = 1_000  # per identity: a loop that asks for tokens must not fill the disk
 KEPT_SECONDS = 86_400  # an expired token is remembered this long, to say that it expired
@@ -37,7 +38,7 @@ def is_gateway_token(token: str) -> bool:
 
 
 def digest_of(token: str) -> bytes | None:
-    """By what a gateway token is known; None of any other token."""
+    """By what a gateway token is known, a browser's among them; None of any other token."""
     return _digest(token) if is_gateway_token(token) else None
 
 
@@ -64,15 +65,23 @@ class GatewayTokens:
 
     def find(self, token: str, now: int) -> Identity | None:
         """Whom a live ``token`` stands for; its ``expires_at`` is the token's own."""
-        held = self.look_up(token)
-        return held.identity if held and held.revoked_at is None and held.identity.expires_at > now else None
+        return _lives(self.look_up(token), now)
 
-    def look_up(self, token: str) -> store.Held | None:
-        """What is known of ``token``, dead or alive. For messages; ``find`` is what lets somebody in."""
-        if not is_gateway_token(token) or len(token) != CHARACTERS:
+    def find_browser(self, token: str, target: str, now: int) -> Identity | None:
+        """The same for the token of a cookie that came to this target's own host."""
+        return _lives(self.look_up(token, target), now)
+
+    def look_up(self, token: str, target: str = "") -> store.Held | None:
+        """What is known of ``token``, dead or alive. For messages; ``find`` is what lets somebody in.
+
+        ``target`` is that of a browser's token: it is no token anywhere else.
+        """
+        prefix = BROWSER_PREFIX if target else PREFIX
+        if not token.startswith(prefix) or len(token) != CHARACTERS - len(PREFIX) + len(prefix):
             return None
         with self._engine.connect() as connection:
-            return store.token_held(connection, _digest(token))
+            held = store.token_held(connection, _digest(token))
+        return held if held is not None and held.target == target else None
 
     def taken_back(self, digests: Collection[bytes]) -> set[bytes]:
         """Which of these tokens were revoked, or are not known any more; whether they expired is their bearer's business."""
@@ -93,9 +102,14 @@ class GatewayTokens:
             return store.tokens_between(connection, low, high + b"\xff" * (32 - len(high)))
 
     def revoke_issued(self, token: Issued, now: int) -> bool:
-        """End a token that was listed; whether it was not revoked yet."""
+        """End a token that was listed; whether it was not revoked yet.
+
+        With that of a browser ends the sign-in it stands on, which would give another without asking anybody.
+        """
         with writing(self._engine) as connection:
-            return store.revoke_token(connection, token.digest, now) > 0
+            ended = store.revoke_token(connection, token.digest, now) > 0
+            store.end_sign_in_of(connection, token.digest, now)
+            return ended
 
     def revoke(self, token: str, now: int) -> bool:
         """End ``token``; whether there was one to end."""
@@ -106,6 +120,10 @@ class GatewayTokens:
         """End every token of one identity; how many were live."""
         with writing(self._engine) as connection:
             return store.revoke_identity(connection, issuer, subject, now)
+
+
+def _lives(held: store.Held | None, now: int) -> Identity | None:
+    return held.identity if held and held.revoked_at is None and held.identity.expires_at > now else None
 
 
 def _digest(token: str) -> bytes:

@@ -25,6 +25,7 @@ from gatebook.model import Action, Hold, Permit, RefusalClass, Session, Verdict
 
 ANY_FIELD = "$"  # of an answer, where nobody knows its fields before it comes
 NO_IDENTITY = "no-identity"  # the rule's name when a token proved nothing
+ANOTHER_SITE = "another-site"  # of a request that a page of another site led a browser to
 
 
 class Side:
@@ -190,6 +191,7 @@ class Prove:
     purpose: str = ""
     hold: Hold = Hold.WAIT  # what the client wants of a held action
     protocol: str = "postgres"
+    browser: bool = False  # the token is a browser's sign-in to this very target
 
     def __repr__(self) -> str:
         return f"Prove(token=…, target={self.target!r}, database={self.database!r}, role={self.role!r})"

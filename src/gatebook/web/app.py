@@ -181,7 +181,8 @@ class _Api:
         listener = {"postgres": listeners.postgres, "http": listeners.http}[target.door]
         if listener is None:
             return None
-        host, port = urlsplit(listeners.public_url).hostname or "", listener.bind.port
+        host = urlsplit(listeners.public_url).hostname or ""
+        port = listener.port if isinstance(listener, HttpListener) else listener.bind.port
         place = {"name": name, "protocol": protocol, "host": host, "port": port, "tls": listener.tls is not None}
         return (
             place
@@ -200,7 +201,6 @@ class _Api:
 
 def _addresses(name: str, host: str, listener: HttpListener) -> dict[str, str]:
     """Where an HTTP target is: below a path, and on a host of its own where the listener has a domain for them."""
-    scheme, port = "https" if listener.tls is not None else "http", listener.bind.port
-    shown = f"[{host}]" if ":" in host else host
-    own = {"own_url": f"{scheme}://{name}.{listener.domain}:{port}"} if listener.domain else {}
-    return {"url": f"{scheme}://{shown}:{port}/http/{name}"} | own
+    scheme, shown = "https" if listener.tls is not None else "http", f"[{host}]" if ":" in host else host
+    own = {"own_url": listener.origin_of(name)} if listener.domain else {}
+    return {"url": f"{scheme}://{shown}:{listener.port}/http/{name}"} | own

@@ -82,6 +82,7 @@ def shown(token: Issued, now: int) -> dict[str, Any]:
         "issuer": token.issuer,
         "kind": token.kind,
         "on_behalf_of": token.on_behalf_of,
+        "target": token.target,
         "issued_at": token.issued_at,
         "expires_at": token.expires_at,
         "revoked_at": token.revoked_at,

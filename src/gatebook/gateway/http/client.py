@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from gatebook.protocols.http.message import Data, End, Response
-from gatebook.protocols.http.refusal import Problem
 
 if TYPE_CHECKING:
     from gatebook.gateway.http.exchange import Exchange
@@ -50,20 +49,3 @@ class Client(Protocol):
     def flow(self) -> None:
         """Whether more of the request is wanted may have changed."""
         ...
-
-
-def tell(client: Client, head: Response, content: bytes, *, heads: bool) -> None:
-    """A whole answer of the gateway's own; ``heads``: to a HEAD."""
-    client.respond(head, len(content))
-    if not heads:
-        client.say(Data(content))
-    client.say(End())
-    client.push()
-
-
-def tell_call(client: Client, problem: Problem) -> None:
-    """The same to a call of gRPC."""
-    head, trailers = problem.of_call()
-    client.respond(head, None)
-    client.say(End(trailers))
-    client.push()

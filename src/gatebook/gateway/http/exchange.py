@@ -20,14 +20,17 @@ import structlog
 from gatebook.errors import GatebookError, LedgerError, RecordingError
 from gatebook.gateway.book import told
 from gatebook.gateway.desk import Needs
-from gatebook.gateway.http.client import Client, tell, tell_call
+from gatebook.gateway.http.browsers import LED_HERE, Shown
+from gatebook.gateway.http.client import Client
 from gatebook.gateway.http.credentials import ShownAs
 from gatebook.gateway.http.errand import Errand
 from gatebook.gateway.http.sessions import FULL, HttpSession, key_of
 from gatebook.gateway.http.shortcut import UNRECORDED, Flight
+from gatebook.gateway.http.telling import tell
 from gatebook.gateway.released import SYNC_POLL_SECONDS, Released
 from gatebook.gateway.store import decided
 from gatebook.gateway.waiting import Waiting
+from gatebook.model import Reach
 from gatebook.protocols.http import door, grpc, refusal
 from gatebook.protocols.http.lane import Went
 from gatebook.protocols.http.message import Data, End, Message, Request, Response
@@ -64,8 +67,9 @@ class Exchange:
         self._released = Released()
         self._held_end: End | None = None
         self._early: list[Message] = []  # what the client said before its session was found
-        self._answering = self._over = self._heads = False
-        self._calls = self._streams = False  # by gRPC; by a WebSocket, too
+        self._answering = self._over = self._led = False  # led by a page of another site
+        self._streams = False  # by gRPC or a WebSocket
+        self._asked: Request | None = None  # as it came
         self._patience: asyncio.TimerHandle | None = None
         self._protocol = "http"  # of the target that it wants
         self._started = 0
@@ -94,52 +98,51 @@ class Exchange:
 
     def begin(self, request: Request, domain: str) -> None:
         """A request came."""
-        self._streams = bool(request.upgrade) or grpc.spoken(request.fields)
-        self._calls = grpc.spoken(request.fields)
-        self._heads = request.method == "HEAD"
+        self._streams, self._asked = bool(request.upgrade) or grpc.spoken(request.fields), request
         knocked = door.knock(request, domain)
         self._protocol = door.protocol_of(request, domain) or self._gateway.http.protocol(knocked.target)
-        if isinstance(knocked, door.Turned):
-            self._turn_away(refusal.turned(knocked.status, knocked.why, knocked.advice))
+        if isinstance(knocked, door.Own):
+            self._spawn(self._show_own(knocked))
             return
-        self._people.hold = knocked.hold
+        if isinstance(knocked, door.Turned):
+            self._turn_away(self._gateway.http.browsers.turned(request, knocked))
+            return
+        self._people.hold, self._led = knocked.hold, knocked.led
         key = key_of(knocked, self._address)
         session = self._gateway.http.find(key)
         if session is None:
-            self._spawn(self._open(key, knocked))
+            self._spawn(self._open(key, knocked, request))
             return
         try:
             self._enter(session, knocked)
         except GatebookError as error:
             self.fail(told(error))
 
-    async def _open(self, key: Any, knocked: door.Knock) -> None:
+    async def _show_own(self, asked: door.Own) -> None:
+        shown = await self._gateway.http.browsers.own(asked)
+        if not self._over:
+            self._turn_away(shown)
+
+    async def _open(self, key: Any, knocked: door.Knock, request: Request) -> None:
         found = await self._gateway.http.open(key, knocked, self._address)
         if self._over:
             return
         if isinstance(found, Refused):
-            self._turn_away(refusal.not_let_in(found))
+            self._turn_away(self._gateway.http.browsers.not_let_in(request, knocked, found))
             return
         self._enter(found, knocked)
         self._catch_up()
 
     def _catch_up(self) -> None:
         """What the client said meanwhile."""
-        if self._relay is None:
-            return
         early, self._early = self._early, []
         for message in early:
             self.from_client(message)
         self._client.flow()
 
     def _enter(self, session: HttpSession, knocked: door.Knock) -> None:
-        if session.full:
-            self._turn_away(
-                refusal.Problem(429, "too many requests of this session are under way", {"instead": "Wait for some."})
-            )
-            return
-        if session.ended:
-            self._turn_away(refusal.turned(401, session.ended, "Send it again."))
+        if (barred := session.barred) is not None:
+            self._turn_away(barred)
             return
         self._session = session
         self._shown_as = shown_as = ShownAs(self._gateway.http.credentials, session.target, session.role)
@@ -155,7 +158,7 @@ class Exchange:
         if upstream is None:
             raise AssertionError("on its way, and nowhere")
         session.take_over(flight, self)
-        self._session, self._heads = session, went.request.method == "HEAD"
+        self._session, self._asked = session, went.request
         self._shown_as = ShownAs(self._gateway.http.credentials, session.target, session.role)
         self._relay = relay = HttpRelay(went.terms, flight.seq)
         said: list[Message] = [went.request, *([Data(went.content)] if went.content else []), End()]
@@ -204,12 +207,9 @@ class Exchange:
             self._client.cut(why)
         self._finish()
 
-    def _turn_away(self, problem: refusal.Problem) -> None:
+    def _turn_away(self, problem: refusal.Problem | Shown) -> None:
         self._answering = True
-        if self._calls:
-            tell_call(self._client, problem)
-        else:
-            tell(self._client, *self._gateway.http.said(self._protocol)(problem), heads=self._heads)
+        tell(self._client, self._asked, problem, self._gateway.http.said(self._protocol))
         self._finish()
 
     # Signals and effects --------------------------------------------------------------------------------------------------
@@ -327,9 +327,10 @@ class Exchange:
         session = self._session
         if session is None:
             raise AssertionError("an action without a session")
-        at_once = self._gateway.desk.decide_at_once(session.session, ask, session.recent)
+        led = self._led and ask.action.reach is not Reach.READ  # then nobody's will is in it
+        at_once = None if led else self._gateway.desk.decide_at_once(session.session, ask, session.recent)
         if at_once is None:
-            self._spawn(self._decide(ask, session))
+            self._spawn(self._decide(ask, session, led))
             return
         self._answer, said = at_once
         session.tape.asked(ask, said, self._answer.decision)
@@ -341,12 +342,13 @@ class Exchange:
             self._started = self._gateway.clock()
             self._released.under(answer.permit.receipt)
 
-    async def _decide(self, ask: Ask, session: HttpSession) -> None:
-        answer = await self._gateway.desk.decide(session.session, ask)
+    async def _decide(self, ask: Ask, session: HttpSession, led: bool) -> None:
+        desk, of = self._gateway.desk, session.session
+        answer = await (desk.refuse(of, ask, LED_HERE) if led else desk.decide(of, ask))
         if isinstance(answer, Needs):
             if self._over:
                 return  # the client is gone
-            answer = await self._people.asked(session.session, ask, answer, session.place, None, self._hear)
+            answer = await self._people.asked(of, ask, answer, session.place, None, self._hear)
         if self._over:
             return
         verdict = answer.verdict if isinstance(answer, Refused) else answer.ruled

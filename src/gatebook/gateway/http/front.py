@@ -18,6 +18,7 @@ from gatebook.config import Config, HttpTarget, KubernetesTarget, WebTarget
 from gatebook.config.shapes import cluster_shape_of, digest_of, shape_of
 from gatebook.gateway.dial import Trust
 from gatebook.gateway.doorway import TlsError, secure
+from gatebook.gateway.http.browsers import Browsers
 from gatebook.gateway.http.credentials import Credentials
 from gatebook.gateway.http.exchange import Exchange
 from gatebook.gateway.http.http2 import CONTENT_SECONDS, GOODBYE_SECONDS, IDLE_SECONDS, SLOW, UNSENT_BYTES, Http2Connection
@@ -25,6 +26,7 @@ from gatebook.gateway.http.sessions import HttpSession, Key, Sessions
 from gatebook.gateway.http.shortcut import Flight, Shortcut
 from gatebook.gateway.http.upstream import Origins, Pool
 from gatebook.gateway.http.upstream2 import Calls
+from gatebook.identity.browsers import BrowserSignIns
 from gatebook.protocols.http import refusal
 from gatebook.protocols.http.checks import MalformedError
 from gatebook.protocols.http.dialect import Dialect
@@ -50,8 +52,9 @@ log = structlog.get_logger("gatebook.http")
 class Http:
     """What the HTTP connections of one process share. Used from one event loop."""
 
-    def __init__(self, gateway: Gateway, config: Config, trust: Trust) -> None:
+    def __init__(self, gateway: Gateway, config: Config, trust: Trust, browsers: BrowserSignIns) -> None:
         origins = Origins(trust)
+        self.browsers = Browsers(config, browsers, gateway.clock)
         self.pool, self.calls, self.credentials = Pool(origins), Calls(origins), Credentials()
         self.domain = config.listeners.http.domain or "" if config.listeners.http is not None else ""
         self.flying = 0  # bytes of answers that the lanes of all connections have

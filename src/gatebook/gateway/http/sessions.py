@@ -29,6 +29,7 @@ from gatebook.identity.tokens import digest_of
 from gatebook.model import Deed, Reach, RefusalClass, Ruling, Session, Verdict
 from gatebook.protocols.http.door import Knock
 from gatebook.protocols.http.known import REQUESTS, Known
+from gatebook.protocols.http.refusal import Problem, turned
 from gatebook.protocols.http.terms import Injected, Terms
 from gatebook.protocols.relay import NO_IDENTITY, Covering, Prove, Refused
 
@@ -48,18 +49,23 @@ log = structlog.get_logger("gatebook.http")
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """Whose requests are of one session: a digest of the token, and where it goes, as what, why and from where."""
+    """Whose requests are of one session: a digest of the token, and where it goes, as what, why and from where.
+
+    ``browser``: the token came by cookie, so what it proves is another thing.
+    """
 
     token: bytes
     target: str
     role: str
     purpose: str
     address: str
+    browser: bool = False
 
 
 def key_of(knock: Knock, address: str) -> Key:
     """The key of a request's session."""
-    return Key(hashlib.sha256(knock.token.encode()).digest(), knock.target, knock.role, knock.purpose, address)
+    token = hashlib.sha256(knock.token.encode()).digest()
+    return Key(token, knock.target, knock.role, knock.purpose, address, knock.browser)
 
 
 class HttpSession:
@@ -155,6 +161,13 @@ class HttpSession:
         """Whether no further request may be under way."""
         return len(self._live) >= AT_ONCE
 
+    @property
+    def barred(self) -> Problem | None:
+        """Why no further request of it may begin."""
+        if self.full:
+            return Problem(429, "too many requests of this session are under way", {"instead": "Wait for some."})
+        return turned(401, self.ended, "Send it again.") if self.ended else None
+
     # What the gateway asks of each live session ---------------------------------------------------------------------------
 
     def tick(self) -> None:
@@ -238,10 +251,10 @@ class Sessions:
 
     async def _open(self, key: Key, knock: Knock, address: str) -> HttpSession | Refused:
         gateway, now = self._gateway, self._gateway.clock()
-        protocol = knock.protocol or gateway.http.protocol(knock.target)
-        wanted = Prove(knock.token, knock.target, "", knock.role, knock.purpose, knock.hold, protocol=protocol)
+        protocol, browser = knock.protocol or gateway.http.protocol(knock.target), knock.browser
+        wanted = Prove(knock.token, knock.target, "", knock.role, knock.purpose, knock.hold, protocol=protocol, browser=browser)
         try:
-            identity = await gateway.proving.prove(knock.token, knock.target, now)
+            identity = await gateway.proving.prove(knock.token, knock.target, now, browser=browser)
         except IdentityError as error:
             nobody = Verdict(ruling=Ruling.BLOCK, rule=NO_IDENTITY, reason=str(error), policy_digest="")
             return await gateway.turn_away(None, knock.target, address, nobody, str(error))

@@ -3,7 +3,7 @@
 A target has a host of its own below the listener's domain, ``TARGET.targets.example.org``, or a path, ``/http/TARGET/…``, for
 a Kubernetes cluster ``/k8s/TARGET/…``. The token is a bearer token; where a client knows only user and password, it is the
 password. A browser that signed in shows a cookie, on a target's own host alone: under paths all targets would be of one origin,
-and read each other's.
+and read each other's (``browsers.py``).
 
 A cookie is sent along by whatever page asks for it, so what comes by cookie is taken only from the target's own pages or from
 the address bar (Fetch Metadata; RFC 6454 origins for what tells none).
@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from gatebook.model import PURPOSE_CHARACTERS, Hold
+from gatebook.protocols.http import browsers
 from gatebook.protocols.http.message import Fields, Request
 
 PREFIXES = {"/http/": "http", "/k8s/": "kubernetes"}  # with the protocol of the targets behind each
@@ -37,7 +38,7 @@ class Knock:
     """Where a request wants to go and what it shows. Its repr never shows the token.
 
     ``prefix`` is what stands before the target's own paths, "" on a host of its own. ``browser`` says that the token came by
-    cookie.
+    cookie, ``led`` that a page of another site led the browser here with it: what it asks for may not be its person's will.
     """
 
     target: str
@@ -48,6 +49,7 @@ class Knock:
     purpose: str
     hold: Hold
     browser: bool = False
+    led: bool = False
 
     @property
     def protocol(self) -> str:
@@ -59,8 +61,16 @@ class Knock:
 
 
 @dataclass(frozen=True, slots=True)
+class Own:
+    """A request for what the gateway itself has on the host of this target."""
+
+    target: str
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
 class Turned:
-    """A request that gets no further: the status and why. ``target`` is the name where it is on a host of its own."""
+    """A request that gets no further: the status and why. ``target`` is the name where it may sign in on a host of its own."""
 
     status: int
     why: str
@@ -68,7 +78,7 @@ class Turned:
     target: str = ""
 
 
-def knock(request: Request, domain: str) -> Knock | Turned:
+def knock(request: Request, domain: str) -> Knock | Own | Turned:
     """Read a request's door. ``domain`` is the listener's, "" for none. The request it gives is the target's own, without
     token."""
     host = _host(request.authority)
@@ -118,20 +128,24 @@ def _options(written: str) -> dict[bytes, str] | None:
     return said
 
 
-def _on_its_host(request: Request, name: str) -> Knock | Turned:
+def _on_its_host(request: Request, name: str) -> Knock | Own | Turned:
     if not _TARGET.fullmatch(name):
         return Turned(404, "no target has this name", "Ask whoever runs the gateway for the names of its targets.")
+    if browsers.is_own(request.target):
+        return Own(name, request)
     if request.get(b"authorization") is not None:
         token = _token(request)
         if isinstance(token, Turned):
             return token
-        if request.get(b"sec-fetch-site") in (b"cross-site", b"same-site") and _is_basic(request) and (why := _forged(request)):
+        if request.get(b"sec-fetch-site") in (b"cross-site", b"same-site") and _is_basic(request) and (why := forged(request)):
             return Turned(403, why, "Open it from its own pages, or send a bearer token.")
         return _knock(request, name, request.target, "", token, {}, browser=False)
     found = [value for key, value in cookies(request.fields) if key == COOKIE]
-    if len(found) != 1:
+    if not found:
         return Turned(401, "no token", "Send `Authorization: Bearer TOKEN`; `gatebook token` gives one.", name)
-    if why := _forged(request):
+    if len(found) > 1:
+        return Turned(401, "more than one sign-in", "Have the browser forget this site's cookies, and open the page again.")
+    if why := forged(request):
         return Turned(403, why, "Open it from its own pages, or send a token of your own.")
     return _knock(request, name, request.target, "", found[0].decode("latin-1"), {}, browser=True)
 
@@ -147,12 +161,16 @@ def _knock(
             value = None
         if value is None or not value.isprintable() or len(value) > PURPOSE_CHARACTERS:
             return Turned(400, f"{key.decode()} is said twice, or is no short text", "Say it once, in printable characters.")
+    if browser and (said[b"gatebook-role"] or said[b"gatebook-why"]):
+        return Turned(400, "role and purpose are the person's to say, not a page's", "Send a bearer token to say them.")
     hold = said[b"gatebook-hold"] or Hold.ANSWER.value
     if hold not in (Hold.WAIT.value, Hold.ANSWER.value):
         return Turned(400, "gatebook-hold is neither wait nor answer", "Say one of them, or neither.")
     fields = tuple(one for one in request.fields if not _ours(one[0]))
     inner = Request(request.method, request.scheme, request.authority, target, _without_cookie(fields), request.upgrade)
-    return Knock(name, inner, prefix, token, said[b"gatebook-role"] or "", said[b"gatebook-why"] or "", Hold(hold), browser)
+    led = browser and browsers.comes_from_elsewhere(request)
+    role, why = said[b"gatebook-role"] or "", said[b"gatebook-why"] or ""
+    return Knock(name, inner, prefix, token, role, why, Hold(hold), browser, led)
 
 
 def _ours(name: bytes) -> bool:
@@ -201,8 +219,8 @@ def _password(credentials: bytes) -> str:
         return ""
 
 
-def _forged(request: Request) -> str:
-    """Why a request that came by cookie is not the user's own will; "" where it is."""
+def forged(request: Request) -> str:
+    """Why a request that came by cookie is not its person's own will; "" where it may be."""
     origins = list(request.all(b"origin"))
     own = f"{request.scheme}://{request.authority}".lower().encode()
     if request.upgrade and (len(origins) != 1 or origins[0].lower() != own):

@@ -1,6 +1,7 @@
 """How HTTP clients hear a refusal: ``application/problem+json`` (RFC 9457), with what a program needs to go on.
 
-Who calls by gRPC hears it as the call's status, and what to do next in its message.
+Who calls by gRPC hears it as the call's status, and what to do next in its message. Who reads it in a browser's window gets a
+page (``refusal_page.py``).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import orjson
 
 from gatebook.model import Action, RefusalClass
-from gatebook.protocols.http import grpc
+from gatebook.protocols.http import grpc, refusal_page
 from gatebook.protocols.http.grpc import Status
 from gatebook.protocols.http.message import Fields, Response
 from gatebook.protocols.refused import explained, told
@@ -36,13 +37,17 @@ _NOTHING: MappingProxyType[str, Any] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """An answer that the gateway gives by itself. ``called`` is its status in gRPC where that of HTTP does not tell it."""
+    """An answer that the gateway gives by itself. ``called`` is its status in gRPC where that of HTTP does not tell it.
+
+    ``page``: a person reads it in a browser's window.
+    """
 
     status: int
     detail: str
     more: MappingProxyType[str, Any] | dict[str, Any] = field(default_factory=lambda: _NOTHING)
     fields: Fields = ()
     called: Status | None = None
+    page: bool = False
 
     def of_call(self) -> tuple[Response, Fields]:
         """Head and trailers, for who calls by gRPC."""
@@ -58,6 +63,9 @@ class Problem:
             title = HTTPStatus(self.status).phrase
         except ValueError:
             title = "Refused"
+        if self.page:
+            content = refusal_page.of_problem(self.status, title, self.detail, self.more)
+            return Response(self.status, (*refusal_page.HEAD, *self.fields)), content
         body = {"type": "about:blank", "title": title, "status": self.status, "detail": self.detail, **self.more}
         content = orjson.dumps(body, default=str)
         head = (
@@ -87,14 +95,10 @@ def not_let_in(refused: Refused) -> Problem:
     return Problem(status, f"blocked by {verdict.rule}: {verdict.reason}", more, fields)
 
 
-def refused(action: Action, said: Refused) -> Problem:
-    """The answer that stands in for the refused request's own."""
+def refused(action: Action, said: Refused, page: str = "") -> Problem:
+    """The answer that stands in for the refused request's own; ``page`` is what its person may open after all."""
     waits = said.refusal is RefusalClass.WAIT
     fields: Fields = ((b"retry-after", str(RETRY_SECONDS).encode()),) if waits else ()
-    return Problem(
-        HTTPStatus.FORBIDDEN,
-        told(action, said.verdict),
-        explained(action, said),
-        fields,
-        called=Status.UNAVAILABLE if waits else None,
-    )
+    more = explained(action, said) | ({"open": page} if page else {})
+    called = Status.UNAVAILABLE if waits else None
+    return Problem(HTTPStatus.FORBIDDEN, told(action, said.verdict), more, fields, called=called)

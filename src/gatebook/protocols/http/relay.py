@@ -24,6 +24,7 @@ from gatebook.model import Action, Permit, Reach
 from gatebook.protocols.http import grpc, refusal
 from gatebook.protocols.http.answering import Answering, shown
 from gatebook.protocols.http.asking import asked, outgoing, whole_instead
+from gatebook.protocols.http.browsers import own_page, shows_pages
 from gatebook.protocols.http.checks import MalformedError
 from gatebook.protocols.http.dialect import Opening, Passage
 from gatebook.protocols.http.known import Meant
@@ -31,7 +32,7 @@ from gatebook.protocols.http.lane import Went, again
 from gatebook.protocols.http.message import Data, End, Message, Request, Response
 from gatebook.protocols.http.terms import Terms
 from gatebook.protocols.http.tunnel import Moved
-from gatebook.protocols.relay import Allowed, Answered, Ask, Ended, HangUp, Held, Refused, Side, Withdraw
+from gatebook.protocols.relay import ANOTHER_SITE, Allowed, Answered, Ask, Ended, HangUp, Held, Refused, Side, Withdraw
 
 # Signals -----------------------------------------------------------------------------------------------------------------
 
@@ -301,11 +302,12 @@ class HttpRelay:
         self._kept = []
         if refused.action is None:
             return self._problem(refusal.not_let_in(refused))
-        problem = refusal.refused(refused.action, refused)
+        page = own_page(self._request.target) if self._request is not None and refused.verdict.rule == ANOTHER_SITE else ""
+        problem = refusal.refused(refused.action, refused, page)
         if self._request is not None and grpc.spoken(self._request.fields):
             return self._problem(problem)
         reading = self._meant.reading if self._meant is not None else None
-        return self._say(*self._terms.dialect.refusal(problem, reading, self._content))
+        return self._say(*self._terms.dialect.refusal(self._read_by(problem), reading, self._content))
 
     # The answer ---------------------------------------------------------------------------------------------------------
 
@@ -412,7 +414,11 @@ class HttpRelay:
             self._replied = True
             head, trailers = problem.of_call()
             return [Reply(head), Reply(End(trailers)), *self._over(str(head.status))]
-        return self._say(*self._terms.dialect.said(problem))
+        return self._say(*self._terms.dialect.said(self._read_by(problem)))
+
+    def _read_by(self, problem: refusal.Problem) -> refusal.Problem:
+        """A problem for whoever reads it: a program, or a person in a browser's window."""
+        return replace(problem, page=True) if self._request is not None and shows_pages(self._request) else problem
 
     def _say(self, head: Response, content: bytes) -> list[Effect]:
         self._replied = True

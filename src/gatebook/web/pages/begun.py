@@ -13,12 +13,15 @@ import re
 import secrets
 from dataclasses import dataclass
 
+from gatebook.protocols.http.browsers import PAGE, STATE
 from gatebook.web.pages.browser import RETURN_SECONDS
 
 MICROSECONDS = 1_000_000
 HOME = "/approvals"
-_PAGE = re.compile(r"/(?:approvals|sessions)(?:/[0-9a-f-]{36}(?:/replay)?)?")
-_COOKIE = re.compile(r"([A-Za-z0-9_-]{43})\.([0-9]{1,18})\.([a-z0-9_-]{1,63})\.([0-9a-z/-]{1,64})")
+FOR = "/sign-in/for/"  # a target, by browser (targets.py)
+PAGE_CHARACTERS = 1_600
+_PAGE = re.compile(rf"/(?:approvals|sessions)(?:/[0-9a-f-]{{36}}(?:/replay)?)?|{FOR}[a-z0-9][a-z0-9_-]{{0,62}}/{STATE}/{PAGE}")
+_COOKIE = re.compile(rf"([A-Za-z0-9_-]{{43}})\.([0-9]{{1,18}})\.([a-z0-9_-]{{1,63}})\.([0-9A-Za-z_/-]{{1,{PAGE_CHARACTERS}}})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 
 from gatebook.db import writing
 from gatebook.errors import IdentityError
-from gatebook.identity.store import record_seen
+from gatebook.identity.store import record_seen, revoke_of_sign_in
 from gatebook.model import Identity, Kind
 from gatebook.web.pages import store
 
@@ -41,20 +41,22 @@ class SignIns:
         with writing(self._engine) as connection:
             record_seen(connection, identity, now)
             store.delete_expired_sign_ins(connection, now)
-            store.insert_sign_in(connection, _digest(cookie), replace(identity, expires_at=expires_at))
+            store.insert_sign_in(connection, digest_of(cookie), replace(identity, expires_at=expires_at))
             store.delete_oldest_sign_ins(connection, identity.issuer, identity.subject, LIVE_SIGN_INS)
         return cookie
 
     def find(self, cookie: str, now: int) -> Identity | None:
         """Whom a live sign-in stands for."""
         with self._engine.connect() as connection:
-            return store.find_sign_in(connection, _digest(cookie), now)
+            return store.find_sign_in(connection, digest_of(cookie), now)
 
-    def end(self, cookie: str) -> None:
-        """End a sign-in."""
+    def end(self, cookie: str, now: int) -> None:
+        """End a sign-in, and those to targets that stand on it."""
         with writing(self._engine) as connection:
-            store.delete_sign_in(connection, _digest(cookie))
+            store.delete_sign_in(connection, digest_of(cookie))
+            revoke_of_sign_in(connection, digest_of(cookie), now)
 
 
-def _digest(cookie: str) -> bytes:
+def digest_of(cookie: str) -> bytes:
+    """By what a sign-in is known."""
     return hashlib.sha256(cookie.encode("utf-8", "surrogatepass")).digest()

@@ -12,6 +12,7 @@ POST /sessions/ID/replay      why somebody looks
 GET  /sign-in                 who are you?
 GET  /sign-in/with/PROVIDER   off to the provider
 GET  /sign-in/return          and back
+GET  /sign-in/for/TARGET/…    back to a target's own host, signed in there (targets.py)
 POST /sign-out                end the sign-in
 GET  /static/FILE             style and script
 """
@@ -33,6 +34,7 @@ from starlette.routing import Route
 
 from gatebook.access.approvals import Approvals
 from gatebook.config import Config
+from gatebook.identity.browsers import BrowserSignIns
 from gatebook.identity.oidc import Verifier
 from gatebook.ledger.vouching import Vouching
 from gatebook.recording.reader import Reader
@@ -46,6 +48,7 @@ from gatebook.web.pages.frame import Frame, SignInNeeded
 from gatebook.web.pages.looking import Looking
 from gatebook.web.pages.provider import SignInClient
 from gatebook.web.pages.replaying import Replaying
+from gatebook.web.pages.targets import Targets, named_in
 from gatebook.web.replays import Replays
 from gatebook.web.sessions import Sessions
 
@@ -78,6 +81,7 @@ def page_routes(
         Route("/sign-in", frame.guarded(door.sign_in)),
         Route("/sign-in/with/{provider}", frame.guarded(door.leave)),
         Route("/sign-in/return", frame.guarded(door.come_back)),
+        *Targets(frame, config, BrowserSignIns(engine)).routes(),
         Route("/sign-out", frame.changing(door.sign_out), methods=["POST"]),
         *Deciding(frame, Asking(approvals, acts)).routes(),
         *Looking(frame, sessions).routes(),
@@ -113,7 +117,9 @@ class _Door:
         try:
             await self._frame.visitor(request)
         except SignInNeeded:
-            return self._frame.page(request, "sign_in.html", None, providers=list(self._clients), page=page)
+            return self._frame.page(
+                request, "sign_in.html", None, providers=list(self._clients), page=page, target=named_in(page)
+            )
         return self._frame.go(page)
 
     async def leave(self, request: Request) -> Response:
@@ -144,7 +150,7 @@ class _Door:
         return response
 
     async def sign_out(self, request: Request) -> Response:
-        await asyncio.to_thread(self._frame.sign_ins.end, request.cookies.get(browser.SESSION, ""))
+        await asyncio.to_thread(self._frame.sign_ins.end, request.cookies.get(browser.SESSION, ""), self._frame.now())
         response = self._frame.go("/sign-in")
         browser.drop_cookie(response, browser.SESSION)
         return response
