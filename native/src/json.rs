@@ -26,6 +26,9 @@ const LONG: usize = 65_536; // bytes of a value that is covered here
 const EFFORT: usize = 256; // work for each of its bytes
 const BATCH: usize = 512; // tokens that are looked through together
 const ARRAYS: usize = 8; // names of arrays that are kept
+const SAID: usize = 1024; // bytes of what a member `name` says
+const NAMES: &[u8] = b"\"name\"";
+const VALUES: &[u8] = b"\"value\"";
 const MALFORMED: &str = "JSON that is not well-formed";
 
 /// A token that somebody must look at: what to do, where it stands, its place in the rules, and the name around it.
@@ -46,6 +49,14 @@ struct Open {
     below: u32,
     name: Option<Arc<[u8]>>, // of an array: its items' nearest
     signs: u32,              // what detectors may find because of the name
+    said: Said,              // of an object: what its member `name` says
+}
+
+/// The string of a member `name`, beside which a member `value` is looked at: `{"name":"DB_PASSWORD","value":"…"}`.
+enum Said {
+    Nothing,
+    Here(usize, usize), // in the data of this feed
+    Held(Arc<[u8]>),
 }
 
 /// Limits, as Python has them.
@@ -251,6 +262,11 @@ impl Walk {
             at = self.walk(py, at, &mut tokens, &mut feed)?;
         }
         self.hits(at, &mut tokens, &mut feed)?;
+        for around in &mut self.open {
+            if let Said::Here(from, to) = around.said {
+                around.said = Said::Held(Arc::from(&data[from..to]));
+            }
+        }
         self.tokens = tokens;
         self.scratch.let_go();
         Ok((at, feed.hits))
@@ -265,7 +281,7 @@ impl Walk {
                 Ok(end) => at = end,
                 Err(Stop::Bad(why)) => return Err(PyValueError::new_err(why)),
                 Err(Stop::Python(fault)) => return Err(fault),
-                Err(stop) => return self.stuck(py, feed.data, at, stop, tokens),
+                Err(stop) => return self.stuck(py, feed.scan, feed.data, at, stop, tokens),
             }
             if tokens.len() >= BATCH {
                 self.hits(at, tokens, feed)?;
@@ -325,7 +341,13 @@ impl Walk {
             }
             return Ok(end);
         }
-        let (place, around) = self.place_of(py, data, name, tokens)?;
+        let (place, around) = self.place_of(py, scan, data, name, tokens)?;
+        if let (Some((from, to, _)), Some(around)) = (name, self.open.last_mut()) {
+            if &data[from..to] == NAMES {
+                let says = *byte == b'"' && end - at <= SAID;
+                around.said = if says { Said::Here(at, end) } else { Said::Nothing };
+            }
+        }
         let ruled = match &mut self.places {
             Some(places) => places.ruled(py, place)?,
             None => false,
@@ -360,6 +382,7 @@ impl Walk {
     fn place_of(
         &mut self,
         py: Python<'_>,
+        scan: &Scan,
         data: &[u8],
         name: Option<(usize, usize, bool)>,
         tokens: &mut Vec<Token>,
@@ -380,7 +403,21 @@ impl Walk {
             Some(places) => places.member(py, around.place, &data[start..end], escaped)?,
             None => TOP,
         };
-        Ok((place, Around::Here(start, end)))
+        if &data[start..end] != VALUES {
+            return Ok((place, Around::Here(start, end)));
+        }
+        let said = match self.open.last().map(|around| &around.said) {
+            Some(Said::Here(from, to)) => Some(self.kept(scan, &data[*from..*to])),
+            Some(Said::Held(said)) => {
+                let said = said.clone();
+                Some(self.kept(scan, &said))
+            }
+            _ => None,
+        };
+        match said {
+            Some(said) => said.map(|(said, signs)| (place, Around::Held(said, signs))),
+            None => Ok((place, Around::Here(start, end))),
+        }
     }
 
     fn enter(&mut self, py: Python<'_>, byte: u8, place: u32, name: Option<(Arc<[u8]>, u32)>) -> Result<(), Stop> {
@@ -394,7 +431,7 @@ impl Walk {
             (None, _) => TOP,
         };
         let (name, signs) = name.map_or((None, 0), |(name, signs)| (Some(name), signs));
-        self.open.push(Open { object, place, below, name, signs });
+        self.open.push(Open { object, place, below, name, signs, said: Said::Nothing });
         self.next = if object { Next::FirstMember } else { Next::FirstItem };
         Ok(())
     }
@@ -434,7 +471,15 @@ impl Walk {
 
     // Strings that are long ------------------------------------------------------------------------------------------------
 
-    fn stuck(&mut self, py: Python<'_>, data: &[u8], at: usize, stop: Stop, tokens: &mut Vec<Token>) -> PyResult<usize> {
+    fn stuck(
+        &mut self,
+        py: Python<'_>,
+        scan: &Scan,
+        data: &[u8],
+        at: usize,
+        stop: Stop,
+        tokens: &mut Vec<Token>,
+    ) -> PyResult<usize> {
         let at = if self.open.is_empty() { space(data, at) } else { at };
         if data.len() - at <= self.limits.held {
             if let Stop::Within(string) = stop {
@@ -458,7 +503,7 @@ impl Walk {
         if self.gone > 0 {
             tokens.push(gone(at, cut));
         } else {
-            match self.place_of(py, data, name, tokens) {
+            match self.place_of(py, scan, data, name, tokens) {
                 Ok((place, around)) => {
                     tokens.push(Token { look: UNREAD, start: string, end: cut, place, around, hit: true, escaped: true });
                 }

@@ -1,6 +1,7 @@
 import json
 import random
 import time
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from gatebook.masking.rules import Style
 from gatebook.masking.tokens import unseal
 from gatebook.protocols.http.covering import json_walk
 from gatebook.protocols.http.covering.json_cover import JsonCover
+from gatebook.protocols.http.covering.native import python_walk
 
 NONE = plan(detectors=())
 
@@ -57,6 +59,22 @@ def test_what_a_rule_names_is_covered_and_nothing_else_changes(document, expecte
         ('{"password":"hunter22","user":"bob"}', '{"password":"<secret>","user":"bob"}'),
         (r'{"pass\u0077ord" : "hunter22"}', r'{"pass\u0077ord" : "<secret>"}'),
         ('{"password":12345}', '{"password":"<secret>"}'),
+        ('{"name":"DB_PASSWORD","value":"hunter22"}', '{"name":"DB_PASSWORD","value":"<secret>"}'),
+        (
+            '[{"value":"x y","name":"DB_PASSWORD","value" : "hunter22"}]',
+            '[{"value":"x y","name":"DB_PASSWORD","value" : "<secret>"}]',
+        ),
+        ('{"name":"passwords","value":["hunter22",true]}', '{"name":"passwords","value":["<secret>",true]}'),
+        (r'{"name":"pass\u0077ord","value":"hunter22"}', r'{"name":"pass\u0077ord","value":"<secret>"}'),
+        (r'{"t":"{\"name\":\"PASSWORD\",\"value\":\"hunter22\"}"}', r'{"t":"{\"name\":\"PASSWORD\",\"value\":\"<secret>\"}"}'),
+        ('{"name":"password","other":{"value":"hunter22"}}', '{"name":"password","other":{"value":"hunter22"}}'),
+        ('{"name":"password","name":1,"value":"hunter22"}', '{"name":"password","name":1,"value":"hunter22"}'),
+        ('[{"name":"password"},{"value":"hunter22"}]', '[{"name":"password"},{"value":"hunter22"}]'),
+        ('{"name":"password","value":null}', '{"name":"password","value":null}'),
+        (
+            '{"automountServiceAccountToken":false,"serviceAccountToken":{"expirationSeconds":3607,"path":"token"}}',
+            '{"automountServiceAccountToken":false,"serviceAccountToken":{"expirationSeconds":3607,"path":"token"}}',
+        ),
         ('{"passwords":["hunter22",null,true]}', '{"passwords":["<secret>",null,true]}'),
         ('{"bob@example.com":{"x":1}}', '{"b***@example.com":{"x":1}}'),
         (r'{"a":"bob\u0040example.com \ud83d\ude00 \ud83d"}', None),
@@ -145,6 +163,14 @@ def test_what_is_no_json_is_not_passed_on(document):
     for cuts in ((), (1,), range(min(100, len(document)))):
         with pytest.raises(WireError):
             both(JsonCover, RULES, document, cuts)
+
+
+@pytest.mark.parametrize("make", [JsonCover, partial(JsonCover, make=python_walk)])
+def test_what_a_name_says_is_known_however_the_content_is_cut(make):
+    document = b'{"env":[{"name":"DB_PASSWORD","value":"hunter22"},{"name":"HOME","value":"hunter22"}]}'
+    expected = b'{"env":[{"name":"DB_PASSWORD","value":"<secret>"},{"name":"HOME","value":"hunter22"}]}'
+    for cut in range(len(document)):
+        assert both(make, DETECTORS, document, (cut,))[0] == expected
 
 
 def test_a_fault_is_seen_when_it_comes_not_when_it_ends():

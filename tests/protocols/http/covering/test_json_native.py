@@ -46,12 +46,25 @@ KEYS = [
     "x",
     "y",
     "top",
+    "name",
+    "value",
     "bob@example.com",
     'q"\\/',
     "",
 ]
 TEXTS = st.sampled_from(
-    [*VECTORS, CREDENTIAL.decode(), '{"ssn":"x"}', '[["a",{"b":1}]]', "x", "\ud800", "\x7f\u2028 😀", "a\nb\tc"]
+    [
+        *VECTORS,
+        CREDENTIAL.decode(),
+        "DB_PASSWORD",
+        "api\\key",
+        '{"ssn":"x"}',
+        '[["a",{"b":1}]]',
+        "x",
+        "\ud800",
+        "\x7f\u2028 😀",
+        "a\nb\tc",
+    ]
 )
 
 

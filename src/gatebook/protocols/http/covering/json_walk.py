@@ -2,7 +2,8 @@
 
 ``JsonWalk`` takes what is held and what came, and says how far the tokens in it are whole and which of them somebody must look
 at: values under a rule, and where ``looks`` is set every other value and name too. It keeps nothing of the document but the
-containers that are open: the place of each in the rules, and the name of the member whose value it is.
+containers that are open: the place of each in the rules, and the name of the member whose value it is. A member ``"value"``
+behind a member ``"name"`` stands as if under what that says: ``{"name":"DB_PASSWORD","value":"…"}``, as Kubernetes writes it.
 
 Several documents may follow each other, as in a watch of Kubernetes. What is no JSON raises WireError as soon as that is
 certain. A value that is covered whole is walked like any other, but its parts are ``GONE``.
@@ -22,6 +23,7 @@ from gatebook.protocols.http.covering.plan import Plan
 DEPTH = 512  # open containers; parsers of most clients end there too
 NAME_BYTES = 65_536  # of a member's name
 NUMBER_BYTES = 4_096
+SAID_BYTES = 1_024  # of what a member "name" says
 HELD_BYTES = 8_388_608  # of a string that is not yet whole; a longer one is covered unread
 
 
@@ -46,6 +48,7 @@ class Hit(NamedTuple):
     name: bytes
 
 
+_NAMES, _VALUES = b'"name"', b'"value"'
 _WS = rb"[ \t\r\n]*+"
 _ESCAPE = rb'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})'
 _IN_STRING = rb'(?:[^"\\\x00-\x1f]++|' + _ESCAPE + rb")*+"
@@ -108,6 +111,7 @@ class JsonWalk:
         self._top, self._top_name = top, name
         self._swallows = swallows
         self._open: list[_Open] = []
+        self._said: list[bytes] = []  # of each that is open, what its member "name" says
         self._next = _DOCUMENT
         self._gone = 0  # how many containers were open when one began that is covered whole; 0: none is
         self._within = False  # inside of a string that is too long
@@ -165,8 +169,10 @@ class JsonWalk:
 
     def _value(self, found: re.Match[bytes], hits: list[Hit], looks: bool) -> None:
         place, name = self._where(found, hits, looks)
-        looks = looks or (bool(self._open) and self._open[-1].looks)
+        looks = looks or (bool(self._open) and self._open[-1].looks) or self._is_said(name)
         opened = found["open"]
+        if self._open and self._open[-1].object and found["name"] == _NAMES and not self._gone:
+            self._said[-1] = _said(found["scalar"])
         if self._gone:
             if opened:
                 self._enter(opened, place, name)
@@ -201,9 +207,15 @@ class JsonWalk:
             raise WireError(f"a name of more than {NAME_BYTES} bytes in JSON")
         if looks and not self._gone:
             hits.append(Hit(Look.NAME, *found.span("name"), around.place, name))
+        stands = (self._said[-1] if name == _VALUES else b"") or name
         if not self._plan.tree:
-            return TOP, name
-        return self._plan.member(around.place, read_string(name)), name
+            return TOP, stands
+        return self._plan.member(around.place, read_string(name)), stands
+
+    def _is_said(self, name: bytes) -> bool:
+        """Whether the name is one that a member says, and a reason to look at what stands beside it."""
+        said = self._said[-1] if self._open else b""
+        return bool(said) and name == said and (b"\\" in said or self._plan.suspects(said))
 
     def _is_ruled(self, place: Place) -> bool:
         ruled = self._ruled.get(place)
@@ -214,6 +226,7 @@ class JsonWalk:
     def _enter(self, opened: bytes, place: Place, name: bytes) -> None:
         if len(self._open) >= DEPTH:
             raise WireError(f"JSON of more than {DEPTH} levels")
+        self._said.append(b"")
         if opened == b"{":
             self._open.append(_Open(True, place, place, name))
             self._next = _FIRST_MEMBER
@@ -227,6 +240,7 @@ class JsonWalk:
         if self._gone == len(self._open):
             self._gone = 0
         self._open.pop()
+        self._said.pop()
         if not self._open:
             self._next = _DOCUMENT
         else:
@@ -273,6 +287,11 @@ class JsonWalk:
             raise WireError("JSON that is not well-formed")
         hits.append(Hit(Look.GONE, 0, end, TOP, b""))
         return end
+
+
+def _said(written: bytes | None) -> bytes:
+    """What a member "name" says, as it is written; nothing where that is no name."""
+    return written if written is not None and written[:1] == b'"' and len(written) <= SAID_BYTES else b""
 
 
 def _end_of_escapes(data: bytes) -> int:
