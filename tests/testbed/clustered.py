@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 from tests.testbed.clusters import Cluster
-from tests.testbed.gateways import LiveGateway
+from tests.testbed.gateways import LiveGateway, World
 
 ALL = [{"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]}, {"nonResourceURLs": ["*"], "verbs": ["*"]}]
 TARGET = "prod"
@@ -72,3 +72,22 @@ class Clustered:
         with self.gateway.http(token) as client:
             client.base_url = self.url
             yield client
+
+
+ANYTHING = """
+@id("ring")
+@reason("the ring does what it likes")
+permit (principal in Group::"agents", action in [Action::"k8s"], resource);
+"""
+
+
+@contextmanager
+def ring_gateway(folder: Path, world: World, cluster: Cluster, **changes: Any) -> Iterator[LiveGateway]:
+    """A gateway in front of the cluster whose agents may do anything there; it must end well and leave a whole book."""
+    options: dict[str, Any] = {"apis": [cluster_target(cluster)], "policies": {"ring": ANYTHING}, "allows_all": True, **changes}
+    gateway = LiveGateway(folder / "gateway", world, **options)
+    try:
+        yield gateway.start()
+    finally:
+        assert gateway.stop() == 0, gateway.log
+    gateway.verified()

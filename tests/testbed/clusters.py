@@ -289,9 +289,12 @@ class Cluster:
 
     # What it has seen -----------------------------------------------------------------------------------------------
 
+    def audit_lines(self) -> list[str]:
+        """The audit log as it is now, an entry each."""
+        return (self.home / "audit.log").read_bytes().decode().split("\n")[:-1]  # the last may be half a line
+
     def _entries(self) -> list[dict[str, Any]]:
-        lines = (self.home / "audit.log").read_bytes().split(b"\n")[:-1]  # the last may be half a line
-        return [json.loads(line) for line in lines]
+        return [json.loads(line) for line in self.audit_lines()]
 
     def audited(self, **wanted: str) -> list[dict[str, Any]]:
         """The audit log's entries of requests that ended, with the verb, auditID or requestURI wanted; waits for the first."""
