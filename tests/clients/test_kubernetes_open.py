@@ -183,7 +183,7 @@ def test_ports_are_forwarded(prod: Clustered, transport: str) -> None:
 
 
 def test_kubectl_proxy_passes_what_its_user_asks(prod: Clustered) -> None:
-    with opened(prod, "proxy", "--port=0") as process:
+    with opened(prod, "proxy", "--port=0", "--append-server-path") as process:
         told = read_until(out(process), b"Starting to serve on 127.0.0.1:")
         port = int(told.decode().partition("127.0.0.1:")[2].split()[0])
         answer = httpx.get(f"http://127.0.0.1:{port}/api/v1/namespaces/{prod.namespace}", trust_env=False, timeout=SECONDS)

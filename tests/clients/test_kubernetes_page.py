@@ -1,0 +1,74 @@
+"""docs/kubernetes.md, done step by step as it stands there."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from tests.testbed.clusters import PROGRAMS, Cluster
+from tests.testbed.gateways import LiveGateway
+
+from gatebook.cli.demo.clients import Answer, run
+from gatebook.cli.demo.world import gatebook_command
+
+pytestmark = pytest.mark.real
+
+PAGE = (Path(__file__).parents[2] / "docs/kubernetes.md").read_text()
+MANIFEST, TARGETS = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+COMMANDS = re.findall(r"^```sh\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)[0].splitlines()
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def door(new_gateway: Callable[..., LiveGateway], cluster: Cluster, tmp_path: Path) -> LiveGateway:
+    """A gateway as the page says; only the server's address, and where its authority and token lie, are this machine's."""
+    cluster.run("kubectl", "apply", "-f", "-", stdin=MANIFEST)
+    token = tmp_path / "prod.token"
+    token.write_text(cluster.kubectl("create", "token", "gatebook", "--namespace", "kube-system"))
+    token.chmod(0o600)
+    (target,) = yaml.safe_load(TARGETS)["targets"]
+    target |= {"servers": [cluster.url], "tls": {"ca": str(cluster.ca)}}
+    target["roles"]["gateway"]["bearer"] = f"file:{token}"
+    return new_gateway(apis=[target])
+
+
+@pytest.fixture
+def shop(cluster: Cluster) -> str:
+    made = cluster.run("kubectl", "create", "namespace", "shop", check=False)
+    assert made.returncode == 0 or "already exists" in made.stderr
+    cluster.run("kubectl", "-n", "shop", "delete", "secret", "database", "--ignore-not-found")
+    return cluster.secret("shop", "database", password=PASSWORD)
+
+
+def typed(door: LiveGateway, home: Path, provided: str, line: str) -> Answer:
+    """A line of the page in a shell of a CI job, which has its provider's token and nothing else."""
+    own = {
+        "HOME": str(home), "PATH": f"{PROGRAMS}:{Path(gatebook_command()[0]).parent}:/usr/bin:/bin",
+        "GATEBOOK_URL": f"https://127.0.0.1:{door.api_port}", "GATEBOOK_CA": str(door.world.authority.path),
+        "GATEBOOK_PROVIDER_TOKEN": provided,
+    }  # fmt: skip
+    return run(["sh", "-c", line], own)
+
+
+@pytest.mark.usefixtures("shop")
+def test_an_agent_has_kubectl_as_the_page_says(door: LiveGateway, cluster: Cluster, tmp_path: Path) -> None:
+    assert [line.split()[0] for line in COMMANDS] == ["gatebook", "kubectl", "kubectl"]
+    provided = door.mint()
+    made, listed, read = (typed(door, tmp_path, provided, line) for line in COMMANDS)
+    assert made.status == 0, made.output
+    assert listed.status == 0, listed.output
+    assert read.status == 0, read.output
+    assert b64decode(read.output.split()[-1]).startswith(b"gbk_")
+    assert (tmp_path / ".kube/config").stat().st_mode & 0o077 == 0
+    (kept,) = (tmp_path / ".cache/gatebook/tokens").iterdir()
+    assert kept.stat().st_mode & 0o077 == 0
+    assert len(door.sessions("--target", "prod")) == 1, "the commands of one token are one session"
+
+
+def test_the_page_says_which_credentials_the_gateway_has(cluster: Cluster) -> None:
+    rules = next(one["rules"] for one in yaml.safe_load_all(MANIFEST) if one["kind"] == "ClusterRole")
+    assert {verb for rule in rules for verb in rule["verbs"]} == {"impersonate"}
