@@ -18,7 +18,7 @@ from gatebook.cli.demo.world import gatebook_command
 pytestmark = pytest.mark.real
 
 PAGE = (Path(__file__).parents[2] / "docs/kubernetes.md").read_text()
-MANIFEST, TARGETS = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+MANIFEST, TARGETS = re.findall(r"^```ya?ml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 COMMANDS = re.findall(r"^```sh\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)[0].splitlines()
 PASSWORD = "correct horse battery"
 
