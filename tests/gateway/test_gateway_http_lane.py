@@ -210,7 +210,8 @@ ANY = st.sampled_from(REQUESTS) | st.sampled_from(PATHS).map(get) | st.just(get(
 STEPS = st.lists(ANY | st.just(get()) | EVENTS, min_size=1, max_size=14)
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.timeout(400)  # each story waits for what comes late, on a busy machine for longer
+@settings(max_examples=25, deadline=None)
 @given(STEPS, st.lists(st.integers(0, 200), max_size=2), st.lists(st.integers(0, 200), max_size=3), st.booleans())
 def test_whatever_comes_what_is_left_behind_is_the_same(steps, cuts, back, cut):
     one, other = both([*SAME, *steps], cuts if cut else [], back if cut else [])
