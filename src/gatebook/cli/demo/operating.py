@@ -72,7 +72,7 @@ def _delete(story: Story) -> None:
     stage = story.stage
     stage.say("It wants to delete the deployment. That is for people to decide.")
     said = _kubectl(story, "delete", "deployment", "web")
-    stage.check("it waits, and kubectl says for whom", said.status != 0 and "group:dba" in said.output, said.output)
+    stage.check("it waits, and kubectl says for whom", said.status != 0 and "group dba" in said.output, said.output)
     stage.check("the deployment is there", _there(story), "it is gone")
     approval = approval_in(said.output)
     _show(story, approval)
@@ -111,7 +111,7 @@ def _look_inside(story: Story) -> None:
     stage.check("and runs", said.status == 0, said.output)
     command = ("exec", "look", "--", "sh", "-c", "echo mail ada.brown@example.com; echo done")
     said = _kubectl(story, *command)
-    stage.check("running something in production waits, too", said.status != 0 and "group:dba" in said.output, said.output)
+    stage.check("running something in production waits, too", said.status != 0 and "group dba" in said.output, said.output)
     approve(story, approval_in(said.output), "OPS-22: a look inside")
     said = _kubectl(story, *command)
     covered = "done" in said.output and "ada.brown@" not in said.output
