@@ -56,6 +56,7 @@ TARGET = HttpTarget.model_construct(
 )
 IDS = {"one": "01999999-0000-7000-8000-000000000001", "two": "01999999-0000-7000-8000-000000000002"}
 _DECISION = re.compile(rb'"decision":"[0-9a-f-]{36}"')
+_CHUNK = re.compile(rb"([0-9a-f]+)\r\n")
 JSON = b'[{"id": 1, "name": "Ada Brown", "ssn": "123-45-6789"}, 4, "a"]'
 CARD = b'{"note": "paid by 4111 1111 1111 1111"}'
 
@@ -350,7 +351,7 @@ class Rig:
 
     @property
     def shown(self) -> list[bytes]:
-        return [_DECISION.sub(b"", b"".join(client.came)) for client in self.clients]
+        return [merged(_DECISION.sub(b"", b"".join(client.came))) for client in self.clients]
 
     @property
     def taken(self) -> int:
@@ -397,3 +398,21 @@ def get(path: str = "/json", *fields: str, token: str = "one", method: str = "GE
     length = [f"Content-Length: {len(body)}"] if body or method == "POST" else []
     lines = [f"{method} /http/api{path} HTTP/1.1", "Host: gate:1", f"Authorization: Bearer {token}", *fields, *length]
     return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def merged(data: bytes) -> bytes:
+    """Answers with the chunks of each content in one: where it was cut means nothing (RFC 9112, section 7.1)."""
+    out = b""
+    while data:
+        head, end, data = data.partition(b"\r\n\r\n")
+        out += head + end
+        if b"transfer-encoding: chunked" not in head.rpartition(b"HTTP/1.1 ")[2]:
+            continue
+        while (found := _CHUNK.match(data)) is not None:
+            size = int(found[1], 16)
+            out += data[found.end() : found.end() + size]
+            data = data[found.end() + size + 2 :]
+            if not size:
+                out += b"(whole)"
+                break
+    return out

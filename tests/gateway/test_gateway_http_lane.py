@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.gateway.http_rigs import IDS, TIGHTER, Rig, get
 from tests.ledger.books import FailingDisk, entries, intact
@@ -213,6 +213,7 @@ STEPS = st.lists(ANY | st.just(get()) | EVENTS, min_size=1, max_size=14)
 @pytest.mark.timeout(400)  # each story waits for what comes late, on a busy machine for longer
 @settings(max_examples=25, deadline=None)
 @given(STEPS, st.lists(st.integers(0, 200), max_size=2), st.lists(st.integers(0, 200), max_size=3), st.booleans())
+@example([get()], [], [83], True)
 def test_whatever_comes_what_is_left_behind_is_the_same(steps, cuts, back, cut):
     one, other = both([*SAME, *steps], cuts if cut else [], back if cut else [])
     assert one == other

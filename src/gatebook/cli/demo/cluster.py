@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import ssl
 from base64 import b64encode
 from collections.abc import Callable, Mapping
@@ -25,6 +26,7 @@ PASSWORD = "correct-horse-battery-staple"
 START_SECONDS = 90.0
 RBAC = "rbac.authorization.k8s.io"
 ACCOUNTS = "/api/v1/namespaces/kube-system/serviceaccounts"
+_APPROVAL = re.compile(r"/approvals/([0-9a-f-]{36})")
 TOLD = ("session", "on-behalf-of")  # what else the gateway tells the cluster of who asks
 
 
@@ -178,10 +180,10 @@ def _running(listed: dict[str, Any]) -> bool:
 
 def approval_in(said: str) -> str:
     """The id of the request that a refusal names."""
-    found = next((word for word in said.replace("/", " ").split() if len(word) == 36 and word.count("-") == 4), "")
-    if not found:
+    found = _APPROVAL.search(said)
+    if found is None:
         raise PartError(f"no approval is named:\n{said}")
-    return found
+    return found[1]
 
 
 def objects(text: str) -> dict[str, Any]:
