@@ -9,27 +9,17 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.testbed.clustered import Clustered, cluster_target
+from tests.testbed.clustered import Clustered, ring_gateway
 from tests.testbed.clusters import Cluster
 from tests.testbed.gateways import LiveGateway, World
 
 pytestmark = pytest.mark.real
 
-RULES = """
-@id("ring")
-@reason("the ring does what it likes")
-permit (principal in Group::"agents", action in [Action::"k8s"], resource);
-"""
-
 
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory, world: World, cluster: Cluster) -> Iterator[LiveGateway]:
-    folder = tmp_path_factory.mktemp("kubernetes")
-    target = cluster_target(cluster)
-    gateway = LiveGateway(folder / "gateway", world, apis=[target], policies={"ring": RULES}, allows_all=True)
-    yield gateway.start()
-    assert gateway.stop() == 0, gateway.log
-    gateway.verified()
+    with ring_gateway(tmp_path_factory.mktemp("kubernetes"), world, cluster) as gateway:
+        yield gateway
 
 
 @pytest.fixture

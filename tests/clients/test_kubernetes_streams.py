@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.clients.test_kubernetes import RULES
-from tests.testbed.clustered import Clustered, cluster_target
+from tests.testbed.clustered import Clustered, ring_gateway
 from tests.testbed.clusters import PROGRAMS, Cluster
 from tests.testbed.gateways import LiveGateway, World
 
@@ -31,12 +30,8 @@ BEST_SECONDS = 20.0
 
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory, world: World, cluster: Cluster) -> Iterator[LiveGateway]:
-    folder = tmp_path_factory.mktemp("streams")
-    target = cluster_target(cluster)
-    gateway = LiveGateway(folder / "gateway", world, apis=[target], policies={"ring": RULES}, allows_all=True)
-    yield gateway.start()
-    assert gateway.stop() == 0, gateway.log
-    gateway.verified()
+    with ring_gateway(tmp_path_factory.mktemp("streams"), world, cluster) as gateway:
+        yield gateway
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from functools import lru_cache
 
 from gatebook.model import Deed
 from gatebook.protocols.http.checks import MalformedError
@@ -74,7 +75,7 @@ class Kubernetes:
                 return content  # which is a fault when it is read
         if not _is_yaml(request):
             return content
-        found = read_content(request, content, read_place_of(request).verb, Doubts())
+        found = read_content(request, content, place_of(request).verb, Doubts())
         return json.dumps(found.value, ensure_ascii=False).encode() if found.read and found.value is not ABSENT else content
 
     def meant(self, request: Request) -> Request:
@@ -106,7 +107,7 @@ class Kubernetes:
         aliases: Mapping[str, Collection[str]] | None = None,
     ) -> Plan:
         """What covers the answer, by the resource that its path names."""
-        return plan_for(read_place_of(request), covering, masks, needles)
+        return plan_for(place_of(request), covering, masks, needles)
 
     def kept(self, request: Request, fields: Fields) -> Fields:
         """Those that clients of Kubernetes send, with an Accept that leaves nothing but what can be read here.
@@ -121,7 +122,7 @@ class Kubernetes:
 
     def opening(self, request: Request, random: Callable[[int], bytes]) -> Opening:
         """The streams of exec, attach and port-forward. Raises MalformedError for any other upgrade."""
-        place = read_place_of(request)
+        place = place_of(request)
         if place.group or place.resource != "pods" or place.subresource not in tuple(Purpose) or place.rest:
             raise MalformedError("an upgrade that is not for exec, attach or port-forward of a pod", 400)
         return Streams(request, Purpose(place.subresource), random)
@@ -149,13 +150,18 @@ class Kubernetes:
 
     def farewell(self, request: Request, problem: Problem) -> bytes:
         """A watch ends with an event that says why."""
-        return status.event(problem) if read_place_of(request).verb == "watch" else b""
+        return status.event(problem) if place_of(request).verb == "watch" else b""
 
 
-def read_place_of(request: Request) -> Place:
+def place_of(request: Request) -> Place:
     """Where a request goes; what is doubtful about it the reading says."""
+    return _place_of(request.method, request.path, request.query)
+
+
+@lru_cache(maxsize=128)  # a request is asked this several times from its content to its answer
+def _place_of(method: str, path: str, query: str) -> Place:
     doubts = Doubts()
-    return read_place(request.method, read_path(request.path, doubts), read_query(request.query, doubts), doubts)
+    return read_place(method, read_path(path, doubts), read_query(query, doubts), doubts)
 
 
 def _is_yaml(request: Request) -> bool:
