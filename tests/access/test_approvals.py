@@ -11,7 +11,8 @@ import pytest
 from tests.access.party import AGENT, DANA, ERIK, OLGA, SECOND, Party, known_as, party, request
 from tests.make import MINUTE, NOW, identity
 
-from gatebook.access.approvals import KEPT_MICROSECONDS, PENDING_MAX, State
+from gatebook.access.approvals import ASKED_ANEW, JUST_NOW_MICROSECONDS, KEPT_MICROSECONDS, PENDING_MAX, State
+from gatebook.access.previews import Preview
 from gatebook.access.requests import SCRIPT, Part, Script
 from gatebook.db import writing
 from gatebook.errors import AccessError, LedgerError
@@ -374,6 +375,48 @@ def test_a_script_is_asked_about_anew_by_another_once_denied_or_once_over(place:
     assert second.id != first.id
     place.now = second.expires_at
     assert place.ask(6, kind=SCRIPT, opened_at=place.now, expires_at=place.now + MINUTE).id != second.id
+
+
+def test_what_is_sent_again_while_it_waits_is_not_asked_about_twice(place: Party) -> None:
+    first, again = request(1, resent=True), request(2, resent=True)
+    assert [place.approvals.open(one).id for one in (first, again)] == [ONE, ONE]
+    assert place.approvals.open(request(3)).id != ONE, "somebody waits for that one on a connection"
+    place.approvals.vote(ONE, DANA, True, "", NOW)
+    assert place.approvals.open(again).id == ONE
+    assert [place.approvals.use(ONE, DIGEST, NOW) for _ in range(2)] == [True, False]
+    assert place.approvals.open(again).id == again.id
+    for number, other in enumerate((replace(AGENT, subject="agent-8"), replace(AGENT, issuer="https://else.example")), 4):
+        made = request(number, resent=True, requester=other)
+        assert place.approvals.open(made).id == made.id
+
+
+def test_what_would_do_something_else_by_now_is_asked_about_anew(place: Party) -> None:
+    seen = [Preview(held_to={"digest": word}, at=NOW + number) for number, word in enumerate(("one", "one", "two"))]
+    ids = [place.approvals.open(request(number, resent=True, preview=one)).id for number, one in enumerate(seen, 1)]
+    assert ids == [ONE, ONE, request(3).id]
+    first = place.approvals.find(ONE)
+    assert (first.state, first.why) == (State.VOID, ASKED_ANEW)
+    assert not place.approvals.use(ONE, DIGEST, NOW)
+
+
+def test_a_no_is_the_answer_to_the_same_for_a_while(place: Party) -> None:
+    place.ask()
+    assert place.approvals.refused(DIGEST, AGENT, NOW) is None
+    place.approvals.vote(ONE, DANA, False, "not on a Friday", NOW)
+    found = place.approvals.refused(DIGEST, AGENT, NOW + SECOND)
+    assert found is not None
+    assert found.why == "not on a Friday"
+    assert place.approvals.refused("sha256:other", AGENT, NOW + SECOND) is None
+    assert place.approvals.refused(DIGEST, replace(AGENT, subject="agent-8"), NOW + SECOND) is None
+    assert place.approvals.refused(DIGEST, AGENT, NOW + JUST_NOW_MICROSECONDS) is None
+
+
+def test_what_nobody_answered_is_no_answer_to_the_same_for_a_while(place: Party) -> None:
+    place.ask()
+    over = request().expires_at
+    assert place.approvals.refused(DIGEST, AGENT, over - 1) is None
+    assert place.approvals.refused(DIGEST, AGENT, over + SECOND) is not None
+    assert place.approvals.refused(DIGEST, AGENT, over + JUST_NOW_MICROSECONDS) is None
 
 
 def test_a_script_comes_back_statement_by_statement(place: Party) -> None:

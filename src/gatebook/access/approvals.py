@@ -16,7 +16,7 @@ voter left the group takes that yes away.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -37,6 +37,8 @@ PENDING_MAX = 20  # per identity: approvers must be able to read what they are a
 LISTED = 200
 KEPT_MICROSECONDS = 90 * 86_400 * 1_000_000  # rows of what ended; the ledger keeps it for good
 ALIVE = (State.OPEN, State.APPROVED)
+JUST_NOW_MICROSECONDS = 10 * 1_000_000  # in which a client that was refused may try by another way, as kubectl does
+ASKED_ANEW = "it was sent again, and would do something else by now"
 NOT_KNOWN = "there is no such approval"
 
 
@@ -78,7 +80,11 @@ class Approvals:
     # Asking ---------------------------------------------------------------------------------------------------------------
 
     def open(self, request: Request) -> Request:
-        """Let a request wait for a person. A script that waits already, or has its yes, is not asked about again."""
+        """Let a request wait for a person.
+
+        What is sent again while it waits, or has its yes, is not asked about again; only where it would do something else by
+        now, as its preview shows, the first is void and people look at this one.
+        """
         one = request.requester
         _check_request(request)
         with database():
@@ -87,14 +93,27 @@ class Approvals:
             with writing(self._engine) as connection:
                 store.lock_requests(connection, one.issuer, one.subject)
                 request = _writable(_not_before(request, store.latest(connection)))
-                if request.kind == SCRIPT and (same := store.find_alive(connection, request.digest, one, request.opened_at)):
-                    return _known(connection, same).request
+                if (same := self._same(connection, request)) is not None:
+                    return same
                 store.forget_votes(connection, request.opened_at - KEPT_MICROSECONDS)
                 store.forget_approvals(connection, request.opened_at - KEPT_MICROSECONDS)
                 _check_room(connection, one, request.opened_at)
                 self._book.requested(request, name)
                 store.insert_approval(connection, request, standing.chain(one))
                 return request
+
+    def _same(self, connection: Connection, request: Request) -> Request | None:
+        if request.kind != SCRIPT and not request.resent:
+            return None
+        alive = store.find_alive(connection, request.digest, request.requester, request.opened_at)
+        if alive is None:
+            return None
+        found = _known(connection, alive)
+        if found.state is State.APPROVED or _held_to(found.request) == _held_to(request):
+            return found.request
+        store.move(connection, alive, before=(State.OPEN,), after=State.VOID, at=request.opened_at, why=ASKED_ANEW)
+        self._book.ended(found.request, State.VOID, ASKED_ANEW)
+        return None
 
     def check_room(self, requester: Identity, now: int) -> None:
         """Raises AccessError when so much of one requester waits that nothing more may be asked."""
@@ -105,6 +124,13 @@ class Approvals:
         """An approval that can still be used for exactly this digest by this requester: for what is sent again."""
         with database(), self._engine.connect() as connection:
             return store.find_approved(connection, digest, requester, max(now, store.latest(connection)))
+
+    def refused(self, digest: str, requester: Identity, now: int) -> Asked | None:
+        """Who said no to exactly this just now, or that nobody answered: clients try at once by another way."""
+        with database(), self._engine.connect() as connection:
+            now = max(now, store.latest(connection))
+            found = store.find_refused(connection, digest, requester, now - JUST_NOW_MICROSECONDS, now)
+            return _known(connection, found) if found is not None else None
 
     def use(self, approval: str, digest: str, now: int) -> bool:
         """Spend an approval on what has this digest. True once; whoever gets anything else may run nothing."""
@@ -275,6 +301,10 @@ def _not_before(request: Request, latest: int) -> Request:
 def _writable(request: Request) -> Request:
     """The request with a text that a database takes: what is not Unicode is written out."""
     return replace(request, text=request.text.encode(errors="backslashreplace").decode())
+
+
+def _held_to(request: Request) -> Mapping[str, str] | None:
+    return None if request.preview is None else request.preview.held_to
 
 
 def _known(connection: Connection, approval: str) -> Asked:

@@ -53,8 +53,9 @@ class Request:
 
     ``text`` is fit to show: covered. ``approvers`` are ``group:NAME`` or ``subject:NAME``, the latter of the requester's own
     issuer; any one of them may vote, and ``quorum`` different people must. A grant's ``resources`` are its targets, and it
-    lives for ``seconds`` from the yes on. ``masks`` are the mask sets that will cover the answer, ``preview`` is what a write
-    was found to change. Times in µs.
+    lives for ``seconds`` from the yes on. ``resent`` says that its client was answered at once and sends the same again after
+    the yes; else it waits on its connection. ``masks`` are the mask sets that will cover the answer, ``preview`` is what a
+    write was found to change. Times in µs.
     """
 
     id: str
@@ -80,6 +81,7 @@ class Request:
     masks: frozenset[str] = frozenset()
     script: Script | None = None
     preview: Preview | None = None
+    resent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

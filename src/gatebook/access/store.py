@@ -14,7 +14,8 @@ from gatebook.access.requests import Asked, Given, Live, Part, Request, Script, 
 from gatebook.model import Attribute, Identity, Kind, Reach, Ruling, Vote
 
 _APPROVAL = """SELECT id, digest, session, requester, target, role, verb, reach, resources, text, rule, reason, approvers,
-  quorum, purpose, policy_digest, opened_at, expires_at, kind, seconds, masks, script, preview, state, why, changed_at,
+  quorum, purpose, policy_digest, opened_at, expires_at, kind, seconds, masks, script, preview, resent, state, why,
+  changed_at,
   coalesce((SELECT grants.id FROM grants WHERE grants.approval = approvals.id), '') AS given
 FROM approvals"""
 _GRANT = """SELECT id, approval, issuer, subject, kind, targets, reach, not_before, expires_at, given_by, why, approvers, chain,
@@ -45,10 +46,10 @@ def insert_approval(connection: Connection, request: Request, chain: Collection[
         text(
             "INSERT INTO approvals (id, digest, session, issuer, subject, requester, chain, target, role, verb, reach,"
             " resources, text, rule, reason, approvers, quorum, purpose, policy_digest, opened_at, expires_at, kind, seconds,"
-            " masks, script, preview, state, why, changed_at)"
+            " masks, script, preview, resent, state, why, changed_at)"
             " VALUES (:id, :digest, :session, :issuer, :subject, :requester, :chain, :target, :role, :verb, :reach,"
             " :resources, :text, :rule, :reason, :approvers, :quorum, :purpose, :policy_digest, :opened_at, :expires_at, :kind,"
-            " :seconds, :masks, :script, :preview, 'open', '', :opened_at)"
+            " :seconds, :masks, :script, :preview, :resent, 'open', '', :opened_at)"
         ),
         _columns(request, chain),
     )
@@ -108,13 +109,27 @@ def find_approved(connection: Connection, digest: str, requester: Identity, now:
 
 
 def find_alive(connection: Connection, digest: str, requester: Identity, now: int) -> str | None:
-    """A script's request of exactly this by this requester that waits, or has its yes and was not used."""
+    """A request of exactly this that waits, or has its yes and was not used; its client does not wait on a connection."""
     found = connection.execute(
         text(
             "SELECT id FROM approvals WHERE issuer = :issuer AND subject = :subject AND state IN ('open', 'approved')"
-            " AND digest = :digest AND kind = 'script' AND expires_at > :now ORDER BY expires_at, id LIMIT 1"
+            " AND digest = :digest AND (kind = 'script' OR resent) AND expires_at > :now ORDER BY expires_at, id LIMIT 1"
         ),
         {"issuer": requester.issuer, "subject": requester.subject, "digest": digest, "now": now},
+    )
+    return found.scalar_one_or_none()
+
+
+def find_refused(connection: Connection, digest: str, requester: Identity, since: int, now: int) -> str | None:
+    """The last request of exactly this by this requester that was denied, or that nobody answered, between two times."""
+    found = connection.execute(
+        text(
+            "SELECT id FROM approvals WHERE issuer = :issuer AND subject = :subject AND digest = :digest AND kind <> 'grant'"
+            " AND ((state = 'denied' AND changed_at > :since)"
+            " OR (state IN ('open', 'expired') AND expires_at > :since AND expires_at <= :now))"
+            " ORDER BY opened_at DESC, id DESC LIMIT 1"
+        ),
+        {"issuer": requester.issuer, "subject": requester.subject, "digest": digest, "since": since, "now": now},
     )
     return found.scalar_one_or_none()
 
@@ -403,6 +418,7 @@ def _columns(request: Request, chain: Collection[str]) -> dict[str, Any]:
         "masks": json.dumps(sorted(request.masks)),
         "script": json.dumps(asdict(request.script)) if request.script else "",
         "preview": previews.kept(request.preview) if request.preview else "",
+        "resent": request.resent,
     }
 
 
@@ -423,6 +439,7 @@ def _asked(row: Mapping[Any, Any], votes: Mapping[str, tuple[Vote, ...]]) -> Ask
         masks=frozenset(json.loads(row["masks"])),
         script=_script(json.loads(row["script"])) if row["script"] else None,
         preview=previews.read(row["preview"]),
+        resent=bool(row["resent"]),
     )
     mine = votes.get(row["id"], ())
     why, given = row["why"], row["given"]

@@ -16,7 +16,7 @@ import structlog
 from gatebook.access.approvals import Approvals
 from gatebook.access.digests import digest
 from gatebook.access.previews import Preview
-from gatebook.access.requests import ACTION, ENDED, SCRIPT, Request, State
+from gatebook.access.requests import ACTION, ENDED, SCRIPT, Asked, Request, State
 from gatebook.config import Config
 from gatebook.errors import AccessError, GatebookError
 from gatebook.gateway import lookout
@@ -103,6 +103,7 @@ class Holding:
             kind=SCRIPT if whole else ACTION,
             masks=verdict.masks,
             script=script(ask, needs.by_deed) if whole else None,
+            resent=hold is Hold.ANSWER,
         )
 
     def _seconds(self, hold: Hold, *, whole: bool) -> int:
@@ -134,7 +135,15 @@ class Holding:
 
     async def outcome(self, request: Request) -> str:
         """Why the answer was not yes, in words: who denied it and why, or that nobody answered."""
-        found = await asyncio.to_thread(self._approvals.find, request.id)
+        return self._said(await asyncio.to_thread(self._approvals.find, request.id))
+
+    async def refused(self, session: Session, ask: Ask, verdict: Verdict, place: Place) -> str:
+        """The same of what was asked just now by somebody who waited, and "" where nobody said no to it."""
+        bound = _digest(session, ask, verdict, place)
+        found = await asyncio.to_thread(self._approvals.refused, bound, session.identity, self._clock())
+        return self._said(found) if found is not None else ""
+
+    def _said(self, found: Asked) -> str:
         denied = [vote for vote in found.votes if not vote.approved]
         if found.state is State.DENIED and denied:
             return f"denied by {denied[-1].by}" + (f": {denied[-1].reason}" if denied[-1].reason else "")

@@ -40,6 +40,8 @@ class Waiting:
             hold = holds(self.hold, verdict)
             found = await holding.find(session, ask, verdict, place)
             if found is None:
+                if hold is Hold.WAIT and (why := await holding.refused(session, ask, verdict, place)):
+                    return refused_by_people(ask, verdict, needs.decision, why)
                 request = await self._open(session, ask, needs, place, hold, trial)
                 if hold is not Hold.WAIT:
                     return refused_for_now(ask, needs, request.id, holding.link(request))
