@@ -24,6 +24,16 @@ HOSTILE = (
     "UPDATE orders SET note = 'a' WHERE id = 7 \u202e--\u2066 ;SREMOTSUC MORF ETELED\u2069\u202c\n"
     "\x1b[2J\x00\u200b\ufeff\u00a0\u3164 \U000e0041" + " " * 5_000 + "; DROP TABLE customers --" + "\n" * 400 + "end"
 )
+DIFF = Preview(
+    form="diff",
+    text="...\n   name: web\n   namespace: shop\n spec:\n   progressDeadlineSeconds: 600\n-  replicas: 1\n+  replicas: 3\n"
+    "   revisionHistoryLimit: 10\n   selector:\n     matchLabels:\n...\n"
+    "-        image: registry.internal.example.com/shop/web-frontend-with-a-long-name@sha256:1f9dc1b3a4f74b1c0b7e22\n"
+    "+        image: registry.internal.example.com/shop/web-frontend-with-a-long-name@sha256:77aa01fe45bc90d3e21a4f\n"
+    "         name: \\u202eweb",
+    held_to={"uid": "u", "version": "1"},
+    at=1,
+)
 PREVIEW = Preview(
     rows=41,
     columns=("id", "customer", "status", "note", "shipped", "email", "weight", "<b>odd</b>"),
@@ -72,8 +82,11 @@ def fill(stage: Stage) -> dict[str, str]:
     stage.approvals.vote(done.id, people, False, "not during the day", stage.now())
     stage.approvals.vote(uuid(1), people, True, "reviewed with the shop team", stage.now())
     stage.hold(5, text="UPDATE orders SET status = 'returned' WHERE shipped < '2026-10-01'", verb="sql.update", preview=PREVIEW)
+    patch = "PATCH /apis/apps/v1/namespaces/shop/deployments/web\n\nspec:\n  replicas: 3"
+    stage.hold(6, text=patch, verb="k8s.patch", resources=("shop/deployments.apps/web",), preview=DIFF)
     paths = {
         "approvals": "/approvals",
+        "diff": f"/approvals/{uuid(6)}",
         "preview": f"/approvals/{uuid(5)}",
         "approval": f"/approvals/{uuid(1)}",
         "grant": f"/approvals/{uuid(2)}",

@@ -19,6 +19,7 @@ from tests.web.running import serving
 from typer.testing import CliRunner, Result
 
 from gatebook.access.approvals import State
+from gatebook.access.previews import Preview
 from gatebook.cli import approvals, grants
 from gatebook.cli.grants import seconds
 
@@ -118,6 +119,28 @@ def test_what_a_requester_wrote_moves_no_terminal(desk: Desk) -> None:
         out = desk.run("approvals", *args).stdout
         assert not {"\x1b", "\u202e", "\r"} & set(out)
     assert "\\x1b[1A\\u202e\nDROP TABLE t" in desk.run("approvals", "show", ONE).stdout
+
+
+def test_a_diff_is_printed_with_what_a_yes_is_held_to_and_moves_no_terminal(desk: Desk) -> None:
+    text = "...\n   a: b\n-  c: d\n+  c: e\u202e\x1b[31m"
+    notes = ("It belongs to ReplicaSet/web.",)
+    preview = Preview(form="diff", text=text, notes=notes, held_to={"uid": "u", "version": "1"}, at=NOW)
+    desk.ask(verb="k8s.patch", preview=preview)
+    said = desk.run("approvals", "show", ONE).output
+    assert "What changes, by the target's own dry run:" in said
+    assert "It belongs to ReplicaSet/web. It runs only if the object is still the same, in the same version." in said
+    assert "\n   a: b\n-  c: d\n+  c: e" in said
+    assert "\u202e" not in said
+    assert "\x1b" not in said
+    shown = json.loads(desk.run("approvals", "show", ONE, "--json").output)["preview"]
+    assert (shown["form"], shown["text"], shown["notes"]) == ("diff", text, list(notes))
+
+
+def test_what_was_not_tried_says_why_and_what_it_is_held_to(desk: Desk) -> None:
+    desk.ask(preview=Preview(why="the cluster refuses it", held_to={"uid": "u", "version": "1"}, at=NOW))
+    said = desk.run("approvals", "show", ONE).output
+    assert "Text alone, no preview: the cluster refuses it." in said
+    assert "in the same version" in said
 
 
 def test_listings_fit_a_narrow_pipe_and_say_whose_a_request_is(desk: Desk) -> None:

@@ -44,7 +44,7 @@ def test_every_annotation_and_every_name_of_ours_stands_there(name: str) -> None
 
 
 def test_the_rules_on_the_page_are_valid_together() -> None:
-    assert len(load({"page.cedar": "\n".join(blocks("cedar"))}).rules) == 13
+    assert len(load({"page.cedar": "\n".join(blocks("cedar"))}).rules) == 14
 
 
 def test_the_cases_on_the_page_hold(tmp_path: Path) -> None:

@@ -22,11 +22,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """The rows that a write would change. With ``why`` there is its text alone, and that is the reason.
+    """What a write would change. With ``why`` there is its text alone, and that is the reason.
 
     ``rows`` is how many it changes, ``sample`` some of them, covered, in ``columns`` (and ``more_columns`` that are not shown);
     ``keys`` are those of the primary key. ``follows`` are tables whose rows foreign keys change further, which are not counted.
     ``held_to`` is what the execution is held to (a permit's conditions), made at ``at``.
+
+    Where it is no rows, ``form`` says what ``text`` is, covered, too: a "diff" of what is there with what it becomes, what
+    "comes", what "goes", or "names" of what goes; ``notes`` are sentences about it.
     """
 
     why: str = ""
@@ -39,6 +42,24 @@ class Preview:
     masked: Mapping[str, int] = field(default_factory=dict)
     held_to: Mapping[str, str] = field(default_factory=dict)
     at: int = 0
+    form: str = ""
+    text: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def promise(self) -> str:
+        """What a yes holds the execution to, in a sentence; "" where that is nothing."""
+        if self.by_rows:
+            return "It runs only if these very rows are still the same."
+        if "uid" in self.held_to:
+            return "It runs only if the object is still the same, in the same version."
+        if "absent" in self.held_to:
+            return "It runs only if there still is no such object just before."
+        if "set" in self.held_to:
+            return "It runs only if they are still the same ones just before; what comes right after that look goes, too."
+        if "rows" in self.held_to:
+            return "It runs only if it still changes as many; which rows is not checked."
+        return ""
 
     @property
     def by_rows(self) -> bool:
@@ -51,7 +72,7 @@ def kept(preview: Preview) -> str:
     text = _json(preview)
     if len(text) <= BYTES:
         return text
-    return _json(Preview(**{**_fields(preview), "sample": (), "columns": (), "more_columns": 0}))
+    return _json(Preview(**{**_fields(preview), "sample": (), "columns": (), "more_columns": 0, "text": ""}))
 
 
 def digest(preview: Preview) -> str:
@@ -67,7 +88,7 @@ def read(text: str) -> Preview | None:
     rows = tuple(
         Row(before=_cells(one["before"]), after=_cells(one["after"]), changed=tuple(one["changed"])) for one in found["sample"]
     )
-    lists = {name: tuple(found[name]) for name in ("columns", "keys", "follows")}
+    lists = {name: tuple(found.get(name, ())) for name in ("columns", "keys", "follows", "notes")}
     return Preview(**{**found, **lists, "sample": rows})
 
 

@@ -8,25 +8,37 @@ from typing import Any
 from gatebook.cli.common import count, escaped, print_table
 
 UNCHANGED = "="
+FORMS = {
+    "diff": "What changes, by the target's own dry run:",
+    "comes": "What comes, by the target's own dry run:",
+    "goes": "What goes:",
+    "names": "What goes:",
+}
 
 
 def print_preview(found: Mapping[str, Any]) -> None:
-    """The rows of a held write, or why there is its text alone."""
+    """What a held write changes, or why there is its text alone."""
     print()
     if found["why"]:
         print(f"Text alone, no preview: {escaped(found['why'])}.")
+        if found["promise"]:
+            print(found["promise"])
         return
-    print(f"It changes {count(found['rows'], 'row')}.{_promise(found)}")
+    if found["form"]:
+        _print_text(found)
+        return
+    print(f"It changes {count(found['rows'], 'row')}. {found['promise']}")
     if found["follows"]:
         print(f"Foreign keys carry it to rows of {escaped(', '.join(found['follows']))}, which are not counted.")
     if found["sample"]:
         print_rows(found)
 
 
-def _promise(found: Mapping[str, Any]) -> str:
-    if found["by_rows"]:
-        return " It runs only if these very rows are still the same."
-    return " It runs only if it still changes as many; which rows is not checked."
+def _print_text(found: Mapping[str, Any]) -> None:
+    """What the target itself says of it."""
+    print(" ".join([FORMS[found["form"]], *(escaped(one) for one in found["notes"]), *filter(None, [found["promise"]])]))
+    print()
+    print(escaped(found["text"], keep="\n"))
 
 
 def print_rows(found: Mapping[str, Any]) -> None:

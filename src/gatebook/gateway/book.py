@@ -340,9 +340,12 @@ def _key(identity: Identity) -> str:
     return f"{identity.issuer}|{identity.subject}"
 
 
+HELD_TO = ("rows", "digest", "uid", "version", "absent", "set")
+
+
 def _held_to(held_to: Mapping[str, str]) -> dict[str, object]:
     """What an execution is held to, as far as it tells anything."""
-    return {name: held_to[name] for name in ("rows", "digest") if held_to.get(name)}
+    return {name: held_to[name] for name in HELD_TO if held_to.get(name)}
 
 
 def _resource(target: Target) -> dict[str, object]:

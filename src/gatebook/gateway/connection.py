@@ -30,7 +30,7 @@ from gatebook.gateway.dial import binding, dial, say_once
 from gatebook.gateway.doorstep import Doorstep
 from gatebook.gateway.doorway import TLS_HANDSHAKE
 from gatebook.gateway.holding import Place
-from gatebook.gateway.preview import Trial
+from gatebook.gateway.preview_rows import RowsTrial
 from gatebook.gateway.recent import Recent
 from gatebook.gateway.released import SYNC_POLL_SECONDS, Released
 from gatebook.gateway.shortcut import Shortcut
@@ -389,7 +389,8 @@ class Connection(Doorstep):
         if isinstance(answer, Needs):
             if self._relay is None or self._target is None:
                 return  # the client is gone
-            trial = Trial(self._target, self._relay.tryable(), lambda: self.signal(Trying()))
+            tryable, begun = self._relay.tryable(), lambda: self.signal(Trying())
+            trial = RowsTrial(self._gateway, session, self._target, self._place, tryable, begun)
             answer = await self._people.asked(session, ask, answer, self._place, trial, self.signal)
         verdict = answer.verdict if isinstance(answer, Refused) else answer.ruled
         self._decided(ask, answer, decided(ask.action, verdict))

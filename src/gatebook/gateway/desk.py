@@ -25,7 +25,6 @@ from gatebook.model import NOTHING, Action, Deed, Identity, Permit, Reach, Refus
 from gatebook.policy.decide import Circumstances, Decision
 from gatebook.policy.permit import permit
 from gatebook.protocols.kubernetes.covering import secrets_set
-from gatebook.protocols.postgres.reading import PREVIEW, PREVIEW_REACH
 from gatebook.protocols.relay import Allowed, Ask, Covering, Prove, Refused
 
 NOT_OPEN = "not-open-to-you"
@@ -189,12 +188,12 @@ class Desk:
         await self._book.decided(session, ask.action, verdict, ask.shown, number, now)
         return Refused(ask.action, verdict, refusal_class(verdict), number)
 
-    async def decide_preview(self, session: Session, ask: Ask) -> Permit | str:
-        """Decide whether what is held may be tried and undone, and write that down; or why not. Raises LedgerError."""
-        deeds = tuple(
-            replace(deed, verb=PREVIEW, reach=PREVIEW_REACH) for deed in ask.action.deeds if deed.reach is Reach.WRITE
-        )
-        action, now = replace(ask.action, deeds=deeds), self._clock()
+    async def decide_preview(self, session: Session, action: Action) -> Permit | str:
+        """Decide whether what is held may be tried, and write that down; or why not. Raises LedgerError.
+
+        ``action`` is what the trial is.
+        """
+        now = self._clock()
         around = self._circumstances(session, approved=False)
         verdict = self._judge.decide(session.identity, session.target, action, around, frozenset()).verdict
         receipt = await self._book.previewing(session, action, verdict, new_id(now))

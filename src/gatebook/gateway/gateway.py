@@ -91,7 +91,7 @@ class Gateway:
         self.proving = Proving(prover, granted, book)
         self.bearer, self.stretched, self.trust = bearer_of(config), Stretched(), Trust()
         self.facts, self.reads = Facts(), reads(behind)
-        self.previews = Previews(desk, book, self.trust, self.stretched, clock, self.spawn)
+        self.previews = Previews(desk, book, clock)
         self.login_seconds = float(config.limits.login_seconds)
         self._tokens, self._rows, self._cancels, self._tasks = tokens, rows, cancels, tasks
         self._connections: set[Connection] = set()

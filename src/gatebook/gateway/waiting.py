@@ -70,7 +70,7 @@ class Waiting:
         if trial is None or hold is Hold.RESUME or (hold is Hold.PROPOSE and ask.parts):
             return await holding.open(session, ask, needs, place, hold, None)
         await holding.check_room(session)
-        preview = await self._gateway.previews.of(session, ask, place, trial, self._patience)
+        preview = await self._gateway.previews.of(session, ask, trial, self._patience)
         if self._patience.over:
             raise AccessError(self._patience.over, "closed")
         return await holding.open(session, ask, needs, place, hold, preview)

@@ -162,10 +162,12 @@ def _script(script: Script, *, parts: bool) -> dict[str, Any]:
 
 def _preview(preview: Preview, *, rows: bool) -> dict[str, Any]:
     """What a write was found to change; its ``sample`` where a request stands by itself."""
-    found = {"why": preview.why, "rows": preview.rows, "by_rows": preview.by_rows, "at": preview.at}
+    found: dict[str, Any] = {"why": preview.why, "rows": preview.rows, "by_rows": preview.by_rows, "at": preview.at}
+    found |= {"form": preview.form, "promise": preview.promise}
     if not rows:
         return found
     more = {"columns": preview.columns, "more_columns": preview.more_columns, "keys": preview.keys, "follows": preview.follows}
+    more |= {"text": preview.text, "notes": preview.notes}
     return found | more | {"masked": dict(preview.masked), "sample": [asdict(row) for row in preview.sample]}
 
 

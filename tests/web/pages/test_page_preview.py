@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,3 +66,54 @@ def test_a_preview_is_the_same_after_it_was_kept_and_one_that_is_too_long_is_kep
     assert found is not None
     assert (found.rows, found.sample, found.held_to) == (1, (), {"rows": "1"})
     assert read("") is None
+
+
+DIFF = Preview(
+    form="diff",
+    text="...\n   a: b\n-  c: <i>d</i>\n+  c: e\u202e\n \n+",
+    notes=("It belongs to <b>nobody</b>.",),
+    held_to={"uid": "u", "version": "1"},
+    at=1,
+)
+
+
+async def test_a_diff_is_shown_line_by_line_and_no_line_is_markup(site: Site) -> None:
+    text = await page(site, DIFF)
+    assert "<i>d" not in text
+    assert "<b>nobody" not in text
+    assert "<del>-  c: &lt;i&gt;d&lt;/i&gt;</del>\n<ins>+  c: e" in text
+    assert "U+202E" in text
+    assert "same version" in text
+    assert "own dry run" in text
+    assert "0 rows" not in text
+
+
+@pytest.mark.parametrize(
+    ("form", "held_to", "said"),
+    [
+        ("goes", {"uid": "u", "version": "1"}, "in the same version"),
+        ("names", {"set": "0"}, "still the same ones"),
+        ("comes", {"absent": "yes"}, "still is no such object"),
+        ("comes", {}, "What comes"),
+    ],
+)
+async def test_what_comes_and_goes_is_shown_with_what_a_yes_is_held_to(
+    site: Site, form: str, held_to: dict[str, str], said: str
+) -> None:
+    text = await page(site, Preview(form=form, text="- name: x\n+ y", held_to=held_to, at=1))
+    assert said in text
+    assert "- name: x" in text
+    assert "<del>" not in text
+
+
+async def test_what_was_refused_is_held_to_what_was_seen_and_the_page_says_so(site: Site) -> None:
+    text = await page(site, Preview(why="the cluster refuses it", held_to={"uid": "u", "version": "1"}))
+    assert "The text alone: " in text
+    assert "in the same version" in text
+
+
+def test_a_preview_of_text_is_kept_and_read_again_and_older_ones_too() -> None:
+    assert read(kept(DIFF)) == DIFF
+    whole = json.loads(kept(PREVIEW))
+    older = {name: value for name, value in whole.items() if name not in ("form", "text", "notes")}
+    assert read(json.dumps(older)) == PREVIEW

@@ -165,6 +165,11 @@ class ShownAs:
             return Failed(HTTPStatus.SERVICE_UNAVAILABLE, str(error), allowed.permit)
         return allowed
 
+    async def ready(self) -> None:
+        """Have it at hand for what is asked before that, under a permit of its own. Raises CredentialError."""
+        found = self._credentials.at_once(self._target, self._role)
+        self.injected = found if found is not None else await self._credentials.fetch(self._target, self._role)
+
     def heard(self, message: Message) -> None:
         """The target's answer may say that it does not take what it was shown."""
         match message:

@@ -20,6 +20,7 @@ import structlog
 from gatebook.errors import GatebookError, LedgerError, RecordingError
 from gatebook.gateway.book import told
 from gatebook.gateway.desk import Needs
+from gatebook.gateway.http import trying
 from gatebook.gateway.http.browsers import LED_HERE, Shown
 from gatebook.gateway.http.client import Client
 from gatebook.gateway.http.credentials import ShownAs
@@ -47,7 +48,7 @@ from gatebook.protocols.http.relay import (
     TargetSaid,
     shown,
 )
-from gatebook.protocols.relay import Allowed, Answered, Ask, Ended, HangUp, Held, Refused, Side, Withdraw
+from gatebook.protocols.relay import Allowed, Answered, Ask, Ended, HangUp, Refused, Side, Withdraw
 
 if TYPE_CHECKING:
     from gatebook.gateway.gateway import Gateway
@@ -348,17 +349,14 @@ class Exchange:
         if isinstance(answer, Needs):
             if self._over:
                 return  # the client is gone
-            answer = await self._people.asked(of, ask, answer, session.place, None, self._hear)
+            trial = trying.trial(self._gateway, session, self._shown_as, self._relay)
+            answer = await self._people.asked(of, ask, answer, session.place, trial, self.signal)
         if self._over:
             return
         verdict = answer.verdict if isinstance(answer, Refused) else answer.ruled
         session.tape.asked(ask, decided(ask.action, verdict), answer.decision)
         self._under(answer, session)
-        self.signal(answer)
-
-    def _hear(self, held: Any) -> None:
-        if isinstance(held, Held):
-            self.signal(held)
+        self.signal(await trying.still(self._gateway, session, self._shown_as, self._relay, answer))
 
     # The target -----------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ made once for a target, keeps nothing of any request, and is pure.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from gatebook.model import Deed
@@ -75,6 +76,42 @@ class Opening(Protocol):
 
     def passage(self, plan: Plan, passes: Collection[str]) -> Passage:
         """What carries the bytes from then on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What people are shown of a request that was tried; with ``why`` nothing, and that is the reason. All of it is covered.
+
+    ``form`` says what ``text`` is: a "diff" of what is there with what it becomes, what "comes", what "goes", or "names" of
+    what goes. ``notes`` are sentences about it, ``held_to`` is what its execution must keep to.
+    """
+
+    why: str = ""
+    form: str = ""
+    text: str = ""
+    notes: tuple[str, ...] = ()
+    held_to: Mapping[str, str] = field(default_factory=dict)
+
+
+class Draft(Protocol):
+    """What a request would do, asked of its target without doing it, question by question. Owned by one exchange."""
+
+    @property
+    def why(self) -> str:
+        """Why nothing of it may be tried; "" where something may."""
+        ...
+
+    def question(self) -> tuple[Request, bytes] | None:
+        """The next request to ask, with its content; None once all is known."""
+        ...
+
+    def answered(self, status: int, content: bytes, covered: bytes) -> None:
+        """Its answer, as it came and as it may be shown."""
+        ...
+
+    def shown(self) -> Shown:
+        """What there is to see once all is known. Takes time."""
         ...
 
 
@@ -148,6 +185,18 @@ class Dialect(Protocol):
 
     def said(self, problem: Problem) -> tuple[Response, bytes]:
         """How a client hears of anything else that goes wrong."""
+        ...
+
+    def bound(self, request: Request, content: bytes, conditions: Mapping[str, str]) -> tuple[Request, bytes]:
+        """The request as it may go under a permit's conditions. Raises MalformedError for one that cannot be held to them."""
+        ...
+
+    def draft(self, request: Request, content: bytes | None, reading: Reading, *, again: bool) -> Draft | None:
+        """What of a request may be tried before people are asked, None where there is nothing to see.
+
+        ``content`` is what would be sent, None where it was not read.
+        With ``again`` it asks only whether what they saw is there still.
+        """
         ...
 
     def farewell(self, request: Request, problem: Problem) -> bytes:

@@ -104,6 +104,14 @@ class Plain:
         """As ``application/problem+json``."""
         return problem.said()
 
+    def bound(self, request: Request, content: bytes, conditions: Mapping[str, str]) -> tuple[Request, bytes]:
+        """As it is: nothing of it was tried."""
+        return request, content
+
+    def draft(self, request: Request, content: bytes | None, reading: Reading, *, again: bool) -> None:
+        """None: nobody can tell which requests to an API may be tried."""
+        return
+
     def farewell(self, request: Request, problem: Problem) -> bytes:
         """Nothing: it is cut."""
         return b""

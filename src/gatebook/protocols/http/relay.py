@@ -31,6 +31,7 @@ from gatebook.protocols.http.known import Meant
 from gatebook.protocols.http.lane import Went, again
 from gatebook.protocols.http.message import Data, End, Message, Request, Response
 from gatebook.protocols.http.terms import Terms
+from gatebook.protocols.http.trying import Tryable
 from gatebook.protocols.http.tunnel import Moved
 from gatebook.protocols.relay import ANOTHER_SITE, Allowed, Answered, Ask, Ended, HangUp, Held, Refused, Side, Withdraw
 
@@ -160,6 +161,19 @@ class HttpRelay:
         """What can go by the lane when it comes again, now that it is answered; None for what cannot."""
         return self._went if self.step is Step.OVER else None
 
+    def tryable(self, *, again: bool = False) -> Tryable | None:
+        """What of the request that is asked about may be tried; ``again``: what of it may be looked at once more."""
+        if self._request is None or self._meant is None:
+            raise AssertionError("nothing to try")
+        if self._meant.fault:
+            return None  # nobody is asked about it
+        request, resolved = self._request, self._meant.resolved
+        if resolved is not None:
+            request = replace(request, target=resolved.target)
+        content = resolved.content if resolved is not None else None
+        draft = self._terms.dialect.draft(request, content, self._meant.reading, again=again)
+        return Tryable(draft, request, self._meant, self._terms) if draft is not None else None
+
     def feed(self, signal: Signal) -> list[Effect]:
         """Take one signal and say what is to be done about it, in order."""
         if self.step is Step.OVER:
@@ -274,6 +288,13 @@ class HttpRelay:
         plan = terms.dialect.plan(said, terms.covering, allowed.permit.masks, needles, aliases)
         if resolved is not None and resolved.values:
             said, plan = replace(said, target=resolved.target), plan.hiding(resolved.values)
+        content = resolved.content if resolved is not None else b""
+        if resolved is None and allowed.permit.conditions:
+            raise AssertionError("held to what people saw, and not read")
+        try:
+            said, content = terms.dialect.bound(said, content, allowed.permit.conditions)
+        except MalformedError as error:
+            return self._problem(refusal.Problem(error.status, str(error), {"class": "ask", "decision": allowed.decision}))
         shows = terms.dialect.shows(said, self._meant.reading, terms.may)
         told = outgoing(said, terms, plan, self._opening, plain=shows is not None)
         self._answering = Answering(self._request, terms, plan, told, shows, self._opening)
@@ -285,10 +306,10 @@ class HttpRelay:
             return self._problem(refusal.Problem(403, resolved.refusal, fix))
         if plan.rules_fields and self._meant.reading.renames:
             return self._problem(refusal.Problem(403, f"a rule covers fields, and {self._meant.reading.renames}", fix))
-        as_it_came = resolved is not None and not resolved.values and self._content == b"".join(one.data for one in self._kept)
+        as_it_came = resolved is not None and content == b"".join(one.data for one in self._kept) and said is self._request
         if self._whole and self._content is not None and as_it_came and shows is None and not grpc.spoken(said.fields):
             self._went = again(Went(self._request, self._content, self._meant, allowed.permit.masks, plan, told, terms))
-        kept = self._kept if resolved is None else [Data(resolved.content)] if resolved.content else []
+        kept = self._kept if resolved is None else [Data(content)] if content else []
         if said.upgrade:
             return [Forward(self._permit, told, 0), Forward(self._permit, End())]
         length = sum(len(one.data) for one in kept) if self._whole else _stated(self._request)

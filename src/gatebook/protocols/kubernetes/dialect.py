@@ -17,7 +17,7 @@ from gatebook.protocols.http.contents import ABSENT
 from gatebook.protocols.http.covering.choosing import Choice, Unreadable, cover_for
 from gatebook.protocols.http.covering.media import MediaType, media_type
 from gatebook.protocols.http.covering.plan import Plan
-from gatebook.protocols.http.dialect import Opening
+from gatebook.protocols.http.dialect import Draft, Opening
 from gatebook.protocols.http.doubts import Doubts
 from gatebook.protocols.http.forwarding import without
 from gatebook.protocols.http.message import Fields, Request, Response
@@ -25,8 +25,10 @@ from gatebook.protocols.http.paths import read_path, read_query
 from gatebook.protocols.http.reading import Reading
 from gatebook.protocols.http.refusal import Problem
 from gatebook.protocols.kubernetes import status
+from gatebook.protocols.kubernetes.binding import bound
 from gatebook.protocols.kubernetes.contents import read_content
 from gatebook.protocols.kubernetes.covering import plan_for
+from gatebook.protocols.kubernetes.drafting import drafted
 from gatebook.protocols.kubernetes.opening import Opening as Streams
 from gatebook.protocols.kubernetes.opening import Purpose
 from gatebook.protocols.kubernetes.paths import Place, read_place
@@ -147,6 +149,16 @@ class Kubernetes:
     def said(self, problem: Problem) -> tuple[Response, bytes]:
         """As a Status."""
         return status.said(problem)
+
+    def bound(self, request: Request, content: bytes, conditions: Mapping[str, str]) -> tuple[Request, bytes]:
+        """With the object's version that people saw."""
+        return bound(request, content, conditions)
+
+    def draft(self, request: Request, content: bytes | None, reading: Reading, *, again: bool) -> Draft | None:
+        """The object as it is, and a dry run."""
+        if not isinstance(reading, KubernetesReading):
+            raise AssertionError("a request that was read as one to something else")
+        return drafted(request, content, reading, again=again)
 
     def farewell(self, request: Request, problem: Problem) -> bytes:
         """A watch ends with an event that says why."""

@@ -23,8 +23,8 @@ from gatebook.protocols.kubernetes.paths import Place
 
 COVERED = "<covered>"
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-_HELD = frozenset({"data", "stringData"})
-_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+HELD = frozenset({"data", "stringData"})
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
 def seen(request: Request, body: bytes | None, place: Place) -> str:
@@ -70,9 +70,9 @@ def _covered(value: Any, *, secret: bool) -> Any:
 
 
 def _field(key: str, value: Any, secret: bool) -> Any:
-    if key in (_LAST_APPLIED, "token") and value is not None:
+    if key in (LAST_APPLIED, "token") and value is not None:
         return COVERED
-    if secret and key in _HELD and value is not None:
+    if secret and key in HELD and value is not None:
         return dict.fromkeys(value, COVERED) if isinstance(value, dict) else COVERED
     return _covered(value, secret=secret)
 
@@ -80,6 +80,6 @@ def _field(key: str, value: Any, secret: bool) -> Any:
 def _operation(one: dict[str, Any]) -> dict[str, Any]:
     """An operation of a JSON Patch of a Secret."""
     steps = pointer(one.get("path"), Doubts()) or ()
-    if "value" not in one or (steps and steps[0] == "metadata" and _LAST_APPLIED not in steps):
+    if "value" not in one or (steps and steps[0] == "metadata" and LAST_APPLIED not in steps):
         return {key: _covered(value, secret=True) for key, value in one.items()}
     return one | {"value": COVERED}

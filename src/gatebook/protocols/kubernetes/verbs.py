@@ -44,6 +44,7 @@ VERBS: Mapping[str, Reach] = MappingProxyType(
     }
 )
 
+PREVIEW = "k8s.preview"  # no request's: what is asked of the cluster so that people see what a held one would do
 STREAMS = MappingProxyType({"exec": "k8s.exec", "attach": "k8s.attach", "portforward": "k8s.portforward"})
 READING = frozenset({"get", "list", "watch"})
 
