@@ -28,7 +28,7 @@ test: install ## All of it: sets up what is missing, then check, then real clien
 	@scripts/testbed
 	@scripts/drivers & drivers=$$!; scripts/kubernetes & kubernetes=$$!; $(MAKE) check && wait $$drivers && wait $$kubernetes
 	@printf '== real clients\n'
-	@$(BIN)/pytest -m real -n 2 --dist loadfile --no-loadscope-reorder  # each its own gateway; browsers last
+	@scripts/ring
 
 .PHONY: corpus
 corpus: install ## Compare what 48,000 statements of PostgreSQL's own tests leave behind with what they were read as; about 10 minutes

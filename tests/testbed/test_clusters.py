@@ -69,7 +69,10 @@ def test_server_and_kubectl_are_of_one_version(cluster: Cluster) -> None:
     assert found["serverVersion"]["gitVersion"] == found["clientVersion"]["gitVersion"] == "v1.36.3"
 
 
-def test_kubectl_reads_and_changes_what_is_there(cluster: Cluster, namespace: str) -> None:
+def test_kubectl_reads_and_changes_what_is_there(cluster: Cluster, namespace: str, tmp_path: Path) -> None:
+    editor = tmp_path / "editor"
+    editor.write_text("#!/bin/sh\nsed -i 's/^    a: b$/    a: c/' \"$1\"\n")  # not an identifier that ends so
+    editor.chmod(0o755)
     n = ("-n", namespace)
     cluster.kubectl(*n, "apply", "-f", "-", stdin=deployment(2))
     cluster.kubectl(*n, "rollout", "status", "deployment/d", "--timeout=30s")
@@ -85,7 +88,7 @@ def test_kubectl_reads_and_changes_what_is_there(cluster: Cluster, namespace: st
     cluster.kubectl(
         *n, "patch", "deployment", "d", "--type=json", "-p", '[{"op":"add","path":"/metadata/labels","value":{"a":"b"}}]'
     )
-    cluster.kubectl(*n, "edit", "deployment", "d", KUBE_EDITOR="sed -i s/b$/c/")
+    cluster.kubectl(*n, "edit", "deployment", "d", KUBE_EDITOR=str(editor))
     cluster.kubectl(*n, "rollout", "restart", "deployment/d")
     cluster.kubectl(*n, "rollout", "undo", "deployment/d")
     cluster.kubectl(*n, "wait", "--for=condition=Available", "deployment/d", "--timeout=30s")
