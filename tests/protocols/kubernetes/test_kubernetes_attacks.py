@@ -340,3 +340,25 @@ def test_json_that_is_not_an_object_is_no_crash() -> None:
             for path in (f"{PROD}/pods/x", BINDING, "/apis/rbac.authorization.k8s.io/v1/clusterroles/x", f"{WEB}/scale"):
                 for kind in ("application/json", JSON_PATCH, MERGE, STRATEGIC, APPLY):
                     assert known(method, path, json.dumps(value), kind).deeds
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//api/v1/pods", f"{PROD}//pods", f"{PROD}%2Fpods", f"{PROD}/pods/a%2fb", f"{PROD}\\pods", f"{PROD}/x%5Cpods",
+        f"{PROD}/./pods", f"{PROD}/%2e%2e/pods", f"{PROD}/pods;a=b", f"{PROD}/pods/a%252fb", f"{PROD}/pods/x.",
+        f"{PROD}/pods%00", f"{PROD}/pods/%zz", "/api/v1/" + "a/" * 70, f"{PROD}/pods?watch=%zz", f"{PROD}/pods?a;b",
+        f"{PROD}/pods/%EF%BC%8F",
+    ],
+)  # fmt: skip
+def test_an_address_that_servers_read_in_two_ways_is_a_fault(path: str) -> None:
+    reading = known("GET", path)
+    assert reading.fault
+    assert "unknown" in verbs(reading)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("content", [b"[" * 20_000, b'{"a":' * 20_000 + b"1" + b"}" * 20_000, b'{"a":' * 65 + b"1" + b"}" * 65])
+def test_json_that_is_deeper_than_any_object_is_a_fault(method: str, content: bytes) -> None:
+    kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+    assert "deeper than 64" in known(method, f"{PROD}/configmaps/x", content, kind).fault

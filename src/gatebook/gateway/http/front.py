@@ -27,7 +27,7 @@ from gatebook.gateway.http.shortcut import Flight, Shortcut
 from gatebook.gateway.http.upstream import Origins, Pool
 from gatebook.gateway.http.upstream2 import Calls
 from gatebook.identity.browsers import BrowserSignIns
-from gatebook.protocols.http import refusal
+from gatebook.protocols.http import door, refusal
 from gatebook.protocols.http.checks import MalformedError
 from gatebook.protocols.http.dialect import Dialect
 from gatebook.protocols.http.door import Knock
@@ -150,7 +150,7 @@ class HttpConnection(asyncio.Protocol):
         if self._certificate is None:
             self._begin(client)
             if why:
-                self._refuse(refusal.Problem(503, why, fields=((b"retry-after", b"1"),)))
+                self._refuse(*refusal.Problem(503, why, fields=((b"retry-after", b"1"),)).said())
         elif why:
             client.abort()
         else:
@@ -398,10 +398,10 @@ class HttpConnection(asyncio.Protocol):
         if self._codec.answering:
             self.cut(str(error))
         else:
-            self._refuse(refusal.Problem(error.status, str(error)))
+            said = self._gateway.http.said(door.protocol_of_line(self._codec.refused))
+            self._refuse(*said(refusal.Problem(error.status, str(error))))
 
-    def _refuse(self, problem: refusal.Problem) -> None:
-        head, content = problem.said()
+    def _refuse(self, head: Response, content: bytes) -> None:
         fields = (*head.fields, (b"content-length", str(len(content)).encode()))
         lines = b"".join(b"%b: %b\r\n" % field for field in fields)
         first = f"HTTP/1.1 {head.status} {HTTPStatus(head.status).phrase}\r\n".encode()

@@ -28,6 +28,7 @@ from gatebook.protocols.http.message import Fields, Request
 PREFIXES = {"/http/": "http", "/k8s/": "kubernetes"}  # with the protocol of the targets behind each
 COOKIE = b"__Host-gatebook"
 TOKEN_CHARACTERS = 16_384
+_LINE = re.compile(rb"[A-Za-z]{1,32} (%b)" % b"|".join(re.escape(one.encode()) for one in PREFIXES))
 _TARGET = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _SAID = (b"gatebook-role", b"gatebook-why", b"gatebook-hold")
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
@@ -110,6 +111,12 @@ def protocol_of(request: Request, domain: str) -> str:
     if domain and _host(request.authority).endswith(f".{domain}"):
         return ""
     return next((PREFIXES[one] for one in PREFIXES if request.target.startswith(one)), "")
+
+
+def protocol_of_line(begun: bytes) -> str:
+    """The same of a request whose head cannot be read, by what its first line seems to be; that of HTTP APIs for any other."""
+    found = _LINE.match(begun)
+    return PREFIXES[found[1].decode()] if found else "http"
 
 
 def _options(written: str) -> dict[bytes, str] | None:

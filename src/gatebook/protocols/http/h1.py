@@ -41,6 +41,7 @@ from gatebook.protocols.http.message import Data, End, Fields, Message, Request,
 KEPT_BYTES = (
     1_048_576  # behind a request that is not answered yet: more than one read brings, so a driver that stops reading fits
 )
+REFUSED_BYTES = 128  # of a head that is none
 INFORMATIONAL = 16  # answers below 200 before the one that counts; Early Hints come in ones and twos
 
 _WITHOUT_CONTENT = (204, 304)
@@ -86,6 +87,7 @@ class ServerSide:
         self._answer: Outgoing | None = None
         self._answered = False
         self._minor = 1
+        self.refused = b""  # the beginning of a request whose head is none: for whom it was meant
 
     # What a client sends
 
@@ -105,6 +107,7 @@ class ServerSide:
                 raise MalformedError(f"more than {KEPT_BYTES} bytes behind a request that is not answered yet")
         except MalformedError:
             self._broken = True
+            self.refused = self._buffer[:REFUSED_BYTES] if self._request is None else b""
             self._buffer = b""
             raise
         return messages

@@ -61,16 +61,25 @@ def read_content(request: Request, body: bytes | None, verb: str, doubts: Doubts
     if media_type == PROTOBUF:
         value = _read_protobuf(body, doubts)
     else:
-        value = read_yaml(body, doubts) if patch == "apply" or media_type == YAML else read_json(body, doubts)
+        value = read_yaml(body, doubts) if patch == "apply" or media_type == YAML else _read_json(body, doubts)
     return Content(media_type, patch, len(body), read=value is not ABSENT, value=value)
+
+
+def _read_json(body: bytes, doubts: Doubts) -> Any:
+    """The value; JSON that is deeper than objects of Kubernetes are is no more read than what is no JSON."""
+    inner = Doubts()
+    value = read_json(body, inner)
+    for why in inner.found:
+        doubts.wrong(why)
+    return value
 
 
 def _read_protobuf(body: bytes, doubts: Doubts) -> Any:
     """The value of an object in protobuf, or of the JSON that it was made."""
     if body.startswith(b"{"):
-        return read_json(body, doubts)
+        return _read_json(body, doubts)
     try:
-        return read_json(as_json(body), doubts)
+        return _read_json(as_json(body), doubts)
     except ProtobufError as error:
         doubts.wrong(str(error))
         return ABSENT

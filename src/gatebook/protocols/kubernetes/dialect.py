@@ -45,6 +45,7 @@ _SENT = frozenset(
     b"x-stream-protocol-version".split()
 )
 _SENT_OF = b"kubectl-"
+_DISCOVERED = b"as=APIGroupDiscoveryList"  # asked for by client-go's discovery, which reads no Status
 _SCHEMA = "application/com.github.proto-openapi."  # OpenAPI as protobuf: kubectl knows no other, and no object is in it
 
 
@@ -144,6 +145,8 @@ class Kubernetes:
         """As a Status. Of content in CBOR its code makes client-go send JSON from then on, whatever else is wrong with it."""
         if reading is not None and reading.fault and isinstance(reading, KubernetesReading) and _is_cbor(reading.request):
             problem = replace(problem, status=415)
+        if isinstance(reading, KubernetesReading) and _DISCOVERED in b",".join(reading.request.all(b"accept")):
+            return status.told(problem)
         return status.said(problem)
 
     def said(self, problem: Problem) -> tuple[Response, bytes]:

@@ -75,7 +75,7 @@ def looked_through(objects: list[Any], group: str, resource: str, doubts: Doubts
     for one in objects:
         if not isinstance(one, dict):
             if one is not None:
-                doubts.unsure("its content is no object")
+                doubts.wrong("its content is no object")
             continue
         _replicas(one, asked)
         if group == RBAC:

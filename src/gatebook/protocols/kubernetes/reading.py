@@ -139,7 +139,7 @@ class _Read:
 def read(request: Request, body: bytes | None, shape: Shape) -> KubernetesReading:
     """Read a request. ``body`` is its whole content, ``b""`` where it has none, None where it was not read."""
     doubts = Doubts()
-    path, query = read_path(request.path, doubts), read_query(request.query, doubts)
+    path, query = _address(request, doubts)
     place = read_place(_method(request), path, query, doubts)
     found = meant(place, path.text, shape.custom, doubts)
     content = _content(request, body, place, found, doubts)
@@ -174,6 +174,15 @@ def no_facts(**known: Any) -> Facts:
 def _method(request: Request) -> str:
     """Its method; a WebSocket over HTTP/2 (RFC 8441) is the GET that it is over HTTP/1.1."""
     return "GET" if request.method == "CONNECT" and request.upgrade == "websocket" else request.method
+
+
+def _address(request: Request, doubts: Doubts) -> tuple[Path, Query]:
+    """Path and query. Where servers would read them in two ways no name of Kubernetes is, so nobody need be asked about it."""
+    inner = Doubts()
+    path, query = read_path(request.path, inner), read_query(request.query, inner)
+    for why in inner.found:
+        doubts.wrong(why)
+    return path, query
 
 
 def _content(request: Request, body: bytes | None, place: Place, found: Meant, doubts: Doubts) -> Content:

@@ -35,6 +35,12 @@ def said(problem: Problem) -> tuple[Response, bytes]:
     return Response(problem.status, head), orjson.dumps(status(problem))
 
 
+def told(problem: Problem) -> tuple[Response, bytes]:
+    """The same in words, for who reads no object at all: client-go's discovery prints "unknown" for any but text."""
+    head = ((b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store"), *problem.fields)
+    return Response(problem.status, head), _message(problem).encode()
+
+
 def event(problem: Problem) -> bytes:
     """The same as the last event of a watch that ends."""
     return orjson.dumps({"type": "ERROR", "object": status(problem)}) + b"\n"
