@@ -199,6 +199,22 @@ def test_a_log_rebuilt_without_the_key_is_found_and_bounded(copy, how, part):
 
 
 @pytest.mark.parametrize("how", TAMPERINGS)
+def test_what_no_checkpoint_but_the_last_covers_is_bounded_though_entries_at_the_end_are_missing(tmp_path, how):
+    folder = tmp_path / "ledger"
+    for _ in range(2):
+        log = open_log(folder, segment_bytes=SEGMENT)  # signs when it opens and when it closes, never between
+        fill(log, 4, 70)
+        log.close()
+    found = entries(folder)
+    at = next(i for i in range(int(len(found) * 0.7), len(found)) if b'"type":"action"' in found[i])
+    rebuild(folder, TAMPERINGS[how](found, at))
+    bounds = next(fault for fault in damage(folder).faults if fault.what.startswith("entries "))
+    low, high = (int(word) for word in bounds.what.replace(":", " ").split()[1:4:2])
+    assert low <= at <= high == len(found) - 1
+    assert f"up to {low} the log is as it was signed" in bounds.what
+
+
+@pytest.mark.parametrize("how", TAMPERINGS)
 def test_a_log_rebuilt_with_another_key_is_found_by_whoever_knows_the_key(copy, how):
     rebuild(copy, TAMPERINGS[how](entries(copy), 300), MALLORY)
     damage(copy)

@@ -907,12 +907,21 @@ class Verification:
                 self._wal.compare(index, entry, logged, **_about(entry))
         if entry is None:
             place = {"file": self._wal.file} if self._wal.has(index) else {}
-            last = self._after(index)
-            self._give_up(
-                f"entries {index} to {self.report.size - 1} are missing or cannot be read{last}", index=index, **place
-            )
+            self._give_up(self._broken_off(index), index=index, **place)
             raise HopelessError
         return entry
+
+    def _broken_off(self, index: int) -> str:
+        """What is to be said of entries from here on, and of those since the last good checkpoint, which none can prove now."""
+        last = self.report.size - 1
+        gone = f"entries {index} to {last} are missing or cannot be read{self._after(index)}"
+        if self._altered or self._good == index:
+            return gone
+        return (
+            f"entries {self._good} to {last} cannot be shown to be those that were signed: {gone}, and without them no "
+            f"checkpoint tells whether one before was changed, removed or inserted (up to {self._good} the log is as it was "
+            "signed)"
+        )
 
     def _after(self, index: int) -> str:
         about = _about(self._current[-1]) if self._current else {}
