@@ -7,7 +7,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from gatebook.cli.demo.parts import PostgresServer
 from gatebook.protocols.postgres.catalog import ANYWHERE, ASKED_FOR, MEANINGFUL, answers, question
+from gatebook.protocols.postgres.reading import Relation
 
 pytestmark = pytest.mark.real
 
@@ -21,3 +23,34 @@ def test_all_settings_are_told_whole(request: pytest.FixtureRequest, server: str
     _, path, settings = answers([[str(cell).encode() for cell in row] for row in rows if row[0] == "s"])
     assert [line.partition("=")[0] for line in settings.splitlines()] == [*sorted(MEANINGFUL), "current_user", *ASKED_FOR]
     assert path.endswith("a_schema_of_a_long_name_8")
+
+
+@pytest.mark.parametrize("own_code", [False, True])
+@pytest.mark.parametrize("server", ["plain_postgres", "tls_postgres"])
+def test_no_server_takes_it_for_work_that_is_worth_compiling(
+    request: pytest.FixtureRequest, server: str, own_code: bool
+) -> None:
+    """Past an estimate of ``jit_above_cost`` a server with LLVM compiles for seconds what runs for milliseconds."""
+    names = [Relation(None, name) for name in ("orders", "customers", "pg_views", "nowhere")]
+    with psycopg.connect(request.getfixturevalue(server).dsn("shop")) as connection:
+        ((above,),) = connection.execute("SHOW jit_above_cost").fetchall()
+        (((plan,),),) = connection.execute(f"EXPLAIN (FORMAT JSON) {question(names, own_code=own_code)}").fetchall()
+    assert plan["Plan"]["Total Cost"] < int(above) / 4
+
+
+def test_whose_types_are_behind_others_is_told_however_they_are_made_of_each_other(plain_postgres: PostgresServer) -> None:
+    made = """
+        CREATE SCHEMA nested; SET search_path = nested;
+        CREATE FUNCTION checks(int) RETURNS bool LANGUAGE sql AS 'SELECT $1 > 0';
+        CREATE DOMAIN checked AS int CHECK (checks(VALUE)); CREATE DOMAIN above AS checked;
+        CREATE TABLE held (a above, b checked[], c int); CREATE TYPE span AS RANGE (subtype = checked);
+        CREATE TABLE outermost (h held, s span[]); CREATE TYPE plain AS (a int, b text);
+    """
+    with psycopg.connect(plain_postgres.dsn("shop")) as connection:
+        connection.execute(made)
+        rows = connection.execute(question([ANYWHERE], own_code=True)).fetchall()
+        connection.rollback()
+    types, columns = zip(*[(row[5], row[6]) for row in rows if row[0] == "h" and row[4] == "checks"], strict=True)
+    assert {"checked", "above", "held", "span", "outermost", "_checked", "_span", "_held"} <= {*types}
+    assert {"a", "b", "h", "s"} <= {*columns}
+    assert "plain" not in types

@@ -236,28 +236,40 @@ does(does, typ) AS (
   CROSS JOIN LATERAL (VALUES (o.l), (o.r)) AS n(typ)
   WHERE n.typ::pg_catalog.int8 OPERATOR(pg_catalog.>=) 16384::pg_catalog.int8
 ),
+first(does, typ) AS (
+  SELECT u.* FROM ROWS FROM (
+    pg_catalog.unnest(ARRAY(SELECT does FROM does)), pg_catalog.unnest(ARRAY(SELECT typ FROM does))) AS u
+),
+part_of(typ, whole) AS (
+  SELECT n.typ, n.whole FROM (
+    SELECT t.typelem, t.oid FROM pg_catalog.pg_type t WHERE t.typelem OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
+    UNION ALL
+    SELECT t.typbasetype, t.oid FROM pg_catalog.pg_type t WHERE t.typbasetype OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
+    UNION ALL
+    SELECT a.atttypid, c.reltype FROM pg_catalog.pg_attribute a
+    JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) a.attrelid
+    WHERE NOT a.attisdropped AND c.reltype OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
+    UNION ALL
+    SELECT r.rngsubtype, r.rngtypid FROM pg_catalog.pg_range r
+    UNION ALL
+    SELECT r.rngtypid, r.rngmultitypid FROM pg_catalog.pg_range r
+  ) n(typ, whole) WHERE EXISTS (SELECT FROM does)
+),
 made_of(does, typ) AS (
-  SELECT does, typ FROM does
+  SELECT does, typ FROM first
   UNION
-  SELECT m.does, n.typ FROM made_of m CROSS JOIN LATERAL (
-    SELECT t.oid FROM pg_catalog.pg_type t
-    WHERE t.typelem OPERATOR(pg_catalog.=) m.typ OR t.typbasetype OPERATOR(pg_catalog.=) m.typ
-    UNION ALL
-    SELECT c.reltype FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) a.attrelid
-    WHERE a.atttypid OPERATOR(pg_catalog.=) m.typ AND NOT a.attisdropped
-     AND c.reltype OPERATOR(pg_catalog.<>) 0::pg_catalog.oid
-    UNION ALL
-    SELECT r.rngtypid FROM pg_catalog.pg_range r WHERE r.rngsubtype OPERATOR(pg_catalog.=) m.typ
-    UNION ALL
-    SELECT r.rngmultitypid FROM pg_catalog.pg_range r WHERE r.rngtypid OPERATOR(pg_catalog.=) m.typ
-  ) n(typ)
+  SELECT m.does, p.whole FROM made_of m JOIN part_of p ON p.typ OPERATOR(pg_catalog.=) m.typ
+),
+owned(does, typ) AS (
+  SELECT u.* FROM ROWS FROM (
+    pg_catalog.unnest(ARRAY(SELECT does FROM made_of)), pg_catalog.unnest(ARRAY(SELECT typ FROM made_of))) AS u
 )"""
 OWN_CODE_ROWS = """UNION ALL
 SELECT DISTINCT 'h', 0, t.oid::pg_catalog.int8, 0, m.does, t.typname::pg_catalog.text, ''
-FROM made_of m JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) m.typ
+FROM owned m JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) m.typ
 UNION ALL
 SELECT DISTINCT 'h', 0, 0::pg_catalog.int8, 0, m.does, '', a.attname::pg_catalog.text
-FROM made_of m JOIN pg_catalog.pg_attribute a ON a.atttypid OPERATOR(pg_catalog.=) m.typ AND NOT a.attisdropped
+FROM owned m JOIN pg_catalog.pg_attribute a ON a.atttypid OPERATOR(pg_catalog.=) m.typ AND NOT a.attisdropped
 """
 MAY_BE_OWN_CODE = """UNION ALL
 SELECT 'm', 0, 0, 0, '', '', '' WHERE
