@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg import errors
 from tests.testbed.gateways import LiveGateway
+
+from gatebook.cli.demo.parts import SUPERUSER
+from gatebook.cli.demo.processes import wait_until
 
 pytestmark = pytest.mark.real
 
@@ -185,3 +189,71 @@ def test_a_table_that_is_called_like_one_of_the_catalog_is_not_taken_for_it(clie
         client.execute("SELECT * FROM pg_am")
     with pytest.raises(errors.InsufficientPrivilege, match="no-unknown"):
         client.execute("SELECT * FROM pg_things")
+
+
+LOCKS = ["BEGIN", "BEGIN ISOLATION LEVEL READ UNCOMMITTED", "START TRANSACTION READ WRITE"]
+KEEPS = ["BEGIN ISOLATION LEVEL REPEATABLE READ", "BEGIN; SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"]
+
+
+@pytest.mark.parametrize("begin", LOCKS)
+def test_a_bare_lock_that_is_first_in_its_transaction_is_decided_by_what_it_names(
+    client: psycopg.Connection[Any], begin: str
+) -> None:
+    client.execute(begin)
+    client.execute("LOCK TABLE other")
+    assert client.execute("SELECT count(id) FROM other").fetchone() == (0,)
+    client.execute("COMMIT")
+    client.execute("SET search_path = private")
+    client.execute(begin)
+    with pytest.raises(errors.InsufficientPrivilege, match="no-rule"):
+        client.execute("LOCK TABLE salaries")
+    client.execute("ROLLBACK")
+
+
+def test_a_table_renamed_before_the_lock_is_not_locked_as_what_it_was(client: psycopg.Connection[Any], world: Any) -> None:
+    client.execute("BEGIN")
+    world.plain.sql("ALTER TABLE open.salaries RENAME TO wages", "shop")
+    with pytest.raises(errors.InsufficientPrivilege, match="no-rule"):
+        client.execute("LOCK TABLE salaries")
+    client.execute("ROLLBACK")
+
+
+def test_what_is_read_behind_the_lock_is_read_as_it_is_when_the_lock_is_had(
+    client: psycopg.Connection[Any], world: Any
+) -> None:
+    plain = world.plain
+    direct = {"host": "127.0.0.1", "port": plain.port, "user": SUPERUSER, "password": plain.password, "dbname": "shop"}
+    with psycopg.connect(**direct) as other, ThreadPoolExecutor(1) as pool:
+        other.execute("LOCK TABLE open.other")
+        client.execute("BEGIN")
+        waits = pool.submit(client.execute, "LOCK TABLE other")
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'open.other'::regclass"
+        assert wait_until(lambda: plain.sql(waiting, "shop") == "1", 30)
+        other.execute("INSERT INTO open.other VALUES (7)")
+        other.commit()
+        waits.result(30)
+        assert client.execute("SELECT id FROM other").fetchall() == [(7,)]
+        client.execute("ROLLBACK")
+
+
+@pytest.mark.parametrize("begin", KEEPS)
+def test_where_a_question_would_take_the_transactions_snapshot_the_lock_stays_unknown(
+    client: psycopg.Connection[Any], begin: str
+) -> None:
+    for part in begin.split("; "):
+        client.execute(part)
+    with pytest.raises(errors.InsufficientPrivilege, match="names other, which could not be looked up"):
+        client.execute("LOCK TABLE other")
+    client.execute("ROLLBACK")
+    for part in begin.split("; "):
+        client.execute(part)
+    client.execute("LOCK TABLE open.other")
+    client.execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")  # refused by the server where a snapshot was taken
+    client.execute("ROLLBACK")
+
+
+def test_nor_does_the_level_that_was_asked_for_take_one(client: psycopg.Connection[Any]) -> None:
+    client.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+    with pytest.raises(errors.InsufficientPrivilege, match="no-unknown"), client.pipeline():
+        client.execute("LOCK TABLE other")
+    client.execute("ROLLBACK")

@@ -12,6 +12,7 @@ from gatebook.policy.permit import permit
 from gatebook.protocols.postgres import wire
 from gatebook.protocols.postgres.opening import Keys
 from gatebook.protocols.postgres.relay import PostgresRelay
+from gatebook.protocols.postgres.relay_inquiry import ISOLATION
 from gatebook.protocols.relay import (
     Allowed,
     Answered,
@@ -139,6 +140,7 @@ class Stage:
     settings: str = ""
     session: Session = SESSION
     late: int = 0  # questions that time passes over before they are answered
+    isolation: bytes = b"read committed"
     reports: bytes = b""  # settings that the server tells at the login
 
     def feed(self, signal: Signal) -> list[Effect]:
@@ -157,7 +159,7 @@ class Stage:
         if self.catalog_errors:
             inside = data.endswith(wire.message(b"H"))
             return self.feed(FromServer(error("42501", "permission denied") + (b"" if inside else ready())))
-        rows = catalog_rows(text, self.settings)
+        rows = row(self.isolation) if text == ISOLATION else catalog_rows(text, self.settings)
         return self.feed(FromServer(asked(rows, b"" if data.endswith(wire.message(b"H")) else self.status)))
 
     # the beginning

@@ -12,6 +12,7 @@ from tests.protocols.postgres.stage import (
     hung_up,
     kinds,
     parse,
+    question,
     ready,
     row,
     sent,
@@ -21,7 +22,8 @@ from tests.protocols.postgres.stage import (
 
 from gatebook.model import Reach
 from gatebook.protocols.postgres import wire
-from gatebook.protocols.relay import Ask, FromServer, Own, ToServer
+from gatebook.protocols.postgres.relay_inquiry import ISOLATION
+from gatebook.protocols.relay import Ask, FromServer, Own, Stale, ToServer
 
 PARSED, BOUND, NO_ROWS = wire.message(b"1"), wire.message(b"2"), wire.message(b"n")
 FLUSH = Own("flush", wire.message(b"H"))
@@ -243,3 +245,90 @@ def test_a_query_in_an_unsynced_batch_is_asked_about_as_well() -> None:
     stage.server(PARSED + BOUND + description(("total", 200, 2)) + complete("SELECT 0"))
     assert questions(stage) == [INSIDE]
     assert asks_about(stage) == {"public.customers.ssn"}
+
+
+# LOCK TABLE first in its transaction: a question may come before it only where the snapshot ends with the question ---------
+
+
+def texts(stage: Stage) -> list[str]:
+    return [question(effect.data) for effect in stage.effects if isinstance(effect, Own) and effect.kind == "catalog"]
+
+
+def begun(isolation: bytes) -> Stage:
+    """A transaction was begun by a Query, and has no snapshot."""
+    stage = opened()
+    stage.client(wire.query("BEGIN"))
+    stage.allow()
+    stage.status, stage.isolation = b"T", isolation
+    stage.server(complete("BEGIN") + ready(b"T"))
+    stage.effects.clear()
+    return stage
+
+
+@pytest.mark.parametrize("isolation", [b"read committed", b"read uncommitted"])
+def test_a_lock_that_is_first_is_asked_about_where_each_statement_has_a_snapshot_of_its_own(isolation: bytes) -> None:
+    stage = begun(isolation)
+    effects = stage.client(wire.query("LOCK TABLE customers"))
+    first, second = texts(stage)
+    assert first == ISOLATION
+    assert '"customers"' in second
+    assert not shown(effects)
+    assert stage.asked.action.reach is Reach.WRITE
+    assert stage.asked.action.deeds[0].resource.name == "public.customers"
+
+
+@pytest.mark.parametrize("isolation", [b"repeatable read", b"serializable", b"", b"of some other kind"])
+def test_where_it_would_take_the_transactions_snapshot_the_level_is_asked_once_and_nothing_else(isolation: bytes) -> None:
+    stage = begun(isolation)
+    for _ in range(2):
+        stage.client(wire.query("LOCK TABLE customers"))
+        assert texts(stage) == [ISOLATION]
+        assert stage.asked.action.reach is Reach.UNKNOWN
+        stage.allow()
+        stage.server(complete("LOCK TABLE") + ready(b"T"))
+
+
+def test_a_level_that_the_client_sets_is_asked_for_anew_and_so_is_that_of_its_next_transaction() -> None:
+    stage = begun(b"serializable")
+    for text, tag, state, isolation in (
+        ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "SET", b"T", b"read committed"),
+        ("COMMIT AND CHAIN", "COMMIT", b"T", b"repeatable read"),
+    ):
+        stage.client(wire.query("LOCK TABLE customers"))
+        stage.allow()
+        stage.server(complete("LOCK TABLE") + ready(b"T"))
+        stage.client(wire.query(text))
+        stage.allow()
+        stage.server(complete(tag) + ready(state))
+        stage.isolation = isolation
+        stage.relay.feed(Stale())
+        stage.effects.clear()
+        stage.client(wire.query("LOCK TABLE customers"))
+        assert texts(stage)[0] == ISOLATION
+        assert (stage.asked.action.reach is Reach.WRITE) is (isolation == b"read committed")
+        stage.allow()
+        stage.server(complete("LOCK TABLE") + ready(b"T"))
+
+
+def test_in_a_batch_the_level_is_asked_without_a_sync() -> None:
+    stage = opened()
+    executed(stage, "BEGIN")
+    stage.client(parse("n", "LOCK TABLE customers"))
+    stage.server(PARSED + BOUND + NO_ROWS + complete("BEGIN"))
+    assert questions(stage) == [INSIDE, INSIDE]
+    assert texts(stage)[0] == ISOLATION
+    assert stage.asked.action.reach is Reach.WRITE
+
+
+def test_what_names_no_relation_asks_no_level() -> None:
+    stage = begun(b"read committed")
+    stage.client(wire.query("SET LOCAL work_mem = '1MB'") + wire.query("LISTEN a"))
+    assert not texts(stage)
+
+
+def test_a_level_that_is_not_answered_leaves_the_lock_unknown_and_the_clients_error_its_own() -> None:
+    stage = begun(b"read committed")
+    stage.catalog_errors = True
+    stage.status = b"E"
+    stage.client(wire.query("LOCK TABLE customers"))
+    assert stage.asked.action.reach is Reach.UNKNOWN

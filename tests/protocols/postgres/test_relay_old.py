@@ -48,6 +48,31 @@ def test_in_the_middle_of_a_pipeline_what_is_known_holds():
     assert stage.asked.columns == frozenset({"ssn"})
 
 
+@pytest.mark.parametrize("text", ["SELECT id, ssn FROM customers", "SELECT c.id, c.ssn FROM customers c WHERE c.id > 0"])
+def test_what_grows_old_while_a_request_is_decided_still_says_how_its_answer_is_covered(text: str) -> None:
+    """Of what is not known any more all would be covered, for nothing."""
+    stage = Stage().open()
+    stage.client(wire.query(text))
+    stage.feed(Stale())
+    assert stage.allow()
+    answer = description(("id", 100, 1), ("ssn", 100, 2)) + row(b"odd-id", b"odd-ssn") + complete("SELECT 1") + ready()
+    told = shown(stage.server(answer))
+    assert b"odd-id" in told
+    assert b"odd-ssn" not in told
+    stage.effects.clear()
+    stage.client(wire.query(text))
+    assert asked_catalog(stage.effects), "once it is answered it is forgotten"
+
+
+def test_a_decision_that_takes_long_is_not_covered_by_what_was_known_so_long_ago() -> None:
+    stage = Stage().open()
+    stage.client(wire.query("SELECT id FROM customers"))
+    stage.feed(Stale())
+    stage.feed(Stale())
+    stage.allow()
+    assert b"odd-id" not in shown(stage.server(description(("id", 100, 1)) + row(b"odd-id") + complete("SELECT 1") + ready()))
+
+
 def test_at_the_pipelines_end_it_is_forgotten():
     stage = prepared()
     stage.feed(Stale())

@@ -127,13 +127,13 @@ class Answers(Straight):
         self.portals[name] = portal
         self._kept.add(name, portal, self.prepared, self.portals)
 
-    def stale(self) -> None:
+    def stale(self, *, deciding: bool = False) -> None:
         """Time has passed: the catalog must be asked again, and permits not used yet must be asked for again.
 
-        In the middle of a batch the catalog cannot be asked, and answers on their way are covered by what it said: that stays
-        until the batch is answered or time passes once more.
+        In the middle of a batch the catalog cannot be asked, and answers on their way, or of what is being decided, are covered
+        by what it said: that stays until they are here or time passes once more.
         """
-        self._stale = not self._quiet and not self._stale
+        self._stale = (deciding or not self._quiet) and not self._stale
         if not self._stale:
             self.catalog.forget()
         for portal in self.portals.values():
@@ -380,7 +380,7 @@ class Answers(Straight):
             return
         self._queue.popleft()
         self.status = self.status if looking.inside else body
-        self.batch.sees = looking.inside or body != b"I"
+        self.batch.asked(level=looking.level, within=looking.inside or body != b"I")
         if looking.cancelled:
             self._cut_short(looking)
             return

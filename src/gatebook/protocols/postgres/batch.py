@@ -10,8 +10,8 @@ A question may come to where no client can tell that it was there, and nowhere e
   another changes nothing.
 
 Elsewhere, behind a Bind whose Execute has not come yet, it would either close a portal or set that mark. Nor may it be what
-takes a transaction's snapshot: LOCK TABLE takes none, so that what is read behind it is read as it is when the lock is had, and
-SET TRANSACTION must come before it.
+takes the snapshot that a transaction keeps: LOCK TABLE takes none, so that what is read behind it is read as it is when the
+lock is had. Where each statement has a snapshot of its own, which SHOW tells without taking one, none is kept.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ _LEAVES_OPEN = (
     *("CREATE TABLE", "CREATE VIEW", "CREATE SCHEMA", "CREATE FUNCTION", "CREATE TYPE", "CREATE SEQUENCE"),
     *("DROP TABLE", "DROP VIEW", "DROP SCHEMA", "DROP FUNCTION", "DROP TYPE", "DROP SEQUENCE"),
 )
+_ANEW = b"read "  # how the isolation levels begin of which no snapshot outlives its statement
 _QUIET = ("PREPARE", "SAVEPOINT", "RELEASE")  # neither ends it nor, outside of one, begins it
 
 
@@ -33,16 +34,19 @@ _QUIET = ("PREPARE", "SAVEPOINT", "RELEASE")  # neither ends it nor, outside of 
 class Batch:
     """``ran``: an Execute left its transaction open. ``bound``: a portal was made in it, which a Sync would close.
 
-    ``sees``: its transaction has a snapshot.
+    ``sees``: its transaction has a snapshot. ``anew``: each statement has one of its own there, None where that was not asked.
     """
 
     ran: bool = False
     bound: bool = False
     sees: bool = False
+    anew: bool | None = None
 
     def done(self, tag: str, *, begins: bool, ends: bool, snapshots: bool) -> None:
         """A command of the client's has ended with this tag; ``begins`` or ``ends`` a transaction, or takes its snapshot."""
         self.sees = not ends and (self.sees or snapshots)
+        if begins or ends or tag == "SET":
+            self.anew = None
         if begins or tag.startswith(_LEAVES_OPEN):
             self.ran = True
         elif ends:
@@ -54,3 +58,11 @@ class Batch:
         """A Sync was answered, or what stands for one, ``within`` a transaction."""
         self.ran = self.bound = False
         self.sees = self.sees and within
+        self.anew = self.anew if within else None
+
+    def asked(self, *, level: bytes | None, within: bool) -> None:
+        """A question of the gateway's own was answered: about this isolation ``level``, or else one that takes a snapshot."""
+        if level is None:
+            self.sees = within
+        else:
+            self.anew = level.startswith(_ANEW)

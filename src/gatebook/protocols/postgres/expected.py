@@ -147,6 +147,13 @@ class Looking:
     short: bool = False
     generation: int | None = None  # of what is shared, when it was asked outside of a transaction
     views: list[Known] = field(default_factory=list)  # it asks where the columns of these come from
+    isolation: bool = False  # it asks what snapshots the client's transaction takes
+
+    @property
+    def level(self) -> bytes | None:
+        """The isolation level that was answered; None when it was not asked for."""
+        answer = self.found[0][0] if self.found and self.found[0] else None
+        return (answer or b"") if self.isolation else None
 
     def take(self, kind: bytes, body: bytes) -> bool:
         """Take in a message of the answer, and say whether it was the last. Raises WireError for what is none of it."""

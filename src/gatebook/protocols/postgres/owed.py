@@ -78,12 +78,12 @@ class Owed(ABC):
     def askable_synced(self, *, snapshots: bool) -> bool:
         """Whether a question may go out with a Sync of its own, for the sake of a request that takes a snapshot or not."""
         ready = self.askable or (not self._queue and self.status != b"E" and not self.within and not self.batch.bound)
-        return ready and (snapshots or self.batch.sees or not self.within)
+        return ready and (snapshots or self.batch.sees or bool(self.batch.anew) or not self.within)
 
     def askable_inside(self, *, snapshots: bool) -> bool:
         """Whether one may go out without a Sync, where a transaction is open; only one that would not fail."""
         ready = not self._queue and self.status != b"E" and self.within and self.unsynced and self.answers_questions
-        return ready and (snapshots or self.batch.sees)
+        return ready and (snapshots or self.batch.sees or bool(self.batch.anew))
 
     def unwanted(self) -> None:
         """The client sent a cancel: what is asked on behalf of its request ends with that request."""

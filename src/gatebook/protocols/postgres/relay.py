@@ -134,7 +134,7 @@ class PostgresRelay:
             case Held():
                 self._held(signal)
             case Stale():
-                self._answers.stale()
+                self._answers.stale(deciding=self._asking.deciding)
             case Cancelled():
                 self._cancelled()
                 self._from_client()

@@ -76,7 +76,6 @@ class Asking(Plain):
         self._fenced: tuple[Running, bytes] | None = None
         self._due: tuple[Portal, bytes] | None = None
         answers.own = ceilings.Statements(f"gatebook-{sha256(secret.encode()).hexdigest()[:32]}")
-        self.held = False
 
     @property
     def free(self) -> bool:

@@ -21,6 +21,7 @@ from gatebook.protocols.postgres.statement import read
 from gatebook.protocols.relay import Effect, Own
 
 UNSETTLED = "it stands behind a setting, or a call that may set one, in the same batch: send it in a batch of its own"
+ISOLATION = "SHOW transaction_isolation"  # takes no snapshot, and nothing can stand in its place
 PREPARED_ELSE = "it was prepared under other settings than those that hold now: prepare it again"
 
 
@@ -94,8 +95,10 @@ class Inquiry:
         known = self._answers.catalog
         settled = missing or self._answers.meaning(reading).known
         views = [] if settled else known.unread(self._relations(reading), self._all_sets())[: catalog_views.VIEWS]
-        if not (missing or views) or not (inside or self._answers.askable_synced(snapshots=snapshots)):
+        if not (missing or views):
             return False
+        if not (inside or self._answers.askable_synced(snapshots=snapshots)):
+            return self._asks_isolation(reading)
         free = self._answers.status == b"I" and not self._answers.within and not inside
         generation = known.generation if free else None
         if views:
@@ -106,6 +109,16 @@ class Inquiry:
             said = catalog.question(missing, own_code=known.own_code)
             looking = Looking(missing, inside, generation=generation)
         self._own("catalog", wire.question(said, self._name, inside=inside), looking)
+        return True
+
+    def _asks_isolation(self, reading: Reading) -> bool:
+        """Whether what keeps a question back, a snapshot that none may take, may turn out not to: that is asked first."""
+        if self._answers.batch.anew is not None or not self._relations(reading):
+            return False
+        inside = self._answers.askable_inside(snapshots=True)
+        if not inside and not self._answers.askable_synced(snapshots=True):
+            return False
+        self._own("catalog", wire.question(ISOLATION, self._name, inside=inside), Looking([], inside, isolation=True))
         return True
 
     def _action(

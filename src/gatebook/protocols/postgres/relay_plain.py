@@ -46,7 +46,13 @@ class Plain(Inquiry):
         super().__init__(answers, secret, out)
         self._client, self._ahead = client, 0
         self._asked: Asked | None = None
+        self.held = False
         self.went: Went | None = None
+
+    @property
+    def deciding(self) -> bool:
+        """Whether a request was asked for and is about to go, by what is known now; people who hold one may take hours."""
+        return self._asked is not None and not self.held
 
     def _meant(self, reading: Reading) -> Meaning | None:
         """What a text means, if it is plain as things are now."""
