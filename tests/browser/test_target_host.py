@@ -12,6 +12,8 @@ from tests.testbed.gateways import LiveGateway
 from tests.testbed.people import gateway_with_people
 from tests.testbed.website import Website
 
+from gatebook.cli.demo.processes import wait_until
+
 pytestmark = pytest.mark.real
 
 
@@ -139,7 +141,8 @@ def test_signing_out_of_the_pages_ends_every_target(door: LiveGateway, window: B
     pages.goto(f"https://127.0.0.1:{door.api_port}/approvals")
     pages.get_by_role("button", name="Sign out").click()
     pages.get_by_role("link", name="Sign in with demo").wait_for()
-    page.wait_for_function("() => fetch('/customer.json').then(r => r.status === 401)")  # its sessions are swept each second
+    asked = "() => fetch('/customer.json').then(r => r.status)"  # `wait_for_function` takes the promise itself for a yes
+    assert wait_until(lambda: page.evaluate(asked) == 401, 10), "its sessions are swept each quarter of a second"
     page.goto(url(door) + "/customers")
     page.get_by_role("link", name="Sign in with demo").wait_for()
 
