@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -20,6 +21,7 @@ from pathlib import Path
 ENDINGS = (signal.SIGTERM, signal.SIGKILL)
 STOP_SECONDS = 6.0  # patience with each of the signals
 POLL_SECONDS = 0.05
+PORTS = range(20_000, 32_000)  # below those that systems give to outgoing connections: from 32768 on, elsewhere from 49152 on
 
 
 class PartError(Exception):
@@ -27,11 +29,15 @@ class PartError(Exception):
 
 
 def free_port() -> int:
-    """A loopback port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """A loopback port that was free a moment ago, and that the system gives to no connection that somebody opens meanwhile."""
+    for port in random.SystemRandom().sample(PORTS, 100):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise PartError("a hundred loopback ports were tried, and none was free: end what listens there, and try again")
 
 
 def start_time(pid: int) -> str | None:
