@@ -212,7 +212,7 @@ def _digest(session: Session, ask: Ask, verdict: Verdict, place: Place) -> str:
     action = ask.action
     return digest(
         text=f"{SCRIPT if ask.parts else action.step}\0{action.text}",
-        parameters=action.parameters,
+        parameters=action.parameters if ask.bound is None else ask.bound,
         forms=action.forms,
         settings=action.settings,
         role=place.role,

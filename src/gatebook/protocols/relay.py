@@ -205,7 +205,8 @@ class Ask:
     its text, fit for a log, and ``seen`` all of it as people must see it to decide, where that is not the action's text and
     parameters covered. ``fault`` says what is wrong with the text itself, if it is: then there is nothing to ask people about.
     ``parts`` says, of a whole script that is proposed, how many of the action's deeds each of its statements has. ``uncounted``
-    says why nobody could tell how many rows it changes, so that no rule with a ceiling lets it go.
+    says why nobody could tell how many rows it changes, so that no rule with a ceiling lets it go. ``bound`` is what a yes is
+    bound to in place of the action's parameters, where they differ each time that the same is sent; None: they are.
     """
 
     action: Action
@@ -215,6 +216,7 @@ class Ask:
     parts: tuple[int, ...] = ()
     uncounted: str = ""
     seen: str = ""
+    bound: tuple[bytes, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gatebook.model import Action, Deed
-from gatebook.protocols.http import grpc
+from gatebook.protocols.http import grpc, mcp
 from gatebook.protocols.http.covering.heads import towards_target
 from gatebook.protocols.http.covering.plan import Plan
 from gatebook.protocols.http.covering.resolving import Resolved, resolve
@@ -46,7 +46,7 @@ def asked(request: Request, content: bytes | None, terms: Terms, seq: int) -> tu
         text=meant.text,
         parameters=(content,) if content else (),
     )
-    return Ask(action, _FIELDS, meant.reading.shown, fault=meant.fault, seen=meant.seen), meant
+    return Ask(action, _FIELDS, meant.reading.shown, fault=meant.fault, seen=meant.seen, bound=meant.bound), meant
 
 
 def _read(request: Request, content: bytes | None, terms: Terms, under: tuple[object, ...]) -> Meant:
@@ -60,7 +60,9 @@ def _read(request: Request, content: bytes | None, terms: Terms, under: tuple[ob
     fault = fault or (resolved.refusal if resolved is not None else "")
     told = terms.dialect.meant(replace(request, fields=_meant(request)))
     seen = terms.dialect.seen(told, content, reading, plan)
-    return Meant(reading, deeds, resolved, terms.dialect.exact(request), fault, seen, plan, under)
+    exactly = mcp.numberless(content) if content and reading.calls else None
+    bound = None if exactly is None else (exactly,)
+    return Meant(reading, deeds, resolved, terms.dialect.exact(request), fault, seen, plan, under, bound)
 
 
 def _with_values(reading: Reading, resolved: Resolved, dialect: Dialect) -> tuple[tuple[Deed, ...], Resolved]:
@@ -87,15 +89,17 @@ def _alike(given: Sequence[Deed], meant: Sequence[Deed]) -> bool:
     )
 
 
-def exact(request: Request) -> str:
-    """A request's head as a yes is bound to it: what goes on of it, and for which host it is meant.
+def exact(request: Request, passing: frozenset[bytes] = frozenset()) -> str:
+    """A request's head as a yes is bound to it: what goes on of it but fields that are ``passing``, and for which host.
 
     Fields of one name keep their order: servers go by the first, or by the last.
     """
     upgrade = f" ({request.upgrade})" if request.upgrade else ""
     fields = sorted(_meant(request), key=lambda field: field[0])
     lines = [f"{request.method} {request.target}{upgrade}", f"host {request.authority}"]
-    lines += [f"{name.decode('latin-1')}: {value.decode('latin-1')}" for name, value in fields if name not in _PASSING]
+    lines += [
+        f"{name.decode('latin-1')}: {value.decode('latin-1')}" for name, value in fields if name not in (_PASSING | passing)
+    ]
     return "\n".join(lines)
 
 

@@ -23,7 +23,8 @@ class Meant:
     """A request as it was read, and all that is said of it each time it comes.
 
     ``deeds`` are decided about: those of the reading, with what tokens stand for in their facts. ``resolved`` is what goes on
-    in the tokens' place, None where the content was not read. ``text`` is what a yes is bound to; ``plan`` covers what is shown
+    in the tokens' place, None where the content was not read. ``text`` is what a yes is bound to, and ``bound`` in place of the
+    content, where that differs each time; ``plan`` covers what is shown
     of it, by any mask set that may hold. ``under`` is what else it rests on.
     """
 
@@ -35,6 +36,7 @@ class Meant:
     seen: str
     plan: Plan
     under: tuple[object, ...] = field(repr=False)
+    bound: tuple[bytes, ...] | None = field(default=None, repr=False)
 
 
 class Known:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,9 +36,13 @@ LIST = frozenset("tools/list resources/list resources/templates/list prompts/lis
 READ = frozenset("resources/read resources/subscribe resources/unsubscribe".split())
 CALL, PROMPT = "tools/call", "prompts/get"
 
+PASSING = frozenset({b"mcp-session-id"})  # says what connection of an agent's it is, as message ids say which message
+
 _ENVELOPE = frozenset("jsonrpc id method params result error".split())
 _PARAMS = frozenset("name uri arguments".split())
 _ENCODED = ("=?base64?", "?=")
+_SPACE = re.compile(r"[ \t\n\r]*")
+_DECODER = json.JSONDecoder()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,3 +197,45 @@ def _field(value: bytes) -> str | None:
         return base64.b64decode(text[len(_ENCODED[0]) : -len(_ENCODED[1])], validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
         return None
+
+
+def numberless(content: bytes) -> bytes:
+    """A message that was read, without what numbers it: ids and progress tokens, which clients count on with each message.
+
+    All else stands as it stood, byte for byte, since a yes is bound to it.
+    """
+    text = content.decode()
+    message = _members(text, 0)
+    meta = _inside(text, _inside(text, message, "params"), "_meta")
+    numbers = [spans[name] for spans, name in ((message, "id"), (meta, "progressToken")) if name in spans]
+    for begin, end in sorted(numbers, reverse=True):
+        if type(json.loads(text[begin:end])) in (int, str):
+            text = f"{text[:begin]}0{text[end:]}"
+    return text.encode()
+
+
+def _inside(text: str, spans: dict[str, tuple[int, int]], name: str) -> dict[str, tuple[int, int]]:
+    return _members(text, spans[name][0]) if name in spans else {}
+
+
+def _members(text: str, at: int) -> dict[str, tuple[int, int]]:
+    """Where the values of the object's members stand that begins here, or behind some space; nothing where none does."""
+    found: dict[str, tuple[int, int]] = {}
+    at = _after_space(text, at)
+    if not text.startswith("{", at):
+        return found
+    at = _after_space(text, at + 1)
+    while not text.startswith("}", at):
+        name, at = _DECODER.raw_decode(text, at)
+        begin = _after_space(text, _after_space(text, at) + 1)
+        _, end = _DECODER.raw_decode(text, begin)
+        found[name] = (begin, end)
+        at = _after_space(text, end)
+        if text.startswith(",", at):
+            at = _after_space(text, at + 1)
+    return found
+
+
+def _after_space(text: str, at: int) -> int:
+    found = _SPACE.match(text, at)
+    return found.end() if found else at

@@ -6,7 +6,7 @@ from base64 import b64encode
 from collections.abc import Callable, Collection, Mapping
 
 from gatebook.model import Deed
-from gatebook.protocols.http import mcp_answers, websocket
+from gatebook.protocols.http import mcp, mcp_answers, websocket
 from gatebook.protocols.http.asking import exact
 from gatebook.protocols.http.contents import FORM, is_json
 from gatebook.protocols.http.covering.choosing import Choice, cover_for
@@ -51,8 +51,8 @@ class Plain:
         return request
 
     def exact(self, request: Request) -> str:
-        """Each of its fields counts."""
-        return exact(request)
+        """Each of its fields counts; of MCP not the session, which an agent has anew whenever it begins."""
+        return exact(request, mcp.PASSING if self._shape.mcp is not None else frozenset())
 
     def read(self, request: Request, content: bytes | None) -> Reading:
         """What the request does."""
