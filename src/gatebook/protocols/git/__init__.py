@@ -1,0 +1,1 @@
+"""Git: what is fetched and pushed, read into actions."""
