@@ -61,6 +61,7 @@ REFS = (
 ).split()
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("name", [*REFS, "refs/heads/a b"])
 def test_a_ref_is_one_where_git_says_so(name: str) -> None:
     git = subprocess.run(["git", "check-ref-format", name], capture_output=True).returncode == 0

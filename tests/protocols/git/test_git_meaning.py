@@ -15,6 +15,8 @@ from gatebook.protocols.git.meaning import Told, deeds_of, push_told
 from gatebook.protocols.git.objects import read_commit, read_tree
 from gatebook.protocols.git.pushing import read_push
 
+pytestmark = pytest.mark.real
+
 KEY = "AKIA" + "Q3EGRZL7XK2M5T4B"
 MAIN = "refs/heads/main"
 

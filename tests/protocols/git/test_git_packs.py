@@ -50,6 +50,7 @@ def delta(base: bytes, *instructions: bytes, size: int) -> bytes:
     return number(len(base)) + number(size) + b"".join(instructions)
 
 
+@pytest.mark.real
 def test_all_objects_of_a_pack_of_git_are_as_git_has_them(tmp_path: Path) -> None:
     made = new_repository(tmp_path / "a")
     text = "\n".join(f"line {at}" for at in range(2_000))
@@ -65,6 +66,7 @@ def test_all_objects_of_a_pack_of_git_are_as_git_has_them(tmp_path: Path) -> Non
     assert opened.read("0" * 40) is None
 
 
+@pytest.mark.real
 def test_a_thin_pack_is_opened_with_what_its_deltas_are_of(tmp_path: Path) -> None:
     made = new_repository(tmp_path / "a")
     text = "\n".join(f"line {at}" for at in range(5_000))
@@ -79,6 +81,7 @@ def test_a_thin_pack_is_opened_with_what_its_deltas_are_of(tmp_path: Path) -> No
         open_pack(data)
 
 
+@pytest.mark.real
 def test_a_repository_of_sha256_is_read(tmp_path: Path) -> None:
     made = new_repository(tmp_path / "a")
     made.git("init", "-q", "--object-format=sha256", "b")
