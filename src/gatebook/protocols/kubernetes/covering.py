@@ -11,12 +11,14 @@ from dataclasses import replace
 
 from gatebook.masking.rules import FieldPattern, Level, MaskSet, Style
 from gatebook.protocols.http.covering.plan import Plan, plan_of
+from gatebook.protocols.kubernetes.helm import Releases
 from gatebook.protocols.kubernetes.paths import Place
 from gatebook.protocols.relay import Covering
 
 SECRETS = "kubernetes-secrets"  # the mask set that every cluster has
 _DATA = (FieldPattern(("data", Level.ONE), base64=True), FieldPattern(("stringData", Level.ONE)))
 _PATCHED = (FieldPattern(("value",)),)  # what an operation of a JSON Patch would write
+_RELEASES = Releases()
 _TOKEN = (FieldPattern(("status", "token")),)
 
 
@@ -32,7 +34,8 @@ def plan_for(place: Place, covering: Covering, masks: Collection[str], needles: 
     if own is not None:
         sets: Mapping[str, MaskSet] = {**covering.sets, SECRETS: replace(own, fields=fields)}
         covering, masks = replace(covering, sets=sets), {*masks, SECRETS}
-    return plan_of(covering, masks, needles)
+    plan = plan_of(covering, masks, needles)
+    return replace(plan, packed=_RELEASES) if place.resource == "secrets" else plan
 
 
 def _fields(place: Place) -> tuple[FieldPattern, ...]:

@@ -39,6 +39,7 @@ from gatebook.protocols.relay import Covering
 
 BODY_BYTES = 3 * 1024 * 1024  # what an API server takes; longer content is refused by it
 JSON = b"application/json"
+_FIRST_ERROR = 300
 _TEXT = frozenset({"text/plain"})
 _SENT = frozenset(
     b"content-type accept-encoding user-agent sec-websocket-key sec-websocket-version sec-websocket-protocol "
@@ -131,7 +132,13 @@ class Kubernetes:
         return Streams(request, Purpose(place.subresource), random)
 
     def cover(self, request: Request, response: Response, plan: Plan, passes: Collection[str]) -> Choice:
-        """What becomes of an answer: JSON and text are covered, the schema passes, nothing else does."""
+        """What becomes of an answer: JSON and text are covered, the schema passes, nothing else does.
+
+        Where an object is said back, rules know what in it is secret. The values of a request's tokens are looked for in
+        errors alone: a Secret's user may be called as the Secret is, and a client that reads another name takes it for gone.
+        """
+        if response.status < _FIRST_ERROR and plan.before is not None:
+            plan = plan.before
         kind = media_type(response.get(b"content-type"))
         if kind.name and not (kind.is_json or kind.name in _TEXT or _is_schema(kind, request)):
             return Unreadable(f"its type {kind.name[:80]!r} cannot be read here; ask for application/json")

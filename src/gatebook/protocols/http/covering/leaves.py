@@ -23,6 +23,7 @@ from gatebook.protocols.http.covering.text import TextCover
 NESTED = 3  # documents inside of strings of documents
 LONG = 65_536  # bytes of a string that is looked through piece by piece
 WHOLE = b'"' + COVERED + b'"'
+_PACKED = b'"release"'  # the name of what may hold others packed
 _STRING = re.compile(rb'"(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+"')
 _HALF = re.compile(r"[\ud800-\udfff]")
 _DOCUMENT = re.compile(r"\s*[\[{]")
@@ -77,6 +78,12 @@ class Leaves:
         count(self.masked, rule.style.value)
         first = written[:1]
         if first == b'"':
+            if rule.base64 and self._plan.packed is not None and hit.name == _PACKED:
+                packed = self._plan.packed.shown(
+                    read_string(written).encode("utf-8", "surrogatepass"), self._plan, rule, self.masked
+                )
+                if packed is not None:
+                    return b'"' + packed + b'"'
             covered = rule.cover(read_string(written).encode("utf-8", "surrogatepass"))
             if covered.isalnum() or covered == COVERED:
                 return b'"' + covered + b'"'

@@ -62,6 +62,27 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class Unpacked:
+    """A value that holds others packed, as it goes to the target, without its own base64; ``refusal`` says why it may not."""
+
+    plain: bytes = field(repr=False)
+    values: tuple[bytes, ...] = field(default=(), repr=False)
+    refusal: str = ""
+
+
+class Packed(Protocol):
+    """A form in which values under a rule hold others packed, so that they are looked into and not covered whole."""
+
+    def shown(self, written: bytes, plan: Plan, rule: Rule, counts: Counts) -> bytes | None:
+        """A value of base64, covered inside; None where it is none that can be looked into."""
+        ...
+
+    def meant(self, plain: bytes, plan: Plan, rule: Rule) -> Unpacked | None:
+        """What such a value means that comes back; None where it is none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Made by ``plan_of``. ``aliases`` are other names under which fields may stand, as GraphQL has them; ``words`` finds the
     values of a request's tokens that are too short to be looked for within words.
@@ -76,6 +97,8 @@ class Plan:
     tokens: Mapping[str, tuple[bytes, ...]] = field(repr=False)
     aliases: Mapping[str, Collection[str]] = field(default_factory=dict)
     words: re.Pattern[bytes] | None = field(default=None, repr=False)
+    packed: Packed | None = None
+    before: Plan | None = field(default=None, repr=False)  # the same that hides no values of a request
 
     @property
     def reads(self) -> bool:
@@ -160,7 +183,7 @@ class Plan:
         if not values:
             return self
         needles = self.needles.with_more(value for value in values if len(value) >= SHORTEST)
-        return replace(self, needles=needles, words=_words(values))
+        return replace(self, needles=needles, words=_words(values), before=self)
 
     def without_said(self, data: bytes, counts: Counts) -> bytes:
         """The data without the target's credentials and what tokens of the request stand for."""

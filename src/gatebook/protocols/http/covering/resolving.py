@@ -77,7 +77,7 @@ def resolve(request: Request, content: bytes, plan: Plan) -> Resolved:
             content = _content(request, content, work)
     except _RefusedError as error:
         return Resolved(given.target, given.content, refusal=str(error))
-    if not work.values:
+    if not work.values and content == given.content:
         return given
     target = path + sign + query
     if len(target) > TARGET_BYTES:
@@ -114,7 +114,7 @@ class _Work:
 
     def known(self, content: bytes) -> bool:
         """Whether a token that stands for something here is in the content."""
-        return any(self._meant(found[0]) is not None for found in _TOKEN.finditer(content))
+        return any(self._meant(found[0]) is not None for found in TOKEN.finditer(content))
 
     def may_stand_in(self, content: bytes) -> bool:
         """Whether a token or a covered value may be in the content at all."""
@@ -140,6 +140,9 @@ class _Work:
 
     def _string(self, value: bytes, hit: Hit) -> bytes | None:
         """What stands in a string's place; None for itself."""
+        unpacked = self._unpacked(value, hit)
+        if unpacked is not None:
+            return unpacked
         if self._plan.tree.base64(hit.place):
             plain = decoded(value)
             meant = self._resolved(plain, hit.place, writes=self.writes) if plain is not None else None
@@ -152,6 +155,21 @@ class _Work:
             if inner != value:
                 return inner
         return self._resolved(value, hit.place, writes=self.writes)
+
+    def _unpacked(self, value: bytes, hit: Hit) -> bytes | None:
+        """What goes on for a value that holds others packed, written in base64 once more or as it is."""
+        rule = self._plan.rule(hit.place) if self._plan.packed is not None else None
+        if rule is None or self._plan.packed is None:
+            return None
+        plain = decoded(value)
+        for inner, coded in ((plain, True), (value, False)):
+            found = self._plan.packed.meant(inner, self._plan, rule) if inner is not None else None
+            if found is not None:
+                if found.refusal and self.writes:
+                    raise _RefusedError(found.refusal)
+                self.values += found.values
+                return b64encode(found.plain) if coded else found.plain
+        return None
 
     def within(self, around: _Work, data: bytes, top: Place) -> bytes:
         """A document that is a string of another one. Raises WireError where it is none."""
@@ -173,8 +191,7 @@ class _Work:
         if not is_ours(value):
             return None
         if not tokens.is_token(value):
-            found = _SHOWN.fullmatch(value.strip())
-            if writes and (found is None or found[1] in _MARKERS):
+            if writes and is_cover(value):
                 raise _RefusedError(WRITTEN_BACK)
             return None
         meant = self._meant(value)
@@ -199,5 +216,11 @@ class _Work:
         return None
 
 
+def is_cover(value: bytes) -> bool:
+    """Whether a whole value is what the gateway showed in the place of another, and no token."""
+    found = _SHOWN.fullmatch(value.strip())
+    return is_ours(value) and not tokens.is_token(value) and (found is None or found[1] in _MARKERS)
+
+
 _DOCUMENT = re.compile(rb"\s*[\[{]")
-_TOKEN = re.compile(rb"gbk_[A-Za-z0-9_-]{43,44000}")
+TOKEN = re.compile(rb"gbk_[A-Za-z0-9_-]{43,44000}")
