@@ -24,6 +24,7 @@ from gatebook.protocols.http import reading as http
 from gatebook.protocols.kubernetes import reading as kubernetes
 from gatebook.protocols.postgres.reading import FACTS, VERBS
 from gatebook.protocols.postgres.statement import read
+from gatebook.protocols.ssh import verbs as ssh
 
 ROOT = Path(__file__).parents[2]
 PAGES = {path.relative_to(ROOT).as_posix(): path.read_text() for path in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md"))}
@@ -100,7 +101,8 @@ def test_every_kind_of_entry_is_explained(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", sorted({*VERBS, *FACTS, *http.VERBS, *http.FACTS, *kubernetes.VERBS, *kubernetes.FACTS, *ACTS})
+    "name",
+    sorted({*VERBS, *FACTS, *http.VERBS, *http.FACTS, *kubernetes.VERBS, *kubernetes.FACTS, *ssh.VERBS, *ssh.FACTS, *ACTS}),
 )
 def test_every_verb_and_fact_is_explained(name: str) -> None:
     assert f"`{name}`" in PAGES["docs/policy.md"]
@@ -116,10 +118,11 @@ def test_every_sample_of_configuration_is_valid(sample: str, tmp_path: Path) -> 
     written = yaml.safe_load(sample)
     whole = yaml.safe_load(WHOLE)
     usual = whole["targets"][0]
-    named = [one if one.get("protocol") in ("http", "kubernetes") else usual | one for one in written.get("targets", [])]
+    named = [one if one.get("protocol") in ("http", "kubernetes", "ssh") else usual | one for one in written.get("targets", [])]
     whole |= written | {"targets": named or [usual]}
     if any(one["protocol"] != "postgres" for one in whole["targets"]):
         whole["listeners"]["http"] = {**whole["listeners"]["api"], "bind": "127.0.0.1:16443"}
+        whole["listeners"]["ssh"] = {"bind": "127.0.0.1:12222"}
     path = tmp_path / "gatebook.yaml"
     path.write_text(yaml.safe_dump(whole))
     assert isinstance(load(path, files=False), Config)

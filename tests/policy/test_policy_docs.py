@@ -16,6 +16,7 @@ from gatebook.policy.schema import TEXT
 from gatebook.protocols.http import reading as http
 from gatebook.protocols.kubernetes import reading as kubernetes
 from gatebook.protocols.postgres.reading import FACTS, VERBS
+from gatebook.protocols.ssh import verbs as ssh
 
 PAGE = (Path(__file__).parents[2] / "docs" / "policy.md").read_text("utf-8")
 
@@ -25,14 +26,18 @@ def blocks(language: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("verb", "reach"), [*VERBS.items(), *http.VERBS.items(), *kubernetes.VERBS.items(), ("session.open", "read")]
+    ("verb", "reach"),
+    [*VERBS.items(), *http.VERBS.items(), *kubernetes.VERBS.items(), *ssh.VERBS.items(), ("session.open", "read")],
 )
 def test_every_verb_stands_there_with_its_reach(verb: str, reach: str) -> None:
     assert f"| `{verb}` | {reach} |" in PAGE
 
 
 @pytest.mark.parametrize(
-    "name", sorted({*FACTS, *http.FACTS, *kubernetes.FACTS, *OPENING_FACTS, *re.findall(r"^  (\w+): \w", TEXT, re.MULTILINE)})
+    "name",
+    sorted(
+        {*FACTS, *http.FACTS, *kubernetes.FACTS, *ssh.FACTS, *OPENING_FACTS, *re.findall(r"^  (\w+): \w", TEXT, re.MULTILINE)}
+    ),
 )
 def test_every_attribute_of_the_schema_stands_there(name: str) -> None:
     assert re.search(rf"`(?:\w+\.)?{name}`", PAGE)

@@ -71,12 +71,14 @@ class LiveGateway:
     token_seconds: int = 3600
     listener: Mapping[str, str] = field(default_factory=dict)
     apis: Sequence[Mapping[str, Any]] = ()  # HTTP targets
+    hosts: Sequence[Mapping[str, Any]] = ()  # SSH targets
     domain: str = "targets.localhost"
     http_tls: bool = True
     workers: int = 1
     port: int = field(default_factory=free_port)
     api_port: int = field(default_factory=free_port)
     http_port: int = field(default_factory=free_port)
+    ssh_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
     # Its life -------------------------------------------------------------------------------------------------------
@@ -177,11 +179,12 @@ class LiveGateway:
             "listeners": {
                 "postgres": {"bind": f"127.0.0.1:{self.port}", "tls": tls, **self.listener},
                 **({"http": self._http_listener(tls)} if self.apis else {}),
+                **({"ssh": {"bind": f"127.0.0.1:{self.ssh_port}"}} if self.hosts else {}),
                 "api": {"bind": f"127.0.0.1:{self.api_port}", "tls": dict(tls)},
                 "public_url": f"https://127.0.0.1:{self.api_port}",
             },
             "identity": {"token_seconds": self.token_seconds, "providers": [provider, *map(dict, self.more_providers)]},
-            "targets": [*self._targets(password), *(dict(one) for one in self.apis)],
+            "targets": [*self._targets(password), *(dict(one) for one in (*self.apis, *self.hosts))],
             "policy": {"folder": "policies"},
             "masking": {"sets": {"pii": {"columns": columns, "style": "partial"}}, "detectors": "all"},
             "ledger": {"folder": "ledger", "durability": "writes"},

@@ -95,6 +95,8 @@ def connect(
             path, args = curl.asked(target, args or [])
             wish = curl.Wish(path=path, role=role, why=why, hold=hold)
             _run_curl(program or find_client(None, "curl"), place, target.partition("/")[0], wish, token, gateway.ca, args)
+        if place.protocol != "postgres":
+            raise UsageError(_elsewhere(place, target.partition("/")[0]))
         program = program or ("" if proposed else find_client(None))
         environment = client_environment(os.environ, place, target, token, gateway.ca, role)
         if script is not None:
@@ -107,6 +109,13 @@ def connect(
         fail("connect", error)
     given = ["-f", file] if file is not None else []
     os.execve(program, [program, *given, *(args or [])], environment)  # noqa: S606 - no shell is wanted
+
+
+def _elsewhere(place: Place, target: str) -> str:
+    """What reaches a target whose clients are started by themselves."""
+    if place.protocol == "ssh":
+        return f"{target} is a host: ssh -p {place.port} {target}@{place.host}, and what `gatebook token` prints where it asks"
+    return f"{target} is a cluster: gatebook kubeconfig {target}, then kubectl"
 
 
 def _run_curl(

@@ -33,6 +33,7 @@ from gatebook.policy.rules import Policy, Rule
 from gatebook.protocols.http import reading as http
 from gatebook.protocols.kubernetes import reading as kubernetes
 from gatebook.protocols.postgres.reading import FACTS
+from gatebook.protocols.ssh import verbs as ssh
 
 WIDTH = 80
 COLOURS = {Ruling.ALLOW: "green", Ruling.MASK: "cyan", Ruling.APPROVE: "yellow", Ruling.BLOCK: "red"}
@@ -246,7 +247,7 @@ def _show_answer(answer: Answer, identity: Identity) -> None:
 def _show_deed(deed: Deed, verdict: Verdict) -> None:
     where = f"{deed.resource.kind} {deed.resource.name}".strip()
     typer.echo(_wrap(f"{deed.verb} ({deed.reach.value}) on {where}: {verdict.ruling.value} by {verdict.rule}", ""))
-    families = {"sql": FACTS, "k8s": kubernetes.FACTS}
+    families = {"sql": FACTS, "k8s": kubernetes.FACTS, "ssh": ssh.FACTS}
     usual = families.get(deed.verb.partition(".")[0], http.FACTS)
     told = (f"{name} {_told(value)}" for name, value in sorted(deed.facts.items()) if value != usual.get(name))
     if text := ", ".join(told):

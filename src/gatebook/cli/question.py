@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from gatebook.config import Config, HttpTarget, KubernetesTarget, TargetConfig
+from gatebook.config import Config, HttpTarget, KubernetesTarget, SshTarget, TargetConfig
 from gatebook.config.shapes import cluster_shape_of, shape_of
 from gatebook.errors import ConfigError
 from gatebook.gateway.judge import Judge, at_fault
@@ -26,6 +26,8 @@ from gatebook.protocols.postgres.lineage import answer_columns
 from gatebook.protocols.postgres.probing import by_names
 from gatebook.protocols.postgres.reading import Reading
 from gatebook.protocols.postgres.statement import read
+from gatebook.protocols.ssh.messages import Start
+from gatebook.protocols.ssh.reading import read as read_command
 
 HOUR = 3_600_000_000  # µs
 
@@ -58,6 +60,8 @@ def ask(judge: Judge, config: Config, question: Question) -> Answer:
     target = find_target(config, question.target)
     if isinstance(target, HttpTarget | KubernetesTarget):
         return _ask_of_request(judge, target, question)
+    if isinstance(target, SshTarget):
+        return _ask_of_command(judge, target, question)
     reading = read(question.statement)
     action = Action(session="", seq=1, deeds=_deeds(reading, _sets(config, target)), text=question.statement)
     if not action.deeds:
@@ -83,6 +87,14 @@ def _ask_of_request(judge: Judge, target: HttpTarget | KubernetesTarget, questio
     action = Action(session="", seq=1, deeds=reading.deeds, text=question.statement)
     decision = judge.decide(question.identity, target.target, action, question.circumstances, frozenset({"*"}))
     return Answer(action, at_fault(decision, reading.fault, strict=isinstance(target, KubernetesTarget)))
+
+
+def _ask_of_command(judge: Judge, target: SshTarget, question: Question) -> Answer:
+    """The same of a command on a host, without a terminal, as the default role; an empty one is the shell."""
+    reading = read_command(Start(question.statement or None), target.user(target.default_role))
+    action = Action(session="", seq=1, deeds=reading.deeds, text=question.statement)
+    decision = judge.decide(question.identity, target.target, action, question.circumstances, frozenset())
+    return Answer(action, at_fault(decision, reading.fault))
 
 
 def _content_type(target: HttpTarget | KubernetesTarget, request: Request, body: bytes) -> bytes:

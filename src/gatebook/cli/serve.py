@@ -61,7 +61,7 @@ async def _api(parts: Parts, ready: Callable[[], None]) -> None:
 
 
 def _ready(config: Config) -> None:
-    doors = {"postgres": config.listeners.postgres, "http": config.listeners.http}
+    doors = {"postgres": config.listeners.postgres, "http": config.listeners.http, "ssh": config.listeners.ssh}
     said: dict[str, object] = {name: f"{one.bind.host}:{one.bind.port}" for name, one in doors.items() if one is not None}
     said |= {"api": config.listeners.public_url, "workers": config.worker_count, "rows": native.named()}
     structlog.get_logger("gatebook.gateway").info("ready", **said)

@@ -37,6 +37,7 @@ from gatebook.config.shape import (
     Provider,
     Recording,
 )
+from gatebook.config.ssh import SshListener, SshRole, SshTarget
 from gatebook.config.targets import HttpRole, HttpTarget, PostgresRole, PostgresTarget, TargetConfig, TargetTls
 from gatebook.config.values import Address, Context, SecretReference, TlsFiles
 from gatebook.errors import ConfigError
@@ -68,6 +69,9 @@ __all__ = [
     "Provider",
     "Recording",
     "SecretReference",
+    "SshListener",
+    "SshRole",
+    "SshTarget",
     "TargetConfig",
     "TargetTls",
     "TlsFiles",

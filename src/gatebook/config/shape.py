@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, Field, PlainValidator, PrivateAt
 from pydantic_core import core_schema
 
 from gatebook.config.kubernetes import KubernetesTarget
+from gatebook.config.ssh import SshListener, SshTarget
 from gatebook.config.targets import HttpTarget, PostgresTarget, TargetConfig
 from gatebook.config.values import (
     AnyPath,
@@ -123,6 +124,7 @@ class Listeners(Part):
 
     postgres: PostgresListener | None = Field(default=None, description="where PostgreSQL clients connect: bind, tls, auth")
     http: HttpListener | None = Field(default=None, description="where clients of HTTP APIs connect: bind, tls, domain")
+    ssh: SshListener | None = Field(default=None, description="where SSH clients connect: bind")
     api: Listener = Field(description="where the HTTP API answers: bind, tls")
     public_url: Url = Field(description="the URL under which clients reach the API")
 
@@ -366,7 +368,7 @@ def _workers(value: object) -> int | None:
     return value
 
 
-AnyTarget: TypeAlias = Annotated[PostgresTarget | HttpTarget | KubernetesTarget, Field(discriminator="protocol")]
+AnyTarget: TypeAlias = Annotated[PostgresTarget | HttpTarget | KubernetesTarget | SshTarget, Field(discriminator="protocol")]
 
 
 class Config(Part):

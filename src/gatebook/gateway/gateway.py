@@ -20,7 +20,7 @@ from typing import Any
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from gatebook.config import Config, Listener, PostgresListener
+from gatebook.config import Address, Config, Listener, PostgresListener
 from gatebook.config.tls import server_context
 from gatebook.errors import ConfigError, LedgerError
 from gatebook.gateway import lookout
@@ -41,6 +41,7 @@ from gatebook.gateway.preview import Previews
 from gatebook.gateway.proving import Proving
 from gatebook.gateway.reads import reads
 from gatebook.gateway.rows import Rows
+from gatebook.gateway.ssh.door import Ssh
 from gatebook.gateway.tape import Tapes
 from gatebook.identity.browsers import BrowserSignIns
 from gatebook.identity.prove import Prover
@@ -98,6 +99,7 @@ class Gateway:
         self._live: set[Live] = set()
         self._doors: set[HttpConnection | Http2Connection] = set()
         self.http = Http(self, config, self.trust, browsers)
+        self.ssh = Ssh(self)
         self._crowd = crowd
         self._stopping = False
         self._running = 0
@@ -125,6 +127,10 @@ class Gateway:
         else:
             self._doors.add(connection)
         return why
+
+    def knock(self, key: Hashable, address: str) -> str:
+        """The same for who comes by SSH: each is a session's, or nobody's."""
+        return self._closed or self._crowd.come(key, address)
 
     def leave_http(self, connection: HttpConnection | Http2Connection) -> None:
         """Forget a connection of HTTP that has ended."""
@@ -232,11 +238,14 @@ class Gateway:
         """Open the listeners, which the other processes have opened too. Raises ConfigError when one cannot be."""
         self._cancels.listen(self._cancel_here)
         postgres = self.config.listeners.postgres
-        http, servers = self.config.listeners.http, []
+        http, ssh, servers = self.config.listeners.http, self.config.listeners.ssh, []
         if postgres is not None:
             servers.append(await self._listen("postgres", postgres, [ALPN], Connection))
         if http is not None:
             servers.append(await self._listen("http", http, HTTP_ALPN, HttpConnection))
+        if ssh is not None:
+            await self.ssh.ready()
+            servers.append(await self._bind("ssh", ssh.bind, self.ssh.connection))
         return servers
 
     async def _listen(
@@ -246,10 +255,13 @@ class Gateway:
         certificate = server_context(listener.tls, f"listeners.{name}") if listener.tls else None
         if certificate is not None:
             certificate.set_alpn_protocols(alpn)
-        host, port = listener.bind.host, listener.bind.port
+        return await self._bind(name, listener.bind, lambda: made(self, certificate))
+
+    async def _bind(self, name: str, bind: Address, made: Callable[[], asyncio.Protocol]) -> asyncio.Server:
+        host, port = bind.host, bind.port
         try:
             return await asyncio.get_running_loop().create_server(
-                lambda: made(self, certificate), host, port, backlog=512, reuse_address=True, reuse_port=True
+                made, host, port, backlog=512, reuse_address=True, reuse_port=True
             )
         except OSError as error:
             raise ConfigError([f"listeners.{name}: bind: {host}:{port}: {error.strerror or error}"]) from error
@@ -355,6 +367,7 @@ class Gateway:
             live.end(why)
         for door in list(self._doors):
             door.stop()
+        self.ssh.close()
         self.http.close()
 
     async def stop(self) -> None:

@@ -26,6 +26,7 @@ from gatebook.gateway import store
 from gatebook.gateway.child import apart
 from gatebook.gateway.clock import Clock
 from gatebook.gateway.judge import Judge, make_judge
+from gatebook.gateway.ssh.keys import make_sure
 from gatebook.gateway.tally import Tally
 from gatebook.ledger.keys import key_path, load_or_create
 
@@ -72,6 +73,8 @@ def prepare(config: Config) -> Prepared:
     lock = _lock(config.home)
     apart(partial(_migrate, config))
     ports = _claim(config)
+    if config.listeners.ssh is not None:
+        apart(partial(make_sure, config.home))  # once, before workers would each make their own
     keys, numbers = config.home / "keys", range(1, config.worker_count + 1)
     pairs = {number: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM) for number in numbers}
     for end in (end for pair in pairs.values() for end in pair):
@@ -148,7 +151,8 @@ def close_abandoned(database: Engine, process: str) -> None:
 def _claim(config: Config) -> tuple[socket.socket, ...]:
     """Sockets that keep the data ports ours: workers share them, so each alone would not notice that one is taken."""
     claimed: list[socket.socket] = []
-    for name, listener in (("postgres", config.listeners.postgres), ("http", config.listeners.http)):
+    doors = {"postgres": config.listeners.postgres, "http": config.listeners.http, "ssh": config.listeners.ssh}
+    for name, listener in doors.items():
         if listener is not None:
             claimed += _claimed(listener.bind, f"listeners.{name}: bind: {listener.bind}")
     return tuple(claimed)

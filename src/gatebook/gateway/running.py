@@ -254,7 +254,7 @@ async def _publish(ledger: Log, config: Config, policy: Policy) -> None:
 def _warnings(config: Config) -> list[tuple[str, str]]:
     """What this configuration does not give, said at every start and kept in the book for whoever reads the evidence."""
     found = []
-    doors = (config.listeners.postgres, config.listeners.http)
+    doors = (config.listeners.postgres, config.listeners.http, config.listeners.ssh)
     if any(one.bind.loopback for one in doors if one is not None):
         why = "clients share this machine: an account that runs both client and gateway could reach the book"
         found.append(("co-located: not protected", why))

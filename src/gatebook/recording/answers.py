@@ -99,6 +99,7 @@ class _Under:
         self.decoding = Decoding(codings) if codings else None
         self.unknown = codings is None
         self.socket = False  # it is a WebSocket: what is recorded of it is its messages, each line marked by who said it
+        self.bare = False  # it has no head, as what SSH carries
         self.codec = python_name(self.media.charset) or "utf-8"
         self.held = bytearray()
         self.since = 0  # when the first of it came
@@ -146,10 +147,11 @@ class Answers:
         seq, rest = _numbered(data)
         if seq not in self._under:
             yield from self._begin(time, seq, ())
+            self._under[seq].bare = True
         under = self._under[seq]
         if under.over:
             return
-        if under.socket and framed(rest):
+        if (under.socket or under.bare) and framed(rest):
             yield from self._flow(time, seq, under, rest)
             return
         if under.held and time - under.since > SLOW_MICROSECONDS and not (under.media.is_json or under.media.name == _EVENTS):

@@ -32,7 +32,7 @@ from starlette.types import ExceptionHandler
 from gatebook import __version__
 from gatebook.access.approvals import Approvals
 from gatebook.access.grants import Grants
-from gatebook.config import Config, HttpListener, TargetConfig
+from gatebook.config import Config, HttpListener, Listener, SshListener, TargetConfig
 from gatebook.errors import AccessError, LedgerError
 from gatebook.identity.prove import Prover
 from gatebook.identity.tokens import GatewayTokens
@@ -178,12 +178,12 @@ class _Api:
     def _place(self, target: TargetConfig, identity: Identity) -> dict[str, object] | None:
         """Where a client finds a target: the gateway's public host, the port of the listener for its protocol."""
         listeners, name, protocol = self._config.listeners, target.name, target.protocol
-        listener = {"postgres": listeners.postgres, "http": listeners.http}[target.door]
+        listener = {"postgres": listeners.postgres, "http": listeners.http, "ssh": listeners.ssh}[target.door]
         if listener is None:
             return None
         host = urlsplit(listeners.public_url).hostname or ""
         port = listener.port if isinstance(listener, HttpListener) else listener.bind.port
-        place = {"name": name, "protocol": protocol, "host": host, "port": port, "tls": listener.tls is not None}
+        place = {"name": name, "protocol": protocol, "host": host, "port": port, "tls": is_private(listener)}
         return (
             place
             | {"user": identity.subject}
@@ -197,6 +197,11 @@ class _Api:
         except SQLAlchemyError:
             return False
         return True
+
+
+def is_private(listener: Listener | SshListener) -> bool:
+    """Whether nobody on the way can read what clients send there."""
+    return isinstance(listener, SshListener) or listener.tls is not None
 
 
 def _addresses(name: str, host: str, listener: HttpListener) -> dict[str, str]:

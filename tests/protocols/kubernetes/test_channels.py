@@ -30,7 +30,7 @@ from tests.protocols.kubernetes.streams import (
 
 from gatebook.protocols.http.websocket import Binary, Close, Ping, Pong, Text, masked
 from gatebook.protocols.kubernetes.channels import CommandSocket, PortSocket
-from gatebook.protocols.kubernetes.command import COUNTED, SHOWN_INPUT
+from gatebook.protocols.streams import COUNTED, SHOWN_INPUT
 from gatebook.protocols.terminals import Kind
 
 

@@ -18,8 +18,9 @@ from gatebook.protocols.http.covering.needles import NeedleFilter
 from gatebook.protocols.http.covering.plan import Counts, Plan, count
 from gatebook.protocols.http.tunnel import Moved
 from gatebook.protocols.http.websocket import Binary, Close, Closing, Heard, Ping, Pong, Reader, SocketError, Text, Writer
-from gatebook.protocols.kubernetes.command import SOON, Command, Stream, failure
-from gatebook.protocols.kubernetes.live import LiveCover
+from gatebook.protocols.kubernetes.command import Command, Stream, failure
+from gatebook.protocols.live import LiveCover
+from gatebook.protocols.streams import SOON
 from gatebook.protocols.terminals import Kind, frame
 
 _CHANNELS = (Stream.STDIN, Stream.STDOUT, Stream.STDERR, Stream.ERROR, Stream.RESIZE)

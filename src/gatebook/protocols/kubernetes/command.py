@@ -1,8 +1,7 @@
 """What passes between a client and a command in a container, whichever protocol carries it: five streams.
 
-The client says stdin and resize, the command stdout, stderr and, at its end, error. What the command says is covered on its way
-(``live.py``); what it is told passes as it is, and only a replay sees it covered. The last word, on error, is a ``Status`` in
-JSON, which is covered whole.
+The client says stdin and resize, the command stdout, stderr and, at its end, error. What passes is covered and shown by
+``protocols/streams.py``. The last word, on error, is a ``Status`` in JSON, which is covered whole.
 """
 
 from __future__ import annotations
@@ -13,16 +12,11 @@ from enum import StrEnum
 from gatebook.errors import WireError
 from gatebook.protocols.http.covering.messages import shown_message
 from gatebook.protocols.http.covering.plan import Counts, Plan, count
-from gatebook.protocols.kubernetes.live import LiveCover
-from gatebook.protocols.kubernetes.typed import Typed
-from gatebook.protocols.terminals import Kind, frame
+from gatebook.protocols.streams import LATER, SOON, Streams
+from gatebook.protocols.terminals import Kind
 
-SOON = 0.03  # seconds without output, after which a terminal's held text goes on: a person does not notice
-LATER = 0.25  # the same for what is no terminal
 STATUS_BYTES = 65_536
 RESIZE_BYTES = 256  # of what tells a size
-COUNTED = 1_048_576  # bytes that are not recorded, after which a replay is told of them at the latest
-SHOWN_INPUT = 1_048_576  # bytes of what a command is fed that a replay shows; behind them they are counted
 _SIDES = 65_535  # columns or lines
 
 
@@ -38,6 +32,7 @@ class Stream(StrEnum):
 
 OF_CLIENT = (Stream.STDIN, Stream.RESIZE)
 _KINDS = {Stream.STDOUT: Kind.OUTPUT, Stream.STDERR: Kind.ERRORS}
+_STREAMS = {kind: stream for stream, kind in _KINDS.items()}
 
 
 class Command:
@@ -45,34 +40,27 @@ class Command:
 
     def __init__(self, plan: Plan, *, tty: bool) -> None:
         self._plan, self._tty = plan, tty
-        self._covers = {stream: LiveCover(plan, eager=tty) for stream in _KINDS}
-        self._typed = Typed(plan)
-        self._fed = LiveCover(plan, eager=False)
-        self._fed_bytes = self._unseen = 0
+        self._streams = Streams(plan, tty=tty)
         self._status = b""
         self._resize = ""
         self._counts: Counts = {}
-        self._shown: list[bytes] = []
 
     @property
     def masked(self) -> Counts:
         """What the client did not get, by detector."""
-        found = dict(self._counts)
-        for cover in self._covers.values():
-            for name, number in cover.masked.items():
-                count(found, name, number)
+        found = self._streams.masked
+        for name, number in self._counts.items():
+            count(found, name, number)
         return found
 
     @property
     def waits(self) -> float:
         """Seconds without output after which ``idle`` is wanted, 0 where nothing is held."""
-        held = self._status or self._typed.waits or self._fed.held or any(cover.held for cover in self._covers.values())
-        return (SOON if self._tty else LATER) if held else 0.0
+        return (SOON if self._tty else LATER) if self._status else self._streams.waits
 
     def take_shown(self) -> bytes:
         """What a replay is to be told since the last time."""
-        shown, self._shown = b"".join(self._shown), []
-        return shown
+        return self._streams.take_shown()
 
     # The client ---------------------------------------------------------------------------------------------------------
 
@@ -82,10 +70,7 @@ class Command:
             return self._resized(data)
         if stream is not Stream.STDIN:
             raise WireError(f"a client that says something on {stream}")
-        if self._tty:
-            self._shown.append(self._typed.typed(data))
-        else:
-            self._feed(data)
+        self._streams.fed(data)
         return data
 
     def said_all(self, stream: Stream) -> None:
@@ -93,32 +78,7 @@ class Command:
         if stream is Stream.RESIZE and self._resize:
             raise WireError("a terminal's size that is not whole")
         if stream is Stream.STDIN:
-            self._shown.append(self._typed.finish())
-            self._input(self._fed.finish())
-            self._count()
-            self._shown.append(frame(Kind.CLOSED, stream.encode()))
-
-    def _feed(self, data: bytes) -> None:
-        """What a command is fed: shown while it is text, and not without end."""
-        if self._fed_bytes < SHOWN_INPUT and b"\0" not in data:
-            self._fed_bytes += len(data)
-            self._input(self._fed.feed(data))
-            return
-        self._fed_bytes = SHOWN_INPUT
-        self._input(self._fed.finish())
-        self._unseen += len(data)
-        if self._unseen >= COUNTED:
-            self._count()
-
-    def _input(self, data: bytes) -> None:
-        if data:
-            self._shown.append(frame(Kind.INPUT, data))
-
-    def _count(self) -> None:
-        """Say how much was fed that is not shown."""
-        if self._unseen:
-            self._shown.append(frame(Kind.UNSEEN, b"%d" % self._unseen))
-            self._unseen = 0
+            self._streams.fed_all()
 
     def _resized(self, data: bytes) -> bytes:
         """Sizes of a terminal, each told anew."""
@@ -134,7 +94,7 @@ class Command:
                 break
             width, height = _size(told)
             self._resize = text[end:]
-            self._shown.append(frame(Kind.RESIZE, b"%dx%d" % (width, height)))
+            self._streams.resized(width, height)
             out.append(b'{"Width":%d,"Height":%d}\n' % (width, height))
         self._resize = self._resize.lstrip()
         if len(self._resize) > RESIZE_BYTES or self._resize[:1] not in ("", "{"):
@@ -149,38 +109,25 @@ class Command:
             return self._ending(data)
         if stream not in _KINDS:
             raise WireError(f"a target that says something on {stream}")
-        echo = self._tty and self._typed.is_echo(data)
-        out = self._out(stream, self._covers[stream].feed(data, at_once=echo))
-        if self._tty:
-            self._shown.append(self._typed.answered(data))
-        return out
+        return self._streams.said(_KINDS[stream], data)
 
     def told_all(self, stream: Stream) -> bytes:
         """The command says nothing more on it; what was held back."""
         if stream in _KINDS:
-            return self._out(stream, self._covers[stream].finish())
+            return self._streams.said_all(_KINDS[stream])
         return self._last_word() if stream is Stream.ERROR else b""
 
     def idle(self) -> list[tuple[Stream, bytes]]:
         """Nothing came for some time: what goes on now, by stream."""
-        out = [(stream, self._out(stream, cover.idle())) for stream, cover in self._covers.items()]
-        out.append((Stream.ERROR, self._last_word()))
-        self._shown.append(self._typed.idle())
-        self._input(self._fed.idle())
-        return [(stream, data) for stream, data in out if data]
+        return self._with_last_word(self._streams.idle())
 
     def finish(self) -> list[tuple[Stream, bytes]]:
         """Nothing will come: the same for all that was held."""
-        out = [(stream, self.told_all(stream)) for stream in (*_KINDS, Stream.ERROR)]
-        self._shown.append(self._typed.finish())
-        self._input(self._fed.finish())
-        self._count()
-        return [(stream, data) for stream, data in out if data]
+        return self._with_last_word(self._streams.finish())
 
-    def _out(self, stream: Stream, data: bytes) -> bytes:
-        if data:
-            self._shown.append(frame(_KINDS[stream], data))
-        return data
+    def _with_last_word(self, rest: list[tuple[Kind, bytes]]) -> list[tuple[Stream, bytes]]:
+        last = self._last_word()
+        return [(_STREAMS[kind], data) for kind, data in rest] + ([(Stream.ERROR, last)] if last else [])
 
     def _ending(self, data: bytes) -> bytes:
         self._status += data
@@ -198,7 +145,7 @@ class Command:
         if not self._status:
             return b""
         said, self._status = shown_message(self._status, self._plan, self._counts), b""
-        self._shown.append(frame(Kind.STATUS, said))
+        self._streams.show(Kind.STATUS, said)
         return said
 
 

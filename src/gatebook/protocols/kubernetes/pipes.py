@@ -17,11 +17,12 @@ from gatebook.protocols.http.tunnel import Moved
 from gatebook.protocols.http.websocket import Binary, Close, Closing, SocketError, Text
 from gatebook.protocols.kubernetes import spdy
 from gatebook.protocols.kubernetes.channels import Socket
-from gatebook.protocols.kubernetes.command import COUNTED, OF_CLIENT, SOON, Command, failure
+from gatebook.protocols.kubernetes.command import OF_CLIENT, Command, failure
 from gatebook.protocols.kubernetes.command import Stream as Name
-from gatebook.protocols.kubernetes.live import LiveCover
 from gatebook.protocols.kubernetes.spdy import SpdyError
 from gatebook.protocols.kubernetes.spdy_streams import Stream, Streams
+from gatebook.protocols.live import LiveCover
+from gatebook.protocols.streams import COUNTED, SOON
 from gatebook.protocols.terminals import Kind, frame
 
 CLIENT, TARGET = "client", "target"

@@ -11,7 +11,7 @@ from tests.protocols.http.covering.stage import CREDENTIAL, DETECTORS, plan
 from tests.protocols.kubernetes.streams import CARD, EMAIL, HIDDEN_CARD, HIDDEN_EMAIL, HIDDEN_KEY, KEY, cut
 
 from gatebook.protocols.http.covering.plan import Plan
-from gatebook.protocols.kubernetes.live import CONTEXT, LINE, TAIL, LiveCover
+from gatebook.protocols.live import CONTEXT, LINE, TAIL, LiveCover
 
 JWT = b"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
 TEXTS = [

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from tests.protocols.http.covering.stage import DETECTORS
 from tests.protocols.kubernetes.streams import EMAIL
 
-from gatebook.protocols.kubernetes.typed import BEHIND_BYTES, LINE_BYTES, LINES, Typed
 from gatebook.protocols.terminals import Kind, frames
+from gatebook.protocols.typed import BEHIND_BYTES, LINE_BYTES, LINES, Typed
 
 
 def told(data: bytes) -> list[tuple[Kind, bytes]]:

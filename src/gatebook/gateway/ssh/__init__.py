@@ -1,0 +1,1 @@
+"""SSH in and out: asyncssh owns the sockets, relays say what passes."""

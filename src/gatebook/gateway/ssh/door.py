@@ -1,0 +1,329 @@
+"""The door of SSH clients: who comes in proves by a token or a certificate who they are, before anything else is heard.
+
+A user's name says where a client goes and as what: ``target``, or ``role%target``. The token is asked for by keyboard-
+interactive and taken as a password, too. Whoever proves nothing hears nothing; whom their token proves, and who may not open
+that target, hears why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from typing import TYPE_CHECKING, Any
+
+import asyncssh
+import structlog
+from asyncssh.packet import PacketDecodeError
+
+from gatebook.config import SshTarget
+from gatebook.errors import ConfigError, GatebookError, IdentityError
+from gatebook.gateway.desk import Welcome
+from gatebook.gateway.ssh.channel import PACKET_BYTES, WINDOW_BYTES, Channel
+from gatebook.gateway.ssh.keys import Keys, load_or_make
+from gatebook.gateway.ssh.session import SshSession
+from gatebook.gateway.ssh.upstream import needles
+from gatebook.identity.tokens import digest_of
+from gatebook.model import Ruling, Verdict
+from gatebook.protocols.relay import NO_IDENTITY, Prove
+
+if TYPE_CHECKING:
+    from gatebook.gateway.gateway import Gateway
+
+TRIES = 6  # tokens and keys that one connection may show
+TOKEN_CHARACTERS = 16_384
+ALIVE_SECONDS = 30  # between two questions whether a client is there, where nothing comes
+ALIVE_TRIES = 4
+VARIABLES, VARIABLE_BYTES = 64, 4_096
+NO_FORWARD = "forwards are not passed on"
+PROMPT = "Gatebook token: "
+INSIDE = "an error inside the gateway; its operators' log has it"
+
+log = structlog.get_logger("gatebook.ssh")
+logging.getLogger("asyncssh").setLevel(logging.CRITICAL)  # its lines hold commands
+
+
+class Ssh:
+    """What the SSH connections of one process share. Used from one event loop."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._doormen: set[Doorman] = set()
+        self._options: asyncssh.SSHServerConnectionOptions | None = None
+        self.keys: Keys | None = None
+
+    async def ready(self) -> None:
+        """Have the keys at hand. Raises ConfigError."""
+        self.keys = keys = load_or_make(self._gateway.config.home)
+        try:
+            self._options = await asyncssh.SSHServerConnectionOptions.construct(
+                config=None,
+                server_factory=lambda: Doorman(self._gateway),
+                server_version="Gatebook",
+                server_host_keys=[keys.shown()],
+                login_timeout=self._gateway.login_seconds,
+                compression_algs=None,
+                host_based_auth=False,
+                gss_host=None,
+                x509_trusted_certs=None,
+                authorized_client_keys=None,
+                allow_scp=False,
+                agent_forwarding=False,
+                x11_forwarding=False,
+                line_editor=False,
+                encoding=None,
+                keepalive_interval=ALIVE_SECONDS,
+                keepalive_count_max=ALIVE_TRIES,
+                window=WINDOW_BYTES,
+                max_pktsize=PACKET_BYTES,
+            )
+        except (ValueError, OSError) as error:
+            raise ConfigError([f"listeners.ssh: {error}"]) from error
+
+    def connection(self) -> Connection:
+        """A client comes."""
+        if self._options is None:
+            raise AssertionError("a client before the keys were read")
+        return Connection(asyncio.get_running_loop(), self._options)
+
+    def stand(self, doorman: Doorman) -> None:
+        """Somebody is at the door."""
+        self._doormen.add(doorman)
+
+    def leave(self, doorman: Doorman) -> None:
+        """They went away."""
+        self._doormen.discard(doorman)
+        self._gateway.unseat(doorman)
+
+    def forget(self, session: SshSession) -> None:
+        """A session has ended."""
+        self._gateway.drop(session)
+
+    def close(self) -> None:
+        """End all connections that are no session's."""
+        for doorman in list(self._doormen):
+            doorman.stop()
+
+
+class Connection(asyncssh.SSHServerConnection):
+    """asyncssh's, with what is ours: a fault is told to the operator, and no channel keeps more than it needs."""
+
+    def internal_error(self, exc_info: Any = None, error_logger: Any = None) -> None:
+        """A fault of ours or of the library's: the connection ends, closed. A packet that is none is its peer's."""
+        error = exc_info[1] if exc_info else sys.exc_info()[1]
+        if isinstance(error, PacketDecodeError):
+            log.info("no SSH", why=str(error))
+        else:
+            log.error("connection failed", exc_info=error)
+        super().internal_error(exc_info, error_logger)
+
+    def new_channel(self, target: SshTarget) -> ServerChannel:
+        """A channel for a session."""
+        return ServerChannel(self, asyncio.get_running_loop(), target)
+
+
+class ServerChannel(asyncssh.SSHServerChannel[bytes]):
+    """asyncssh's, which keeps of the environment what the target takes."""
+
+    def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop, target: SshTarget) -> None:
+        super().__init__(
+            connection,
+            loop,
+            allow_pty=True,
+            line_editor=False,
+            line_echo=False,
+            line_history=0,
+            max_line_length=1,
+            encoding=None,
+            errors="strict",
+            window=WINDOW_BYTES,
+            max_pktsize=PACKET_BYTES,
+        )
+        self._target = target
+
+    def _process_env_request(self, packet: asyncssh.packet.SSHPacket) -> bool:
+        """RFC 4254, section 6.4. A client goes on where a variable is not taken."""
+        name, value = packet.get_string(), packet.get_string()
+        packet.check_end()
+        try:
+            named = name.decode("ascii")
+            value.decode("utf-8")
+        except UnicodeDecodeError:
+            return False
+        if len(value) > VARIABLE_BYTES or len(self._env) >= VARIABLES or b"\0" in value or not self._target.takes(named):
+            return False
+        self._env[name] = value
+        return True
+
+
+class Doorman(asyncssh.SSHServer):
+    """One client, from its first byte on. Lives in one event loop."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._connection: Connection | None = None
+        self._address = ""
+        self._tries = 0
+        self._proving = False
+        self._session: SshSession | None = None
+
+    # What asyncssh calls --------------------------------------------------------------------------------------------------
+
+    def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
+        """A client is here, and is counted before it may have a handshake done for it."""
+        if not isinstance(conn, Connection):
+            raise AssertionError("a connection of another kind")
+        self._connection = conn
+        self._address = str((conn.get_extra_info("peername") or ("",))[0])
+        self._gateway.ssh.stand(self)
+        if why := self._gateway.knock(self, self._address):
+            log.warning("connection turned away", why=why, client=self._address)
+            conn.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone."""
+        self._connection = None
+        self._gateway.ssh.leave(self)
+        if self._session is not None:
+            self._session.close("the client went away")
+
+    def begin_auth(self, username: str) -> bool:
+        """Everybody has to prove who they are."""
+        return True
+
+    def kbdint_auth_supported(self) -> bool:
+        """A token is asked for."""
+        return True
+
+    def password_auth_supported(self) -> bool:
+        """A token is taken as a password."""
+        return True
+
+    def public_key_auth_supported(self) -> bool:
+        """A key alone proves nothing here."""
+        return False
+
+    def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> Any:
+        """What is asked for, and not shown as it is typed."""
+        return "", "", "", [(PROMPT, False)]
+
+    async def validate_kbdint_response(self, username: str, responses: Any) -> bool:
+        """The token."""
+        return len(responses) == 1 and await self._take(username, responses[0])
+
+    async def validate_password(self, username: str, password: str) -> bool:
+        """The same."""
+        return await self._take(username, password)
+
+    def session_requested(self) -> Any:
+        """A channel that will run something."""
+        session = self._session
+        if session is None or self._connection is None or session.full:
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, "gatebook: no further channel may be opened")
+        return self._connection.new_channel(session.target), Channel(self._gateway, session)
+
+    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
+        """A connection through the host."""
+        raise self._no_forward(dest_host, dest_port)
+
+    def unix_connection_requested(self, dest_path: str) -> bool:
+        """The same to a socket."""
+        raise self._no_forward(dest_path, -1)
+
+    def server_requested(self, listen_host: str, listen_port: int) -> bool:
+        """The host is to listen."""
+        self._no_forward(listen_host, listen_port, listens=True)
+        return False
+
+    def unix_server_requested(self, listen_path: str) -> bool:
+        """The same at a socket."""
+        self._no_forward(listen_path, -1, listens=True)
+        return False
+
+    def _no_forward(self, host: str, port: int, *, listens: bool = False) -> asyncssh.ChannelOpenError:
+        if self._session is not None:
+            shown = f"forward {'from' if listens else 'to'} {host[:255]}" + (f" port {port}" if port >= 0 else "")
+            self._session.turn_down("ssh.forward", shown, NO_FORWARD, host=host[:255], port=port, listens=listens)
+        return asyncssh.ChannelOpenError(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, f"gatebook: {NO_FORWARD}")
+
+    def stop(self) -> None:
+        """The gateway stops; what is a session's ends with that."""
+        if self._session is None and self._connection is not None:
+            self._connection.abort()
+
+    # Identity, session ----------------------------------------------------------------------------------------------------
+
+    async def _take(self, username: str, token: str) -> bool:
+        """Whether the token opens what the user's name says. asyncssh may stop waiting; a session is opened whole."""
+        self._tries += 1
+        if self._tries > TRIES and self._connection is not None:
+            self._connection.abort()
+        if self._tries > TRIES or self._proving or self._session is not None or not 0 < len(token) <= TOKEN_CHARACTERS:
+            return False
+        self._proving = True
+        opened: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._gateway.spawn(self._prove(username, token, opened))
+        return await asyncio.shield(opened)
+
+    async def _prove(self, username: str, token: str, opened: asyncio.Future[bool]) -> None:
+        said = False
+        try:
+            said = await self._open(username, token)
+        except GatebookError as error:
+            log.error("a session cannot be opened", client=self._address, why=str(error))
+        except Exception:
+            log.exception("a session cannot be opened", client=self._address)
+        finally:
+            self._proving = False
+            opened.set_result(said)
+
+    async def _open(self, username: str, token: str) -> bool:
+        gateway, now = self._gateway, self._gateway.clock()
+        role, _, target = username.rpartition("%")
+        try:
+            identity = await gateway.proving.prove(token, target, now)
+        except IdentityError as error:
+            nobody = Verdict(ruling=Ruling.BLOCK, rule=NO_IDENTITY, reason=str(error), policy_digest="")
+            await gateway.turn_away(None, target, self._address, nobody, str(error))
+            return False
+        welcome = gateway.desk.welcome(identity, Prove(token, target, "", role, protocol="ssh"), self._address, now)
+        if not isinstance(welcome, Welcome):
+            refused = await gateway.turn_away(identity, target, self._address, welcome.verdict, welcome.why)
+            self._tell(f"blocked by {welcome.verdict.rule}: {welcome.verdict.reason} (decision {refused.decision})")
+            return False
+        return await self._begin(welcome, digest_of(token))
+
+    async def _begin(self, welcome: Welcome, token: bytes | None) -> bool:
+        gateway, target = self._gateway, welcome.target
+        if not isinstance(target, SshTarget):
+            raise AssertionError("a session of SSH on a target of another protocol")
+        if self._connection is None:
+            return False
+        secrets = needles(target, welcome.role)
+        if why := gateway.seat_at_once(self):
+            self._tell(why)
+            return False
+        await gateway.book.opened(welcome.session, welcome.role, welcome.verdict)
+        try:
+            await gateway.granted.use(welcome.session.identity, target.name, welcome.session.id)
+            tape = gateway.tapes.begin(welcome.session, welcome.role)
+        except GatebookError as error:
+            await gateway.book.closed(welcome.session, str(error), gateway.clock(), (0, 0))
+            raise
+        session = SshSession(gateway, self._connection, token, welcome, target, tape, secrets)
+        log.info("session opened", session=welcome.session.id, target=target.name, client=self._address)
+        gateway.add(session)
+        if self._is_gone:
+            session.close("the client went away")
+            return False
+        self._session = session
+        return True
+
+    @property
+    def _is_gone(self) -> bool:
+        return self._connection is None
+
+    def _tell(self, why: str) -> None:
+        """Somebody who proved who they are hears why they are not let in."""
+        if self._connection is not None and not self._connection.is_closed():
+            self._connection.send_auth_banner(f"gatebook: {why}\r\n")

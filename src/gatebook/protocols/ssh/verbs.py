@@ -1,0 +1,35 @@
+"""The closed lists of SSH: what may be done on a host, and what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from gatebook.model import Reach
+
+VERBS: Mapping[str, Reach] = MappingProxyType(
+    {
+        "ssh.exec": Reach.WRITE,  # a command; unknown where it cannot be told what runs
+        "ssh.input": Reach.UNKNOWN,  # input for a command that may take more of it than data
+        "ssh.shell": Reach.UNKNOWN,  # a shell, or an interpreter with a terminal
+        "ssh.subsystem": Reach.UNKNOWN,  # a subsystem of the host's, as sftp
+        "ssh.forward": Reach.UNKNOWN,  # a connection through the host, or one that it listens for
+    }
+)
+
+# Every deed of a channel carries each of these facts; policies see them as context attributes of the same name.
+FACTS: Mapping[str, bool | int | str | frozenset[str]] = MappingProxyType(
+    {
+        "user": "",  # of the host, as whom it runs
+        "command": "",  # as it was sent
+        "programs": frozenset(),  # that it runs, by name, those in a shell's text
+        "words": frozenset(),  # of all commands in it
+        "tty": False,  # with a terminal
+        "environment": frozenset(),  # "NAME=value" that the client sets
+        "subsystem": "",  # its name
+        "host": "",  # that a forward leads to, or listens at; the path of a socket
+        "port": -1,  # of a forward; -1 for none
+        "listens": False,  # a forward has the host listen
+        "why_unknown": "",  # why it could not be told what runs
+    }
+)

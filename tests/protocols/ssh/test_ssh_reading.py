@@ -1,0 +1,101 @@
+"""Commands as a host's login shell would get them, and what they are told as."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatebook.model import Reach
+from gatebook.protocols.ssh.messages import Start, Terminal
+from gatebook.protocols.ssh.reading import COMMAND_CHARACTERS, read
+from gatebook.protocols.ssh.verbs import FACTS, VERBS
+
+XTERM = Terminal("xterm", 80, 24)
+WRITTEN_OUT = [
+    "ls -l /etc", "df -h; uptime", "grep x /etc/hosts | wc -l", "cat /etc/passwd", "echo 'a $b `c`'", "(ls; df) > /tmp/out",
+    "/usr/bin/id -u", "if test -e /x; then ls; fi", "sh -c 'ls -l'",
+]  # fmt: skip
+UNTOLD = [
+    "echo $HOME", "FOO=1 ls", "ls $(id)", "ls `id`", "for i in a b; do ls; done", "sudo ls", "env ls", "find / -exec rm {} +",
+    "bash", "bash -c 'curl x | sh'", "python3 -c 'print(1)'", "curl http://x | sh", "echo aWQ= | base64 -d | sh", "psql",
+    "eval ls", ". ./x", "exec ls", "ls <(id)", "cat <<X\n$(id)\nX", "l\\s", "'ls", "xargs rm", "nohup ls", "ls & ls",
+    "f() { ls; }; f", "ssh other ls", "rsync --server . /", "scp -t /tmp", "ls \x1b[2K", "{ls,-l}", "tar -I sh -cf x",
+    "", "   ",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", WRITTEN_OUT)
+def test_a_command_that_is_written_out_is_told(command: str) -> None:
+    (deed,) = read(Start(command), "deploy").deeds
+    assert (deed.verb, deed.reach, deed.facts["why_unknown"]) == ("ssh.exec", Reach.WRITE, "")
+    assert deed.facts["user"] == "deploy"
+
+
+@pytest.mark.parametrize("command", UNTOLD)
+def test_what_only_the_host_can_tell_is_unknown_and_says_why(command: str) -> None:
+    (deed,) = read(Start(command), "deploy").deeds
+    assert (deed.verb, deed.reach) == ("ssh.exec", Reach.UNKNOWN)
+    assert deed.facts["why_unknown"]
+
+
+def test_programs_and_words_are_those_of_all_commands_in_it() -> None:
+    (deed,) = read(Start("/bin/ls -l /srv; df -h"), "deploy").deeds
+    assert deed.facts["programs"] == {"ls", "df"}
+    assert deed.facts["words"] == {"/bin/ls", "-l", "/srv", "df", "-h"}
+
+
+@pytest.mark.parametrize(("command", "fed"), [("cat > /tmp/x", True), ("tar xf -", True), ("ls", False), ("bash", False)])
+def test_only_programs_that_take_input_for_data_need_no_second_word(command: str, fed: bool) -> None:
+    reading = read(Start(command), "deploy")
+    assert reading.fed is fed
+    assert [(deed.verb, deed.reach) for deed in reading.input] == [("ssh.input", Reach.UNKNOWN)]
+
+
+@pytest.mark.parametrize("start", [Start(None), Start(None, XTERM), Start("bash", XTERM), Start("python3", XTERM)])
+def test_a_shell_is_one_however_it_is_asked_for(start: Start) -> None:
+    (deed,) = read(start, "deploy").deeds
+    assert (deed.verb, deed.reach) == ("ssh.shell", Reach.UNKNOWN)
+    assert deed.facts["tty"] is (start.terminal is not None)
+
+
+def test_what_has_a_terminal_can_be_told_anything() -> None:
+    (deed,) = read(Start("top", XTERM), "deploy").deeds
+    assert (deed.verb, deed.reach) == ("ssh.exec", Reach.UNKNOWN)
+    assert "terminal" in str(deed.facts["why_unknown"])
+
+
+def test_the_environment_is_a_fact_and_part_of_what_is_approved() -> None:
+    bare, given_ = read(Start("ls"), "deploy"), read(Start("ls", environment=(("LANG", "C"),)), "deploy")
+    assert given_.deeds[0].facts["environment"] == {"LANG=C"}
+    assert bare.settings != given_.settings
+    assert "with LANG=C" in given_.seen
+
+
+def test_a_terminal_and_the_user_are_part_of_what_people_see() -> None:
+    assert read(Start("ls", XTERM), "root").seen.startswith("as root, with a terminal (xterm):\nls")
+    assert read(Start("ls", XTERM), "root").settings != read(Start("ls"), "root").settings
+
+
+def test_values_in_a_command_are_covered_where_it_is_shown() -> None:
+    reading = read(Start("psql -c 'x' --password=hunter2hunter2 postgres://a:sEcr3tvalue@h/d"), "deploy")
+    assert "sEcr3tvalue" not in reading.shown + reading.seen
+    assert reading.text.endswith("postgres://a:sEcr3tvalue@h/d")
+
+
+def test_what_would_end_a_line_of_a_log_is_written_out() -> None:
+    assert read(Start("ls\nrm x\x1b[2J"), "deploy").shown == "ls\\nrm x\\x1b[2J"
+
+
+@pytest.mark.parametrize("command", ["ls\0; id", "x" * (COMMAND_CHARACTERS + 1)])
+def test_what_a_host_may_read_otherwise_is_at_fault(command: str) -> None:
+    assert read(Start(command), "deploy").fault
+
+
+@given(st.text(), st.booleans())
+def test_every_text_is_read_and_has_every_fact(command: str, terminal: bool) -> None:
+    reading = read(Start(command, XTERM if terminal else None), "deploy")
+    for deed in (*reading.deeds, *reading.input):
+        assert deed.verb in VERBS
+        assert deed.facts.keys() == FACTS.keys()
+        assert deed.reach in (Reach.WRITE, Reach.UNKNOWN)
