@@ -8,7 +8,8 @@ import psycopg
 import pytest
 
 from gatebook.cli.demo.parts import PostgresServer
-from gatebook.protocols.postgres.catalog import ANYWHERE, ASKED_FOR, MEANINGFUL, answers, question
+from gatebook.protocols.postgres import catalog_views
+from gatebook.protocols.postgres.catalog import ANYWHERE, ASKED_FOR, MEANINGFUL, answers, question, short_question
 from gatebook.protocols.postgres.reading import Relation
 
 pytestmark = pytest.mark.real
@@ -54,3 +55,20 @@ def test_whose_types_are_behind_others_is_told_however_they_are_made_of_each_oth
     assert {"checked", "above", "held", "span", "outermost", "_checked", "_span", "_held"} <= {*types}
     assert {"a", "b", "h", "s"} <= {*columns}
     assert "plain" not in types
+
+
+@pytest.mark.parametrize("own_code", [False, True])
+def test_a_role_that_may_not_run_the_servers_own_conversion_of_numbers_gets_an_answer(
+    plain_postgres: PostgresServer, own_code: bool
+) -> None:
+    """One that fails takes the client's transaction with it."""
+    revoked = "REVOKE ALL ON FUNCTION pg_catalog.int8(integer) FROM PUBLIC; CREATE ROLE bereft; SET ROLE bereft"
+    names = [ANYWHERE, Relation("pg_catalog", "pg_views")]
+    with psycopg.connect(plain_postgres.dsn("shop")) as connection:
+        connection.execute(revoked)
+        rows = connection.execute(question(names, own_code=own_code)).fetchall()
+        found, _, _ = answers([[None if cell is None else str(cell).encode() for cell in row] for row in rows])
+        for text in (short_question(names), catalog_views.question([found[1]])):
+            assert connection.execute(text).fetchall()
+        connection.rollback()
+    assert {"schemaname", "viewname"} <= {*found[1].columns.values()}

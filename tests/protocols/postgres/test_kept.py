@@ -1,10 +1,15 @@
 """What a session may keep by name, and what it may send ahead of answers: neither grows without an end."""
 
+import gc
+
 import pytest
 from tests.protocols.postgres.stage import Stage, bind, complete, hung_up, kinds, parse, ready, sent, shown
 
 from gatebook.protocols.postgres import wire
-from gatebook.protocols.relay import Ask
+from gatebook.protocols.postgres.answers import Answers
+from gatebook.protocols.postgres.expected import Portal, Prepared
+from gatebook.protocols.postgres.relay import PostgresRelay
+from gatebook.protocols.relay import Ask, Ended, Side
 
 MEGABYTE = bytes(1_048_576)
 
@@ -92,3 +97,27 @@ def test_while_answers_are_waited_for_the_client_is_not_read():
     assert not stage.relay.hungry
     stage.server(OWED["B"] + OWED["D"])
     assert stage.relay.hungry
+
+
+@pytest.mark.parametrize("ends", [Side.CLIENT, Side.SERVER, Side.GATEWAY])
+def test_what_a_session_keeps_is_gone_with_it_and_waits_for_no_collector(ends: str) -> None:
+    """Large values in a ring stay until the interpreter looks for rings, which hundreds of megabytes do not make it do."""
+    gc.collect()
+    before = kept_objects()
+    gc.disable()
+    try:
+        stage = Stage().open()
+        stage.client(parse("named", "SELECT id FROM orders WHERE id = $1"))
+        stage.allow()
+        stage.client(bind("portal", "named", b"x" * 1000))
+        stage.allow()
+        assert kept_objects() > before
+        stage.feed(Ended(ends, "it is over"))
+        del stage
+        assert kept_objects() == before
+    finally:
+        gc.enable()
+
+
+def kept_objects() -> int:
+    return sum(isinstance(one, Answers | Portal | Prepared | PostgresRelay) for one in gc.get_objects())

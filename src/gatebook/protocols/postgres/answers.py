@@ -165,6 +165,7 @@ class Answers(Straight):
                 expected.running.status = expected.running.status or why
                 self._answered(expected.running)
         self._queue.clear()
+        self.prepared, self.portals, self._made_plans = {}, {}, None  # a ring that would keep large values after the session
         return self.told()
 
     # Reading --------------------------------------------------------------------------------------------------------

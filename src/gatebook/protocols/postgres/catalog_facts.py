@@ -85,11 +85,12 @@ _NAMES = """
 SELECT 'n' AS kind, n, pg_catalog.to_regclass(given::pg_catalog.text)::pg_catalog.oid::pg_catalog.int8, 0, '', '', ''
 FROM (VALUES %VALUES%) AS asked(n, given)
 UNION ALL
-SELECT 'z', 0, 0, 0, pg_catalog.to_char(
+SELECT 'z', 0, '0'::pg_catalog.int8, 0, pg_catalog.to_char(
     pg_catalog.timezone('UTC'::pg_catalog.text, pg_catalog.pg_postmaster_start_time()), 'J SSSSS US'::pg_catalog.text),
   pg_catalog.current_database()::pg_catalog.text, ''
 UNION ALL
-SELECT 's', 0, 0, 0, '', pg_catalog.current_setting('search_path'), pg_catalog.concat_ws(pg_catalog.chr(10), %SETTINGS%)
+SELECT 's', 0, '0'::pg_catalog.int8, 0, '', pg_catalog.current_setting('search_path'),
+  pg_catalog.concat_ws(pg_catalog.chr(10), %SETTINGS%)
 """
 
 

@@ -43,7 +43,7 @@ calls AS (
   JOIN pg_catalog.pg_rewrite w ON w.ev_class OPERATOR(pg_catalog.=) r.rel
   JOIN pg_catalog.pg_depend d ON d.objid OPERATOR(pg_catalog.=) w.oid
    AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass::pg_catalog.oid
-   AND d.refobjid::pg_catalog.int8 OPERATOR(pg_catalog.>=) 16384::pg_catalog.int8
+   AND d.refobjid OPERATOR(pg_catalog.>=) '16384'::pg_catalog.oid
   LEFT JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) d.refobjid
    AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_type'::pg_catalog.regclass::pg_catalog.oid
   LEFT JOIN pg_catalog.pg_type e ON e.oid OPERATOR(pg_catalog.=) t.typelem
@@ -169,43 +169,44 @@ JOIN pg_catalog.pg_attribute b ON b.attrelid OPERATOR(pg_catalog.=) k.confrelid
 JOIN pg_catalog.pg_class t ON t.oid OPERATOR(pg_catalog.=) k.confrelid
 JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) t.relnamespace
 UNION ALL
-SELECT 'o', n, 0, 0, '', '', '' FROM calls
+SELECT 'o', n, '0'::pg_catalog.int8, 0, '', '', '' FROM calls
 UNION ALL
-SELECT DISTINCT 'p', 0, 0::pg_catalog.int8, 0, '', p.proname::pg_catalog.text, ''
+SELECT DISTINCT 'p', 0, '0'::pg_catalog.int8, 0, '', p.proname::pg_catalog.text, ''
 FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) p.pronamespace
-WHERE p.oid::pg_catalog.int8 OPERATOR(pg_catalog.>=) 16384::pg_catalog.int8
+WHERE p.oid OPERATOR(pg_catalog.>=) '16384'::pg_catalog.oid
  AND s.nspname OPERATOR(pg_catalog.=) ANY (pg_catalog.current_schemas(true))
  AND EXISTS (SELECT FROM pg_catalog.pg_proc b WHERE b.proname OPERATOR(pg_catalog.=) p.proname
-  AND b.oid::pg_catalog.int8 OPERATOR(pg_catalog.<) 16384::pg_catalog.int8)
+  AND b.oid OPERATOR(pg_catalog.<) '16384'::pg_catalog.oid)
  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.objid OPERATOR(pg_catalog.=) p.oid
   AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid
   AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char")
 UNION ALL
-SELECT DISTINCT 'p', 0, 0::pg_catalog.int8, 0, '', p.oprname::pg_catalog.text, ''
+SELECT DISTINCT 'p', 0, '0'::pg_catalog.int8, 0, '', p.oprname::pg_catalog.text, ''
 FROM pg_catalog.pg_operator p JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) p.oprnamespace
-WHERE p.oid::pg_catalog.int8 OPERATOR(pg_catalog.>=) 16384::pg_catalog.int8
- AND p.oprleft::pg_catalog.int8 OPERATOR(pg_catalog.<) 16384::pg_catalog.int8
- AND p.oprright::pg_catalog.int8 OPERATOR(pg_catalog.<) 16384::pg_catalog.int8
+WHERE p.oid OPERATOR(pg_catalog.>=) '16384'::pg_catalog.oid
+ AND p.oprleft OPERATOR(pg_catalog.<) '16384'::pg_catalog.oid
+ AND p.oprright OPERATOR(pg_catalog.<) '16384'::pg_catalog.oid
  AND s.nspname OPERATOR(pg_catalog.=) ANY (pg_catalog.current_schemas(true))
  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.objid OPERATOR(pg_catalog.=) p.oid
   AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_operator'::pg_catalog.regclass::pg_catalog.oid
   AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char")
 UNION ALL
-SELECT DISTINCT 'p', 0, 0::pg_catalog.int8, 0, '',
+SELECT DISTINCT 'p', 0, '0'::pg_catalog.int8, 0, '',
   'type '::pg_catalog.text OPERATOR(pg_catalog.||) t.typname::pg_catalog.text, ''
-FROM pg_catalog.pg_type t WHERE t.oid::pg_catalog.int8 OPERATOR(pg_catalog.>=) 16384::pg_catalog.int8
+FROM pg_catalog.pg_type t WHERE t.oid OPERATOR(pg_catalog.>=) '16384'::pg_catalog.oid
  AND EXISTS (SELECT FROM pg_catalog.pg_type b WHERE b.typname OPERATOR(pg_catalog.=) t.typname
-  AND b.oid::pg_catalog.int8 OPERATOR(pg_catalog.<) 16384::pg_catalog.int8)
+  AND b.oid OPERATOR(pg_catalog.<) '16384'::pg_catalog.oid)
  AND (pg_catalog.current_schemas(true))[1] OPERATOR(pg_catalog.<>) 'pg_catalog'::pg_catalog.name
  AND pg_catalog.pg_type_is_visible(t.oid)
 %ROWS%UNION ALL
-SELECT 's', 0, 0, 0, '', pg_catalog.current_setting('search_path'), pg_catalog.concat_ws(pg_catalog.chr(10), %SETTINGS%)
+SELECT 's', 0, '0'::pg_catalog.int8, 0, '', pg_catalog.current_setting('search_path'),
+  pg_catalog.concat_ws(pg_catalog.chr(10), %SETTINGS%)
 """
 
 # Of types behind which somebody's own code may run: asked only where a first question was answered that there may be some.
 OWN_CODE_WITH = """,
 somebodys(oid) AS (
-  SELECT p.oid FROM pg_catalog.pg_proc p WHERE p.oid::pg_catalog.int8 OPERATOR(pg_catalog.>=) 16384::pg_catalog.int8
+  SELECT p.oid FROM pg_catalog.pg_proc p WHERE p.oid OPERATOR(pg_catalog.>=) '16384'::pg_catalog.oid
    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.objid OPERATOR(pg_catalog.=) p.oid
     AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid
     AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char")
@@ -230,11 +231,11 @@ does(does, typ) AS (
   CROSS JOIN LATERAL (VALUES ('turns'::pg_catalog.text), (CASE k.castcontext WHEN 'i'::pg_catalog."char" THEN 'casts'
     WHEN 'a'::pg_catalog."char" THEN 'assigns' ELSE 'turns' END::pg_catalog.text)) AS w(does)
   CROSS JOIN LATERAL (VALUES (k.castsource), (k.casttarget)) AS n(typ)
-  WHERE n.typ::pg_catalog.int8 OPERATOR(pg_catalog.>=) 16384::pg_catalog.int8
+  WHERE n.typ OPERATOR(pg_catalog.>=) '16384'::pg_catalog.oid
   UNION
   SELECT 'compares ' OPERATOR(pg_catalog.||) o.name, n.typ FROM own_operators o
   CROSS JOIN LATERAL (VALUES (o.l), (o.r)) AS n(typ)
-  WHERE n.typ::pg_catalog.int8 OPERATOR(pg_catalog.>=) 16384::pg_catalog.int8
+  WHERE n.typ OPERATOR(pg_catalog.>=) '16384'::pg_catalog.oid
 ),
 first(does, typ) AS (
   SELECT u.* FROM ROWS FROM (
@@ -268,15 +269,15 @@ OWN_CODE_ROWS = """UNION ALL
 SELECT DISTINCT 'h', 0, t.oid::pg_catalog.int8, 0, m.does, t.typname::pg_catalog.text, ''
 FROM owned m JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) m.typ
 UNION ALL
-SELECT DISTINCT 'h', 0, 0::pg_catalog.int8, 0, m.does, '', a.attname::pg_catalog.text
+SELECT DISTINCT 'h', 0, '0'::pg_catalog.int8, 0, m.does, '', a.attname::pg_catalog.text
 FROM owned m JOIN pg_catalog.pg_attribute a ON a.atttypid OPERATOR(pg_catalog.=) m.typ AND NOT a.attisdropped
 """
 MAY_BE_OWN_CODE = """UNION ALL
-SELECT 'm', 0, 0, 0, '', '', '' WHERE
- EXISTS (SELECT FROM pg_catalog.pg_operator o WHERE o.oprcode::pg_catalog.oid::pg_catalog.int8 OPERATOR(pg_catalog.>=) %OWN%)
- OR EXISTS (SELECT FROM pg_catalog.pg_cast k WHERE k.castfunc::pg_catalog.int8 OPERATOR(pg_catalog.>=) %OWN%)
+SELECT 'm', 0, '0'::pg_catalog.int8, 0, '', '', '' WHERE
+ EXISTS (SELECT FROM pg_catalog.pg_operator o WHERE o.oprcode::pg_catalog.oid OPERATOR(pg_catalog.>=) %OWN%)
+ OR EXISTS (SELECT FROM pg_catalog.pg_cast k WHERE k.castfunc OPERATOR(pg_catalog.>=) %OWN%)
  OR EXISTS (SELECT FROM pg_catalog.pg_range r
-  WHERE r.rngcanonical::pg_catalog.oid::pg_catalog.int8 OPERATOR(pg_catalog.>=) %OWN%)
- OR EXISTS (SELECT FROM pg_catalog.pg_type t WHERE t.typinput::pg_catalog.oid::pg_catalog.int8 OPERATOR(pg_catalog.>=) %OWN%)
- OR EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.contypid::pg_catalog.int8 OPERATOR(pg_catalog.>=) %OWN%)
-""".replace("%OWN%", "16384::pg_catalog.int8")
+  WHERE r.rngcanonical::pg_catalog.oid OPERATOR(pg_catalog.>=) %OWN%)
+ OR EXISTS (SELECT FROM pg_catalog.pg_type t WHERE t.typinput::pg_catalog.oid OPERATOR(pg_catalog.>=) %OWN%)
+ OR EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.contypid OPERATOR(pg_catalog.>=) %OWN%)
+""".replace("%OWN%", "'16384'::pg_catalog.oid")

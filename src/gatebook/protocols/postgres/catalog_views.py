@@ -156,7 +156,7 @@ reads(n, rel, below) AS (
    AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid
    AND d.refobjid OPERATOR(pg_catalog.<>) v.rel
 )
-SELECT 'd' AS kind, v.n, v.rel::pg_catalog.int8, 0::pg_catalog.int8, '', '', CASE
+SELECT 'd' AS kind, v.n, v.rel::pg_catalog.int8, '0'::pg_catalog.int8, '', '', CASE
    WHEN pg_catalog.left(pg_catalog.current_setting('transaction_isolation'), 4) OPERATOR(pg_catalog.<>) 'read'::pg_catalog.text
      OR EXISTS (SELECT FROM pg_catalog.pg_rewrite w WHERE w.ev_class OPERATOR(pg_catalog.=) v.rel
       AND w.rulename OPERATOR(pg_catalog.<>) '_RETURN'::pg_catalog.name)
@@ -172,7 +172,7 @@ SELECT 'e', r.n, r.rel::pg_catalog.int8, r.below::pg_catalog.int8, s.nspname::pg
 FROM reads r JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) r.below
 JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) c.relnamespace
 UNION ALL
-SELECT DISTINCT 'g', r.n, r.below::pg_catalog.int8, 0::pg_catalog.int8, '', a.attname::pg_catalog.text,
+SELECT DISTINCT 'g', r.n, r.below::pg_catalog.int8, '0'::pg_catalog.int8, '', a.attname::pg_catalog.text,
   b.attname::pg_catalog.text
 FROM reads r
 JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) r.below
