@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ from tests.suites.stage import Way
 from gatebook.cli.demo.parts import SUPERUSER, wheel_programs
 
 SUITE_SECONDS = 1500
-FILE_SECONDS, STATEMENT_SECONDS = 120, 20
+FILE_SECONDS, STATEMENT_SECONDS = 600, 60  # what a file defines is asked for anew before the next text
 Results = dict[str, str]  # test -> passed, failed or skipped
 Run = Callable[[Path, Way], Results]
 
@@ -75,7 +76,8 @@ def go_test(*packages: str) -> Run:
         for line in _say(argv, source, way, settings | more).splitlines():
             event = json.loads(line) if line.startswith("{") else {}
             if event.get("Test") and event["Action"] in ("pass", "fail", "skip"):
-                name = f"{event['Package'].rpartition('/v5')[2].strip('/')}:{event['Test']}"
+                test = re.sub(r"'/\S*/\d+/", "'", event["Test"])  # in a folder of its own each time
+                name = f"{event['Package'].rpartition('/v5')[2].strip('/')}:{test}"
                 found[name] = {"pass": "passed", "fail": "failed", "skip": "skipped"}[event["Action"]]
         return found
 
@@ -112,9 +114,11 @@ def psql(source: Path, way: Way) -> Results:
     }  # fmt: skip
     argv = [str(wheel_programs() / "psql"), "-X", "-a", "-q", "-v", "HIDE_TABLEAM=on", "-v", "HIDE_TOAST_COMPRESSION=on"]
     found: Results = {}
+    took: dict[str, float] = {}
     for path in sorted(
         source.glob("*.sql"), key=lambda path: (_FIRST.index(path.stem) if path.stem in _FIRST else 9, path.stem)
     ):
+        begun = time.monotonic()
         with path.open() as text:
             try:
                 done = subprocess.run(
@@ -130,8 +134,10 @@ def psql(source: Path, way: Way) -> Results:
             except subprocess.TimeoutExpired:
                 said = "it did not end"
         (into / f"{path.stem}.out").write_text(said)
+        took[path.stem] = round(time.monotonic() - begun, 2)
         other = CACHE / "regress/direct" / f"{path.stem}.out"
         found[path.stem] = "passed" if other.read_text() == said else "failed"
+    (into / "seconds.json").write_text(json.dumps(took))  # to look at
     return found
 
 

@@ -33,7 +33,7 @@ def sdist(name: str, *, without: str = "", needs: str = "") -> Fetch:
         if not folder.exists():
             CACHE.mkdir(parents=True, exist_ok=True)
             pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-            how = ["--quiet", "--no-deps", "--no-build-isolation", "--no-binary", name, "--dest", str(CACHE)]
+            how = ["--quiet", "--no-deps", "--no-binary", name, "--dest", str(CACHE)]
             argv = [*pip, "download", *how, f"{name}=={SDISTS[name]}"]
             asked = subprocess.run(argv, check=False, capture_output=True, text=True)
             packed = CACHE / f"{name}-{SDISTS[name]}.tar.gz"
