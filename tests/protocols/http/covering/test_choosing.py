@@ -102,6 +102,17 @@ def test_a_part_of_a_content_may_not_pass(fields):
     assert isinstance(answer("video/mp4", RULES, **fields), Passed)
 
 
+@pytest.mark.parametrize(
+    ("status", "span", "passes"),
+    [(416, "bytes */9", True), (416, "bytes 0-1/9", False), (416, "bytes */*", False), (200, "bytes */9", False)],
+)
+def test_the_page_of_a_range_that_cannot_be_had_is_no_part(status, span, passes):
+    found = answer("text/html", plan(detectors=("card",)), status=status, content_range=span)
+    assert isinstance(found, Covered if passes else Unreadable)
+    if passes:
+        assert found.head.get(b"content-range") is None, "the length of the real content is not told"
+
+
 def test_parts_of_ranges_and_unknown_codings_may_not_pass():
     assert isinstance(answer("multipart/byteranges; boundary=x", RULES), Unreadable)
     assert "coding 'compress'" in answer("application/json", RULES, content_encoding="compress").why

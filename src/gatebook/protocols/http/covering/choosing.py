@@ -7,6 +7,7 @@ passes only where the target's configuration says so, and even then without the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -108,9 +109,13 @@ def _listed(kind: MediaType, plan: Plan, passes: Collection[str]) -> bool:
 def _coverer(kind: MediaType, response: Response, plan: Plan, passes: Collection[str]) -> tuple[Coverer | None, str]:
     if response.status == 206:
         return None, PART
-    return coverer_of(kind, response.fields, plan, passes)
+    fields = response.fields
+    if response.status == 416 and all(_NO_PART.fullmatch(value) for value in response.all(b"content-range")):
+        fields = tuple(one for one in fields if one[0] != b"content-range")  # it says how long the whole is, and has a page
+    return coverer_of(kind, fields, plan, passes)
 
 
+_NO_PART = re.compile(rb"bytes \*/[0-9]{1,19}")  # RFC 9110, section 14.4: of a range that cannot be had
 PART = "it is a part of a content, and what stands in a part cannot be told; ask for the whole, without Range"
 
 
