@@ -271,7 +271,7 @@ def test_paramiko_runs_commands_with_a_token_for_a_password(web1: Hosted) -> Non
 
 
 def test_a_subsystem_is_refused_in_words_and_in_the_book(web1: Hosted) -> None:
-    done = web1.ssh("-s", "sftp")
+    done = web1.ssh("-s", "netconf")
     assert done.returncode == 77
     assert b"blocked by not-passed-on: subsystems are not passed on" in done.stderr
     assert [(one["verb"], one["rule"]) for one in web1.actions()] == [("ssh.subsystem", "not-passed-on")]

@@ -74,5 +74,13 @@ def test_nothing_reaches_a_host_without_a_grant(verb: str, reach: Reach) -> None
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_what_cannot_be_told_waits_or_does_not_pass(verb: str) -> None:
-    never = {"ssh.subsystem", "ssh.forward"}
-    assert ruled(verb, Reach.UNKNOWN, Reach.UNKNOWN) is (Ruling.BLOCK if verb in never else Ruling.APPROVE)
+    asked = {"ssh.exec", "ssh.input", "ssh.shell"}
+    assert ruled(verb, Reach.UNKNOWN, Reach.UNKNOWN) is (Ruling.APPROVE if verb in asked else Ruling.BLOCK)
+    assert ruled(verb, Reach.ADMIN, Reach.READ) is Ruling.APPROVE
+
+
+@pytest.mark.parametrize("path", ["/root/.ssh/id_ed25519", "/home/a/.aws/credentials", "/etc/shadow", "/proc/1/environ"])
+def test_files_that_open_something_else_are_read_after_a_yes(path: str) -> None:
+    assert ruled("ssh.sftp.read", Reach.READ, Reach.READ, path=path) is Ruling.APPROVE
+    assert ruled("ssh.sftp.stat", Reach.READ, Reach.READ, path=path) is Ruling.ALLOW
+    assert ruled("ssh.sftp.read", Reach.READ, Reach.READ, path="/srv/report.csv") is Ruling.ALLOW

@@ -28,6 +28,7 @@ class Kind(StrEnum):
     OPENED = "n"  # a forwarded connection, "NUMBER PORT"
     SENT = "f"  # "NUMBER BYTES" that a client sent through one
     RECEIVED = "g"  # that it got
+    TOLD = "t"  # a sentence about what passed
 
 
 _LETTERS = frozenset(kind.encode() for kind in Kind)

@@ -273,6 +273,8 @@ def _sentence(kind: Kind, data: bytes) -> str:
             return f"the terminal is {text}"
         case Kind.STATUS:
             return _ended(data)
+        case Kind.TOLD:
+            return text
         case Kind.CLOSED:
             return f"{text} is closed"
         case Kind.OPENED:

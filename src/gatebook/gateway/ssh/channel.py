@@ -17,9 +17,10 @@ import structlog
 from gatebook.errors import GatebookError, RecordingError
 from gatebook.gateway.book import told
 from gatebook.gateway.desk import Needs
+from gatebook.gateway.released import SYNC_POLL_SECONDS
 from gatebook.gateway.store import decided
 from gatebook.gateway.waiting import Waiting
-from gatebook.protocols.relay import Answered, Ask, Ended, Held, Refused, Side, Withdraw
+from gatebook.protocols.relay import Allowed, Answered, Ask, Ended, Held, Refused, Side, Withdraw
 from gatebook.protocols.ssh import refusal
 from gatebook.protocols.ssh.messages import (
     SIDES,
@@ -50,6 +51,7 @@ from gatebook.protocols.ssh.relay import (
     SshSignal,
     TargetSaid,
 )
+from gatebook.protocols.ssh.sftp_relay import SftpRelay
 
 if TYPE_CHECKING:
     from gatebook.gateway.gateway import Gateway
@@ -60,6 +62,7 @@ WINDOW_BYTES = 2_097_152  # either side may send unread; on a line of 50 ms this
 PACKET_BYTES = 32_768
 ERRORS_OF = asyncssh.EXTENDED_DATA_STDERR
 DUMB = "dumb"  # the kind of terminal that a client has who names none
+SFTP = "sftp"
 NO_SUBSYSTEM = "subsystems are not passed on"
 
 log = structlog.get_logger("gatebook.ssh")
@@ -74,13 +77,13 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._chan: asyncssh.SSHServerChannel[bytes] | None = None
         self._terminal: Terminal | None = None
         self._start: Start | None = None
-        self._relay: ChannelRelay | None = None
+        self._relay: ChannelRelay | SftpRelay | None = None
         self._far: Far | None = None
         self._unsent: list[OfClient] = []  # forwarded before the host's channel is there
         self._patience: asyncio.TimerHandle | None = None
         self._reads = True
         self._full = False
-        self._started = gateway.clock()
+        self._started: dict[int, int] = {}  # when each action was let go, by its number
         session.channels.add(self)
 
     # What asyncssh calls --------------------------------------------------------------------------------------------------
@@ -107,31 +110,41 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         return self._wants(command)
 
     def subsystem_requested(self, subsystem: str) -> bool:
-        """None is passed on, and the client is told so as it would be told of a command."""
+        """SFTP is read and decided; no other is passed on, and the client is told so as it would be told of a command."""
+        if subsystem == SFTP and self._terminal is None:
+            return self._wants(None, SFTP)
         self._session.turn_down("ssh.subsystem", f"subsystem {subsystem[:64]}", NO_SUBSYSTEM, subsystem=subsystem[:64])
         asyncio.get_running_loop().call_soon(self._turn_away, f"blocked by {refusal.NOT_PASSED}: {NO_SUBSYSTEM}")
         return True
 
-    def _wants(self, command: str | None) -> bool:
+    def _wants(self, command: str | None, subsystem: str = "") -> bool:
         if self._chan is None or self._session.ended:
             return False
         environment = tuple(sorted(self._chan.get_environment().items()))
-        self._start = Start(command, self._terminal, environment)
+        self._start = Start(command, self._terminal, environment, subsystem)
         return True
 
     def session_started(self) -> None:
         """The client knows that it was heard. What it says from here on waits until it is read."""
         if self._start is None:
             return
-        reading = read(self._start, self._session.target.user(self._session.role))
-        if reading.fault:
-            self._session.turn_down("ssh.exec", reading.shown, reading.fault)
-            self._turn_away(f"blocked by {refusal.NOT_PASSED}: {reading.fault}")
-            return
-        relay = ChannelRelay(self._session.terms, self._start, reading)
+        self._begin_relay(self._start)
+        asyncio.get_running_loop().call_soon(self.flow)  # asyncssh begins to read right behind this call
+
+    def _begin_relay(self, start: Start) -> None:
+        relay: ChannelRelay | SftpRelay
+        user = self._session.target.user(self._session.role)
+        if start.subsystem:
+            relay = SftpRelay(self._session.terms, start, user)
+        else:
+            reading = read(start, user)
+            if reading.fault:
+                self._session.turn_down("ssh.exec", reading.shown, reading.fault)
+                self._turn_away(f"blocked by {refusal.NOT_PASSED}: {reading.fault}")
+                return
+            relay = ChannelRelay(self._session.terms, start, reading)
         self._relay = relay
         self._guard(lambda: self._do_all(relay.begin()))
-        asyncio.get_running_loop().call_soon(self.flow)  # asyncssh begins to read right behind this call
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
         """Input."""
@@ -221,7 +234,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             case Reply(message):
                 self._reply(message)
             case Answered():
-                self._session.answered(effect, self._started)
+                self._session.answered(effect, self._started.pop(effect.action.seq, self._gateway.clock()))
             case Withdraw():
                 self._people.withdraw("withdrawn by the requester")
             case _:
@@ -260,8 +273,17 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             return
         verdict = answer.verdict if isinstance(answer, Refused) else answer.ruled
         session.tape.asked(ask, decided(ask.action, verdict), answer.decision)
-        self._started = self._gateway.clock()
+        if isinstance(answer, Allowed):
+            self._started[ask.action.seq] = self._gateway.clock()
+        if isinstance(answer, Allowed) and ask.action.verb == "ssh.sftp.read":
+            await self._synced(answer.permit.receipt.index)
         self.signal(answer)
+
+    async def _synced(self, index: int) -> None:
+        """Wait until the entry would survive a power cut: what a file holds goes out behind it."""
+        book = self._gateway.book
+        while not book.synced(index) and not book.failed:  # noqa: ASYNC110 (the log tells nobody, and syncs within moments)
+            await asyncio.sleep(SYNC_POLL_SECONDS)
 
     def _hear(self, held: Held) -> None:
         self.signal(held)
@@ -286,6 +308,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             chan, _ = await host.create_session(
                 lambda: far,
                 start.command,
+                subsystem=start.subsystem or None,
                 env=dict(start.environment),
                 send_env=None,
                 request_pty="force" if terminal is not None else False,

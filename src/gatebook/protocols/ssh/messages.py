@@ -25,11 +25,12 @@ class Terminal:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The client wants this run: a command, or its user's shell where there is none."""
+    """The client wants this run: a command, a subsystem, or its user's shell where there is neither."""
 
     command: str | None
     terminal: Terminal | None = None
     environment: tuple[tuple[str, str], ...] = ()
+    subsystem: str = ""
 
 
 @dataclass(frozen=True, slots=True)

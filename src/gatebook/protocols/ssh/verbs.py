@@ -12,7 +12,17 @@ VERBS: Mapping[str, Reach] = MappingProxyType(
         "ssh.exec": Reach.WRITE,  # a command; unknown where it cannot be told what runs
         "ssh.input": Reach.UNKNOWN,  # input for a command that may take more of it than data
         "ssh.shell": Reach.UNKNOWN,  # a shell, or an interpreter with a terminal
-        "ssh.subsystem": Reach.UNKNOWN,  # a subsystem of the host's, as sftp
+        "ssh.sftp": Reach.READ,  # SFTP is spoken; each request is decided by itself
+        "ssh.sftp.read": Reach.READ,  # a file is opened to be read
+        "ssh.sftp.list": Reach.READ,  # what stands in a folder
+        "ssh.sftp.stat": Reach.READ,  # a file's size, times and rights
+        "ssh.sftp.write": Reach.WRITE,  # a file is opened to be written, or made
+        "ssh.sftp.setstat": Reach.WRITE,  # its rights, times or size are set
+        "ssh.sftp.remove": Reach.WRITE,  # a file or folder
+        "ssh.sftp.mkdir": Reach.WRITE,
+        "ssh.sftp.rename": Reach.WRITE,
+        "ssh.sftp.link": Reach.WRITE,
+        "ssh.subsystem": Reach.UNKNOWN,  # any other subsystem of the host's
         "ssh.forward": Reach.UNKNOWN,  # a connection through the host, or one that it listens for
     }
 )
@@ -27,6 +37,8 @@ FACTS: Mapping[str, bool | int | str | frozenset[str]] = MappingProxyType(
         "tty": False,  # with a terminal
         "environment": frozenset(),  # "NAME=value" that the client sets
         "subsystem": "",  # its name
+        "path": "",  # of a file, as the host resolves it
+        "to": "",  # the new name of what is renamed or linked; what a symbolic link leads to
         "host": "",  # that a forward leads to, or listens at; the path of a socket
         "port": -1,  # of a forward; -1 for none
         "listens": False,  # a forward has the host listen
