@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
 import hashlib
 import http.server
@@ -23,6 +24,7 @@ import websockets.asyncio.server
 import websockets.exceptions
 import websockets.sync.client
 import websockets.sync.server
+import websockets.typing
 from tests.testbed.apis import BillingApi
 from tests.testbed.gateways import LiveGateway
 
@@ -309,6 +311,16 @@ def test_a_websocket_passes_text_covered(door: LiveGateway) -> None:
     assert wait_until(lambda: any(one["status"] == "101" for one in door.entries("answer")), 5)
     (entry,) = [one for one in door.entries("action") if one["verb"] == "http.websocket"]
     assert entry["reach"] == "unknown"
+
+
+def test_a_token_among_the_subprotocols_lets_a_websocket_in(door: LiveGateway) -> None:
+    coded = base64.urlsafe_b64encode(door.mint().encode()).rstrip(b"=").decode()
+    trust = ssl.create_default_context(cafile=str(door.world.authority.path))
+    url = door.http_url.replace("https:", "wss:") + "/echo/"
+    offered = [websockets.typing.Subprotocol(f"base64url.bearer.authorization.k8s.io.{coded}")]
+    with websockets.sync.client.connect(url, ssl=trust, subprotocols=offered, proxy=None) as socket:
+        socket.send("hello")
+        assert socket.recv(10) == "hello"
 
 
 def test_binary_messages_that_cannot_be_read_end_a_websocket(door: LiveGateway) -> None:

@@ -21,7 +21,7 @@ from gatebook.config import load
 from gatebook.db import engine
 from gatebook.errors import LedgerError
 from gatebook.gateway import child, lookout
-from gatebook.gateway.gateway import UNTOLD, Gateway
+from gatebook.gateway.gateway import GATEWAY_TOKEN, UNTOLD, Gateway
 from gatebook.gateway.granted import BLIND_MICROSECONDS, Granted
 from gatebook.gateway.guesses import Guessed
 from gatebook.model import Reach
@@ -40,13 +40,14 @@ class Somebody:
 
     token: bytes | None
     expires_at: int = make.NOW + 1_000_000
+    browser: bool = False
     why: str = ""
     ticks: int = 0
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def session(self) -> Any:
-        one = make.session(identity=make.identity(expires_at=self.expires_at))
+        one = make.session(identity=make.identity(expires_at=self.expires_at), browser=self.browser)
         return None if self.why else one
 
     def end(self, why: str) -> None:
@@ -150,15 +151,28 @@ async def test_while_the_database_hangs_what_needs_none_goes_on_and_tokens_end(t
     expired, by_token, by_proof = Somebody(None, expires_at=make.NOW), Somebody(TOKEN), Somebody(None)
     await swept(tmp_path, parts, expired, by_token, by_proof, until=by_token)
     assert expired.why.startswith("your token expired at")
-    assert by_token.why.startswith(UNTOLD)
+    assert by_token.why.startswith(UNTOLD.format(GATEWAY_TOKEN))
     assert (by_proof.why, by_proof.ticks > 0) == ("", True), "a provider's own token is not looked up, and holds until its end"
+
+
+async def test_a_person_in_a_browser_is_told_how_to_sign_in_again(tmp_path: Path, parts: Parts) -> None:
+    parts.revoked = {TOKEN}
+    ended, expired = Somebody(TOKEN, browser=True), Somebody(None, expires_at=make.NOW, browser=True)
+    async with asyncio.TaskGroup() as tasks:
+        sweeping = tasks.create_task(gateway(tmp_path, parts, tasks, ended, expired).sweep())
+        async with asyncio.timeout(ANSWER_SECONDS):
+            await asyncio.gather(ended.ended.wait(), expired.ended.wait())
+        sweeping.cancel()
+    assert ended.why == "your sign-in was revoked; open the page again to sign in"
+    assert expired.why.startswith("your sign-in expired at")
+    assert "gatebook token" not in expired.why
 
 
 async def test_a_database_that_errs_ends_tokens_as_one_that_hangs_does(tmp_path: Path, parts: Parts) -> None:
     parts.errs = True
     by_token = Somebody(TOKEN)
     await swept(tmp_path, parts, by_token, until=by_token)
-    assert by_token.why.startswith(UNTOLD)
+    assert by_token.why.startswith(UNTOLD.format(GATEWAY_TOKEN))
     assert parts.asked.count("tokens") > 1, "an error is no answer, and it is asked again"
 
 

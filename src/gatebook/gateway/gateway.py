@@ -47,7 +47,7 @@ from gatebook.identity.browsers import BrowserSignIns
 from gatebook.identity.prove import Prover
 from gatebook.identity.tokens import GatewayTokens
 from gatebook.masking.detectors import cover_text
-from gatebook.model import Identity, RefusalClass, Verdict
+from gatebook.model import Identity, RefusalClass, Session, Verdict
 from gatebook.protocols.postgres.bearer import Bearer
 from gatebook.protocols.postgres.catalog_facts import Facts
 from gatebook.protocols.postgres.opening import Keys
@@ -60,7 +60,8 @@ STALE_SECONDS = 5.0  # how long what a relay knows of a catalog holds
 DRAIN_SECONDS = 5.0  # for sessions to be closed in the book when the gateway stops
 BLIND_SECONDS = 5.0  # without an answer about revoked tokens; then their sessions end
 DOORS = 2_000  # connections of HTTP in one process, whoever's they are
-UNTOLD = "nobody can tell whether your gateway token was revoked"
+GATEWAY_TOKEN = "gateway token"
+UNTOLD = "nobody can tell whether your {} was revoked"
 
 log = structlog.get_logger("gatebook.gateway")
 
@@ -334,7 +335,7 @@ class Gateway:
             session = live.session
             if session is not None and session.identity.expires_at <= now:
                 expired = datetime.fromtimestamp(session.identity.expires_at / 1e6, UTC).isoformat(timespec="seconds")
-                live.end(f"your token expired at {expired}; get a new one with `gatebook token` and connect again")
+                live.end(f"your {_proof(session, 'token')} expired at {expired}; {_again(session)}")
 
     async def _end_killed(self) -> None:
         live = {one.session.id: one for one in self._live if one.session}
@@ -355,12 +356,12 @@ class Gateway:
             log.error("revoked tokens cannot be read", why=str(error))
             return
         self._seen_at = now
-        self._end_on_tokens(gone, "your gateway token was revoked")
+        self._end_on_tokens(gone, "your {} was revoked")
 
     def _end_on_tokens(self, tokens: Collection[bytes], why: str) -> None:
         for live in list(self._live):
-            if live.session and live.token in tokens:
-                live.end(f"{why}; get a new one with `gatebook token` and connect again")
+            if (session := live.session) and live.token in tokens:
+                live.end(f"{why.format(_proof(session, GATEWAY_TOKEN))}; {_again(session)}")
 
     def _end_all(self, why: str) -> None:
         for live in list(self._live):
@@ -380,6 +381,16 @@ class Gateway:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):
                 await self._quiet.wait()
+
+
+def _proof(session: Session, token: str) -> str:
+    """What a session stands on, as its client knows it."""
+    return "sign-in" if session.browser else token
+
+
+def _again(session: Session) -> str:
+    """How its client goes on."""
+    return "open the page again to sign in" if session.browser else "get a new one with `gatebook token` and connect again"
 
 
 def _quietly(work: Callable[[], None]) -> None:

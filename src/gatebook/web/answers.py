@@ -14,6 +14,7 @@ from gatebook.web.guard import read_body
 from gatebook.web.problems import Problem, answer
 
 T = TypeVar("T")
+REASON_CHARACTERS = 500  # of a line that says why
 STATUS = {
     "unknown": HTTPStatus.NOT_FOUND,
     "closed": HTTPStatus.CONFLICT,
@@ -49,6 +50,15 @@ def take(found: dict[str, Any], name: str, kind: type[T], default: T | None = No
     if isinstance(value, str) and not _is_unicode(value):
         raise Problem(HTTPStatus.BAD_REQUEST, f"{name}: expected Unicode text")
     return value
+
+
+def reason_of(request: Request) -> str:
+    """Why somebody ends something, as the query says it: one line, which may be empty. Raises Problem."""
+    reason: str = request.query_params.get("reason", "")
+    if len(reason) > REASON_CHARACTERS or not reason.isprintable():
+        text = f"reason: expected one line of at most {REASON_CHARACTERS} characters that can be seen"
+        raise Problem(HTTPStatus.BAD_REQUEST, text)
+    return reason
 
 
 def _is_unicode(text: str) -> bool:

@@ -24,7 +24,7 @@ from gatebook.errors import AccessError
 from gatebook.model import Identity, Verdict
 from gatebook.policy.acts import DECIDE, VIEW_APPROVALS, VIEW_SESSIONS, Concern, permits
 from gatebook.web.acts import NOT_THERE, Acts, Asker, is_of
-from gatebook.web.answers import only, read_json, take
+from gatebook.web.answers import REASON_CHARACTERS, only, read_json, take
 from gatebook.web.problems import Problem
 
 Who = Callable[[Request], Awaitable[Identity]]  # raises Problem
@@ -33,7 +33,6 @@ LISTED = 200
 SEARCHED = 2_000  # requests that are looked through for those somebody may see
 LISTED_CHARACTERS = 500  # of a text in a listing
 SHOWN_CHARACTERS = 150_000  # of a text by itself: all six of its JSON bytes fit into what clients take
-REASON_CHARACTERS = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,8 +24,8 @@ from gatebook.ledger.entries import uuid7
 from gatebook.model import Reach
 from gatebook.policy.acts import REVOKE, VIEW_GRANTS, Concern, permits
 from gatebook.web.acts import NOT_THERE, Acts, Asker
-from gatebook.web.answers import only, read_json, take
-from gatebook.web.approvals import REASON_CHARACTERS, Asking, Who
+from gatebook.web.answers import only, read_json, reason_of, take
+from gatebook.web.approvals import Asking, Who
 from gatebook.web.approvals import shown as approvals_shown
 from gatebook.web.problems import Problem
 
@@ -124,10 +124,7 @@ class _Api:
 
     async def end(self, request: HttpRequest) -> Response:
         asker = Asker.of(await self._who(request), request)
-        reason = request.query_params.get("reason", "")
-        if len(reason) > REASON_CHARACTERS:
-            raise Problem(HTTPStatus.BAD_REQUEST, f"reason: expected at most {REASON_CHARACTERS} characters")
-        ended = await asyncio.to_thread(self._giving.end, asker, request.path_params["id"], reason)
+        ended = await asyncio.to_thread(self._giving.end, asker, request.path_params["id"], reason_of(request))
         return JSONResponse(shown(ended, self._giving.grants.now()))
 
 

@@ -9,7 +9,6 @@ A token's id is the beginning of its digest: nobody can send it in, or find the 
 from __future__ import annotations
 
 import asyncio
-from http import HTTPStatus
 from typing import Any
 
 from starlette.requests import Request
@@ -21,8 +20,8 @@ from gatebook.identity.tokens import GatewayTokens, Issued
 from gatebook.model import Identity
 from gatebook.policy.acts import REVOKE_TOKENS, VIEW_TOKENS, Concern, permits
 from gatebook.web.acts import NOT_THERE, Acts, Asker, is_of
-from gatebook.web.approvals import REASON_CHARACTERS, Who
-from gatebook.web.problems import Problem
+from gatebook.web.answers import reason_of
+from gatebook.web.approvals import Who
 
 LISTED = 200
 SEARCHED = 2_000  # of everybody's tokens, the newest, are looked through for those somebody may see
@@ -111,9 +110,5 @@ class _Api:
 
     async def end(self, request: Request) -> Response:
         asker = Asker.of(await self._who(request), request)
-        reason = request.query_params.get("reason", "")
-        if len(reason) > REASON_CHARACTERS or not reason.isprintable():
-            text = f"reason: expected one line of at most {REASON_CHARACTERS} characters that can be seen"
-            raise Problem(HTTPStatus.BAD_REQUEST, text)
-        ended = await asyncio.to_thread(self._given.end, asker, request.path_params["id"], reason)
+        ended = await asyncio.to_thread(self._given.end, asker, request.path_params["id"], reason_of(request))
         return JSONResponse(shown(ended, self._acts.now()))

@@ -172,3 +172,33 @@ def test_a_host_that_is_no_targets_is_no_target(authority: str) -> None:
 
 def test_the_token_is_not_shown_where_a_knock_is() -> None:
     assert "t0ken" not in repr(let_in(request("/http/billing/", *BEARER)))
+
+
+def offered(token: bytes) -> tuple[bytes, bytes]:
+    coded = base64.urlsafe_b64encode(token).rstrip(b"=")
+    return b"sec-websocket-protocol", b"base64url.bearer.authorization.k8s.io." + coded + b", v5.channel.k8s.io"
+
+
+@pytest.mark.parametrize(("target", "authority"), [("/k8s/prod/exec", "gateway.example"), ("/exec", HOST)])
+def test_a_script_of_a_page_says_its_token_as_a_subprotocol_and_it_goes_no_further(target: str, authority: str) -> None:
+    found = let_in(request(target, offered(b"t0ken"), authority=authority, upgrade="websocket"))
+    assert (found.token, found.browser) == ("t0ken", False)
+    assert list(found.request.all(b"sec-websocket-protocol")) == [b"v5.channel.k8s.io"]
+    assert found.request.get(b"authorization") is None
+
+
+@pytest.mark.parametrize("fields", [(offered(b"t0ken"), *BEARER), (offered(b"a b"),), (offered(b"a"), offered(b"b"))])
+def test_a_second_token_or_none_among_the_subprotocols_is_turned_away(fields: tuple[tuple[bytes, bytes], ...]) -> None:
+    found = turned(request("/http/billing/live", *fields, upgrade="websocket"))
+    assert found.status == 400
+    assert "t0ken" not in found.why + found.advice
+
+
+def test_a_token_as_a_subprotocol_is_none_where_no_websocket_is_asked_for() -> None:
+    assert turned(request("/http/billing/live", offered(b"t0ken"))).status == 401
+
+
+def test_a_token_as_a_subprotocol_goes_before_a_cookie() -> None:
+    cookie = (b"cookie", b"__Host-gatebook=gbt_browser_x")
+    found = let_in(request("/live", offered(b"t0ken"), cookie, authority=HOST, upgrade="websocket"))
+    assert (found.token, found.browser, found.request.get(b"cookie")) == ("t0ken", False, None)

@@ -2,8 +2,9 @@
 
 A target has a host of its own below the listener's domain, ``TARGET.targets.example.org``, or a path, ``/http/TARGET/…``, for
 a Kubernetes cluster ``/k8s/TARGET/…``. The token is a bearer token; where a client knows only user and password, it is the
-password. A browser that signed in shows a cookie, on a target's own host alone: under paths all targets would be of one origin,
-and read each other's (``browsers.py``).
+password; a script of a page, which can give a WebSocket no fields, says it as a subprotocol (``subprotocols.py``). A browser
+that signed in shows a cookie, on a target's own host alone: under paths all targets would be of one origin, and read each
+other's (``browsers.py``).
 
 A cookie is sent along by whatever page asks for it, so what comes by cookie is taken only from the target's own pages or from
 the address bar (Fetch Metadata; RFC 6454 origins for what tells none).
@@ -18,12 +19,14 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 from gatebook.model import PURPOSE_CHARACTERS, Hold
 from gatebook.protocols.http import browsers
+from gatebook.protocols.http.checks import MalformedError
 from gatebook.protocols.http.message import Fields, Request
+from gatebook.protocols.http.subprotocols import bearer
 
 PREFIXES = {"/http/": "http", "/k8s/": "kubernetes"}  # with the protocol of the targets behind each
 COOKIE = b"__Host-gatebook"
@@ -82,6 +85,12 @@ class Turned:
 def knock(request: Request, domain: str) -> Knock | Own | Turned:
     """Read a request's door. ``domain`` is the listener's, "" for none. The request it gives is the target's own, without
     token."""
+    try:
+        shown, request = bearer(request) if request.upgrade else ("", request)
+    except MalformedError as error:
+        return Turned(400, str(error), "Send one token: in Authorization, or as one subprotocol of a WebSocket.")
+    if shown:
+        request = replace(request, fields=(*request.fields, (b"authorization", b"Bearer " + shown.encode())))
     host = _host(request.authority)
     name = host[: -len(domain) - 1] if domain and host.endswith(f".{domain}") else ""
     if name:
