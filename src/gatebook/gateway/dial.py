@@ -12,6 +12,7 @@ import ssl
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
+from typing import assert_never
 
 import structlog
 from cryptography import x509
@@ -55,14 +56,24 @@ async def dial(
     try:
         async with asyncio.timeout(DIAL_SECONDS):
             return await _dial(target, trust, protocol)
-    except TimeoutError:
-        raise DialError(f"target {name} did not answer within {DIAL_SECONDS:.0f} s") from None
-    except ssl.SSLError as error:
-        why = getattr(error, "verify_message", "") or error.reason or "handshake failed"
-        raise DialError(f"target {name} cannot prove by TLS that it is itself: {why}") from error
     except (OSError, DialError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise DialError(f"target {name} cannot be reached: {why}") from error
+        raise DialError(f"target {name} {fault(error)}") from error
+
+
+def fault(error: OSError | DialError) -> str:
+    """What went wrong with a dial of any protocol, said of its target."""
+    match error:
+        case TimeoutError():
+            return f"did not answer within {DIAL_SECONDS:.0f} s"
+        case ssl.SSLError():
+            why = getattr(error, "verify_message", "") or error.reason or "handshake failed"
+            return f"cannot prove by TLS that it is itself: {why}"
+        case OSError():
+            return f"cannot be reached: {error.strerror or error}"
+        case DialError():
+            return f"cannot be reached: {error}"
+        case _:
+            assert_never(error)
 
 
 async def say_once(target: PostgresTarget, trust: Trust, data: bytes) -> None:

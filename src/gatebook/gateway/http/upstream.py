@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import ssl
 from collections.abc import Callable
 from typing import Protocol, TypeVar, cast
 from urllib.parse import urlsplit
@@ -20,7 +19,7 @@ import structlog
 from gatebook.config import WebTarget
 from gatebook.config.targets import origin_place
 from gatebook.errors import WireError
-from gatebook.gateway.dial import DIAL_SECONDS, DialError, Trust
+from gatebook.gateway.dial import DIAL_SECONDS, DialError, Trust, fault
 from gatebook.protocols.http.h1 import ClientSide
 from gatebook.protocols.http.message import Data, End, Message, Request, Response
 
@@ -260,13 +259,8 @@ class Origins:
                 _, found = await loop.create_connection(
                     lambda: made(origin), host, int(port), ssl=context, server_hostname=name
                 )
-        except TimeoutError:
-            raise DialError(f"did not answer within {DIAL_SECONDS:.0f} s") from None
-        except ssl.SSLError as error:
-            why = getattr(error, "verify_message", "") or error.reason or "handshake failed"
-            raise DialError(f"cannot prove by TLS that it is itself: {why}") from error
         except OSError as error:
-            raise DialError(f"cannot be reached: {error.strerror or error}") from error
+            raise DialError(fault(error)) from error
         return found
 
 

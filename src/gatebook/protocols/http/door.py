@@ -25,6 +25,7 @@ from urllib.parse import unquote
 from gatebook.model import PURPOSE_CHARACTERS, Hold
 from gatebook.protocols.http import browsers
 from gatebook.protocols.http.checks import MalformedError
+from gatebook.protocols.http.forwarding import without_cookies
 from gatebook.protocols.http.message import Fields, Request
 from gatebook.protocols.http.subprotocols import bearer
 
@@ -183,7 +184,7 @@ def _knock(
     if hold not in (Hold.WAIT.value, Hold.ANSWER.value):
         return Turned(400, "gatebook-hold is neither wait nor answer", "Say one of them, or neither.")
     fields = tuple(one for one in request.fields if not _ours(one[0]))
-    inner = Request(request.method, request.scheme, request.authority, target, _without_cookie(fields), request.upgrade)
+    inner = Request(request.method, request.scheme, request.authority, target, without_cookies(fields, COOKIE), request.upgrade)
     led = browser and browsers.comes_from_elsewhere(request)
     role, why = said[b"gatebook-role"] or "", said[b"gatebook-why"] or ""
     return Knock(name, inner, prefix, token, role, why, Hold(hold), browser, led)
@@ -263,21 +264,6 @@ def cookies(fields: Fields) -> list[tuple[bytes, bytes]]:
                 key, equals, said = pair.strip(b" \t").partition(b"=")
                 found.append((key if equals else b"", said if equals else key))
     return found
-
-
-def _without_cookie(fields: Fields) -> Fields:
-    """The same without the gateway's own cookies."""
-    if not any(name == b"cookie" for name, _ in fields):
-        return fields
-    kept = []
-    for name, value in fields:
-        if name == b"cookie":
-            pairs = [pair.strip(b" \t") for pair in value.split(b";")]
-            value = b"; ".join(pair for pair in pairs if pair and not pair.lower().startswith(b"__host-gatebook"))
-            if not value:
-                continue
-        kept.append((name, value))
-    return tuple(kept)
 
 
 def _host(authority: str) -> str:

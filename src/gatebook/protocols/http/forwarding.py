@@ -91,15 +91,16 @@ def without(fields: Fields, *names: bytes) -> Fields:
 
 
 def without_cookies(fields: Fields, beginning: bytes) -> Fields:
-    """Less the cookies whose names begin so: the gateway's own, in a client's Cookie and in a target's Set-Cookie."""
-    kept: list[tuple[bytes, bytes]] = []
+    """Less the cookies whose names begin so, in whichever letters: the gateway's own, in a client's Cookie and in a target's
+    Set-Cookie."""
+    beginning, kept = beginning.lower(), list[tuple[bytes, bytes]]()
     for name, value in fields:
         if name == b"cookie":
             pairs = [part.strip(b" \t") for part in value.split(b";")]
-            value = b"; ".join([one for one in pairs if not one.lstrip(b"=").startswith(beginning)])
+            value = b"; ".join([one for one in pairs if one and not one.lstrip(b" \t=").lower().startswith(beginning)])
             if not value:
                 continue
-        elif name == b"set-cookie" and value.lstrip(b" \t=").startswith(beginning):
+        elif name == b"set-cookie" and value.lstrip(b" \t=").lower().startswith(beginning):
             continue
         kept.append((name, value))
     return tuple(kept)
