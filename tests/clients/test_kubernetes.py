@@ -126,6 +126,17 @@ def test_files_are_copied_and_pods_debugged(prod: Clustered, tmp_path: Path) -> 
     prod.kubectl("debug", "p", "--image=none", "--container=look", "--target=main", "--", "true")
 
 
+def test_a_pod_is_evicted(prod: Clustered) -> None:
+    """As `kubectl drain` has it; a drain itself would close the node that all tests share."""
+    prod.cluster.new_pod(prod.namespace)
+    where = f"/api/v1/namespaces/{prod.namespace}/pods/p"
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}}
+    with prod.http() as client:
+        answer = client.post(f"{where}/eviction", json=body)
+    assert answer.status_code == 201, answer.text
+    assert prod.gateway.entries("action")[-1]["verb"] == "k8s.evict"
+
+
 def test_helm_keeps_its_releases_in_secrets(prod: Clustered, tmp_path: Path) -> None:
     chart = tmp_path / "chart"
     (chart / "templates").mkdir(parents=True)

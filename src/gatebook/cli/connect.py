@@ -9,24 +9,37 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from gatebook.cli import curl
+from gatebook.cli import curl, kubectl
 from gatebook.cli.apiclient import Gateway, UsageError, find_gateway
 from gatebook.cli.asking import held_or_new
 from gatebook.cli.common import JsonOption
-from gatebook.cli.places import Door, Place, Terms, Tokens, check_why, client_environment, client_options, find_place
+from gatebook.cli.kubeconfig import Wish as Cluster
+from gatebook.cli.kubeconfig import configuration, plugin
+from gatebook.cli.places import (
+    HOLD_HELP,
+    WHY_HELP,
+    Choice,
+    Door,
+    Place,
+    Terms,
+    Tokens,
+    check_why,
+    client_environment,
+    client_options,
+    find_place,
+)
 from gatebook.cli.token import CaOption, FromOption, IssuerOption, UrlOption, fail
 from gatebook.errors import GatebookError
 
 if TYPE_CHECKING:
     from gatebook.cli.scriptfile import ScriptFile
 
-TARGET_HELP = "Target to open, or TARGET/DATABASE; of an HTTP target TARGET/PATH."
+TARGET_HELP = "Target to open, or TARGET/DATABASE; of an HTTP target TARGET/PATH, of a cluster TARGET/NAMESPACE."
 ARGS_HELP = "Arguments for the client, after --."
 FILE_HELP = "A file of SQL to run, - for standard input."
 PROPOSE_HELP = "Have the file approved and run as a whole, once."
@@ -34,21 +47,10 @@ WAIT_HELP = "How long to wait for people; as long as they may answer, otherwise.
 NO_WAIT_HELP = "Ask, and do not wait: exit code 3 while it waits for people."
 AGAIN_HELP = "Ask anew about a script that was denied."
 ROLE_HELP = "Role to ask for at the target; the target's default role otherwise."
-CLIENT_HELP = "The client to run instead of the first psql, or curl, on PATH."
+CLIENT_HELP = "The client to run instead of the first psql, curl or kubectl on PATH."
 
 
-WHY_HELP = "The ticket or task this session is for: it stands in every entry of the ledger."
-HOLD_HELP = "What becomes of what is held: wait for people, or answer at once, to be sent again after their yes."
-
-
-_PACKAGE = {"psql": "PostgreSQL's client", "curl": "curl"}
-
-
-class Choice(StrEnum):
-    """What becomes of a statement or request that needs an approval, as --hold has it."""
-
-    WAIT = "wait"
-    ANSWER = "answer"
+_PACKAGE = {"psql": "PostgreSQL's client", "curl": "curl", "kubectl": "kubectl"}
 
 
 def connect(
@@ -74,7 +76,8 @@ def connect(
     The token is $GATEBOOK_TOKEN, else a new one as `gatebook token` gets it.
 
     Runs psql for PostgreSQL targets, and curl for HTTP targets, with the arguments that stand after --; the exit code is the
-    client's: gatebook connect billing/customers/1 -- --request DELETE.
+    client's: gatebook connect billing/customers/1 -- --request DELETE. For clusters it runs kubectl, or without arguments a
+    shell in which kubectl, helm and their like go there: gatebook connect prod/shop -- get pods.
 
     With --propose nothing but the file is run, as one. Exit code 0 when it ran, 1 when it was refused, denied or failed,
     3 while it waits for people: the same command run again goes on.
@@ -95,6 +98,14 @@ def connect(
             path, args = curl.asked(target, args or [])
             wish = curl.Wish(path=path, role=role, why=why, hold=hold)
             _run_curl(program or find_client(None, "curl"), place, target.partition("/")[0], wish, token, gateway.ca, args)
+        if place.protocol == "kubernetes":
+            if file is not None:
+                raise UsageError("--file is for scripts of SQL; kubectl takes files after --: apply -f FILE")
+            name, _, namespace = target.partition("/")
+            said = hold.value if hold is Choice.WAIT else ""
+            cluster = Cluster(target=name, context=name, namespace=namespace, role=role or "", why=why, hold=said)
+            made = configuration(cluster, place, gateway, plugin(gateway, source, issuer))
+            _run_kubectl(kubectl.command(client, args or [], os.environ), kubectl.held(made))
         if place.protocol != "postgres":
             raise UsageError(_elsewhere(place, target.partition("/")[0]))
         program = program or ("" if proposed else find_client(None))
@@ -113,9 +124,7 @@ def connect(
 
 def _elsewhere(place: Place, target: str) -> str:
     """What reaches a target whose clients are started by themselves."""
-    if place.protocol == "ssh":
-        return f"{target} is a host: ssh -p {place.port} {target}@{place.host}, and what `gatebook token` prints where it asks"
-    return f"{target} is a cluster: gatebook kubeconfig {target}, then kubectl"
+    return f"{target} is a host: ssh -p {place.port} {target}@{place.host}, and what `gatebook token` prints where it asks"
 
 
 def _run_curl(
@@ -124,6 +133,11 @@ def _run_curl(
     pipe = curl.piped(curl.configuration(place, target, wish, token, ca))
     argv = [program, "-q", "--config", f"/dev/fd/{pipe}", *args]
     os.execve(program, argv, curl.environment(os.environ))  # noqa: S606 - no shell is wanted
+
+
+def _run_kubectl(argv: list[str], kubeconfig: str) -> NoReturn:
+    program = find_client(argv[0], argv[0] if argv[0] in _PACKAGE else "kubectl")
+    os.execve(program, argv, {**os.environ, "KUBECONFIG": kubeconfig})  # noqa: S606 - no shell is wanted
 
 
 def _script(file: str) -> ScriptFile:

@@ -23,8 +23,7 @@ import yaml
 
 from gatebook.cli.apiclient import Gateway, RefusedError, UsageError, find_gateway
 from gatebook.cli.asking import held_or_new
-from gatebook.cli.connect import HOLD_HELP, WHY_HELP, Choice
-from gatebook.cli.places import Place, check_why, find_place
+from gatebook.cli.places import HOLD_HELP, WHY_HELP, Choice, Place, check_why, find_place
 from gatebook.cli.token import CaOption, FromOption, IssuerOption, UrlOption, fail
 from gatebook.errors import GatebookError
 

@@ -11,6 +11,7 @@ import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -25,6 +26,17 @@ from gatebook.model import PURPOSE_CHARACTERS, Hold
 KEPT_SETTINGS = frozenset({"PGAPPNAME", "PGCLIENTENCODING", "PGCONNECT_TIMEOUT", "PGDATESTYLE", "PGGEQO", "PGOPTIONS", "PGTZ"})
 SECRETS = frozenset({"GATEBOOK_TOKEN", "GATEBOOK_PROVIDER_TOKEN", "GATEBOOK_CLIENT_ID", "GATEBOOK_CLIENT_SECRET"})
 HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?|[0-9A-Fa-f:]{2,45}")
+
+
+WHY_HELP = "The ticket or task this session is for: it stands in every entry of the ledger."
+HOLD_HELP = "What becomes of what is held: wait for people, or answer at once, to be sent again after their yes."
+
+
+class Choice(StrEnum):
+    """What becomes of a statement or request that needs an approval, as --hold has it."""
+
+    WAIT = "wait"
+    ANSWER = "answer"
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,7 +187,7 @@ class _Api:
         return (
             place
             | {"user": identity.subject}
-            | (_addresses(name, host, listener) if isinstance(listener, HttpListener) and protocol == "http" else {})
+            | (_addresses(target, host, listener) if isinstance(listener, HttpListener) else {})
         )
 
     def _database_ok(self) -> bool:
@@ -204,8 +204,9 @@ def is_private(listener: Listener | SshListener) -> bool:
     return isinstance(listener, SshListener) or listener.tls is not None
 
 
-def _addresses(name: str, host: str, listener: HttpListener) -> dict[str, str]:
-    """Where an HTTP target is: below a path, and on a host of its own where the listener has a domain for them."""
+def _addresses(target: TargetConfig, host: str, listener: HttpListener) -> dict[str, str]:
+    """Where a target is that speaks HTTP: below a path, and an API on a host of its own where the listener has a domain."""
+    name, is_cluster = target.name, target.protocol == "kubernetes"
     scheme, shown = "https" if listener.tls is not None else "http", f"[{host}]" if ":" in host else host
-    own = {"own_url": listener.origin_of(name)} if listener.domain else {}
-    return {"url": f"{scheme}://{shown}:{listener.port}/http/{name}"} | own
+    own = {"own_url": listener.origin_of(name)} if listener.domain and not is_cluster else {}
+    return {"url": f"{scheme}://{shown}:{listener.port}/{'k8s' if is_cluster else 'http'}/{name}"} | own

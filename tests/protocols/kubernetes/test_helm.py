@@ -18,8 +18,10 @@ from gatebook.protocols.http.covering.plan import Plan
 from gatebook.protocols.http.covering.resolving import resolve
 from gatebook.protocols.http.message import Request
 from gatebook.protocols.kubernetes.covering import SECRETS, plan_for, secrets_set
+from gatebook.protocols.kubernetes.dialect import Kubernetes
 from gatebook.protocols.kubernetes.helm import SEALED
 from gatebook.protocols.kubernetes.paths import Place
+from gatebook.protocols.kubernetes.reading import Shape
 from gatebook.protocols.relay import Covering
 
 PASSWORD = "correct horse battery"
@@ -207,3 +209,12 @@ def test_other_fields_are_not_looked_into() -> None:
     cover = JsonCover(plan())
     text = json.dumps({"kind": "Secret", "data": {"other": packed(release())}}).encode()
     assert b64decode(json.loads(cover.feed(text) + cover.finish())["data"]["other"]).startswith(b"gbk_")
+
+
+def test_content_without_a_type_is_json_whose_tokens_stand_for_values() -> None:
+    """The Python client says none: a token would be written for the value."""
+    cover = JsonCover(plan())
+    text = json.dumps({"kind": "Secret", "data": {"pw": b64encode(PASSWORD.encode()).decode()}}).encode()
+    shown_once = cover.feed(text) + cover.finish()
+    request = Kubernetes(Shape()).meant(Request("POST", "https", "k8s", WHERE.rpartition("/")[0], ()))
+    assert json.loads(resolve(request, shown_once, plan()).content) == json.loads(text)

@@ -83,8 +83,8 @@ class Kubernetes:
         return json.dumps(found.value, ensure_ascii=False).encode() if found.read and found.value is not ABSENT else content
 
     def meant(self, request: Request) -> Request:
-        """YAML and protobuf are JSON by then."""
-        if not (_is_yaml(request) or _is_protobuf(request)):
+        """YAML and protobuf are JSON by then, and so is what has no type."""
+        if not (_is_yaml(request) or _is_protobuf(request) or _has_no_type(request)):
             return request
         return replace(request, fields=_as_json(request.fields))
 
@@ -118,7 +118,7 @@ class Kubernetes:
 
         What was protobuf goes on as the JSON that it is now; YAML may be a patch, whose type says what it does.
         """
-        if _is_protobuf(request):
+        if _is_protobuf(request) or _has_no_type(request):
             fields = _as_json(fields)
         accepted = readable(b",".join(value for name, value in fields if name == b"accept"), request)
         sent = (field for field in fields if field[0] in _SENT or field[0].startswith(_SENT_OF))
@@ -193,6 +193,11 @@ def _is_yaml(request: Request) -> bool:
 def _is_protobuf(request: Request) -> bool:
     """Whether its content is an object in protobuf; what is proxied to somebody else's server is not looked into."""
     return media_type(request.get(b"content-type")).name == MEDIA_TYPE and wants(request)
+
+
+def _has_no_type(request: Request) -> bool:
+    """Whether its content is JSON without saying so, as the Python client sends it."""
+    return request.get(b"content-type") is None and wants(request)
 
 
 def _is_cbor(request: Request) -> bool:
