@@ -189,6 +189,16 @@ def test_files_that_say_who_gets_in_or_what_runs_are_of_reach_admin(path: str) -
     assert [(deed.verb, deed.reach) for deed in story.asked.action.deeds] == [("ssh.sftp.write", Reach.ADMIN)]
 
 
+@pytest.mark.parametrize(
+    ("flags", "verbs"), [(0x01, ["read"]), (0, ["read"]), (0x02, ["write"]), (0x03, ["read", "write"]), (0x40, ["write"])]
+)
+def test_whatever_an_opening_asks_for_besides_reading_is_writing(flags: int, verbs: list[str]) -> None:
+    story = Story()
+    story.says(packet(Kind.OPEN, u32(7), string(b"/srv/x"), u32(flags), u32(0)))
+    story.resolves()
+    assert [deed.verb for deed in story.asked.action.deeds] == [f"ssh.sftp.{verb}" for verb in verbs]
+
+
 def test_a_refused_request_is_answered_and_the_next_one_goes_on() -> None:
     story = Story()
     story.says(packet(Kind.REMOVE, u32(9), string(b"/srv/x")), packet(Kind.STAT, u32(10), string(b"/srv/x")))

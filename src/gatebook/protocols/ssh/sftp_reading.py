@@ -17,7 +17,8 @@ from gatebook.protocols.ssh.sftp_packets import Fields, Kind, string
 from gatebook.protocols.ssh.verbs import VERBS
 
 PATH_BYTES = 4_096
-READS, WRITES = 0x01, 0x02 | 0x04 | 0x08 | 0x10 | 0x20  # of an opening: write, append, create, truncate, exclusive
+READS = 0x01  # of an opening; write, append, create, truncate, exclusive and what is not known are the other bits
+WRITES = 0xFFFFFFFF ^ READS
 
 _ADMIN = re.compile(
     r"/\.(?:ssh|gnupg|aws|kube|config/(?:systemd|autostart|fish))(?:/|\Z)|/\.(?:bash|zsh|k|c|tc)?(?:rc|shrc|env|profile|login|logout"
