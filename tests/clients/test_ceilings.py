@@ -383,6 +383,8 @@ def test_nor_one_that_read_when_it_was_decided_and_writes_when_it_runs(
     counting: LiveGateway, world: Any, bound_first: bool
 ) -> None:
     before, raw = now(world), Raw(counting, "bare")
+    raw.send(b"Q", b"SELECT id FROM public.things WHERE id > 0 LIMIT 0\0")  # what the names mean is known from here on
+    assert raw.until_ready() == ("TCZ", "")
     raw.send(b"Q", b"PREPARE few AS SELECT 1\0")
     assert raw.until_ready() == ("CZ", "")
     if bound_first:
