@@ -66,8 +66,8 @@ ROWS = [
     # what is written -> the fault
     ("labels: {env: production}\n    masks: [pii]\npolicy", "passes: [pdf]\npolicy", "targets[1].passes[0]: 'pdf': expected a type as application/pdf"),
     ("labels: {env: production}\n    masks: [pii]\npolicy", "passes: ['*/pdf']\npolicy", "targets[1].passes[0]: '*/pdf': expected a type as application/pdf"),
-    ("protocol: http", "protocol: htttp", "targets[1].protocol: 'htttp': expected one of postgres, http, kubernetes, ssh (line 30)"),
-    ("    protocol: http\n", "", "targets[1].protocol: missing: expected one of http, kubernetes, postgres"),
+    ("protocol: http", "protocol: htttp", "targets[1].protocol: 'htttp': expected one of postgres, http, kubernetes, ssh, git (line 30)"),
+    ("    protocol: http\n", "", "targets[1].protocol: missing: expected one of git, http, kubernetes, postgres"),
     ("origins: [https://billing.internal,", "origins: [https://billing.internal/api,", "targets[1].origins[0]: 'https://billing.internal/api': expected a URL without a path"),
     ("origins: [https://billing.internal,", "origins: [http://billing.internal,", "targets[1].origins[0]: 'http://billing.internal': expected https:// (http only on loopback)"),
     ("origins:", "origin:", "targets[1].origin: unknown key: expected origins, perhaps"),

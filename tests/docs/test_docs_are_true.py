@@ -20,6 +20,7 @@ from gatebook.ledger.entries import KINDS
 from gatebook.masking.detectors import NAMES
 from gatebook.masking.rules import Style
 from gatebook.policy.acts import ACTS
+from gatebook.protocols.git import meaning as git
 from gatebook.protocols.http import reading as http
 from gatebook.protocols.kubernetes import reading as kubernetes
 from gatebook.protocols.postgres.reading import FACTS, VERBS
@@ -102,7 +103,21 @@ def test_every_kind_of_entry_is_explained(kind: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    sorted({*VERBS, *FACTS, *http.VERBS, *http.FACTS, *kubernetes.VERBS, *kubernetes.FACTS, *ssh.VERBS, *ssh.FACTS, *ACTS}),
+    sorted(
+        {
+            *VERBS,
+            *FACTS,
+            *http.VERBS,
+            *http.FACTS,
+            *kubernetes.VERBS,
+            *kubernetes.FACTS,
+            *ssh.VERBS,
+            *ssh.FACTS,
+            *git.VERBS,
+            *git.FACTS,
+            *ACTS,
+        }
+    ),
 )
 def test_every_verb_and_fact_is_explained(name: str) -> None:
     assert f"`{name}`" in PAGES["docs/policy.md"]
@@ -118,7 +133,10 @@ def test_every_sample_of_configuration_is_valid(sample: str, tmp_path: Path) -> 
     written = yaml.safe_load(sample)
     whole = yaml.safe_load(WHOLE)
     usual = whole["targets"][0]
-    named = [one if one.get("protocol") in ("http", "kubernetes", "ssh") else usual | one for one in written.get("targets", [])]
+    named = [
+        one if one.get("protocol") in ("http", "kubernetes", "ssh", "git") else usual | one
+        for one in written.get("targets", [])
+    ]
     whole |= written | {"targets": named or [usual]}
     if any(one["protocol"] != "postgres" for one in whole["targets"]):
         whole["listeners"]["http"] = {**whole["listeners"]["api"], "bind": "127.0.0.1:16443"}

@@ -464,5 +464,5 @@ def test_a_rules_texts_name_what_they_are_about() -> None:
 
 
 def test_a_text_leaves_room_for_known_facts_only() -> None:
-    with pytest.raises(PolicyError, match=r"in braces only capabilities, columns, command, fields"):
+    with pytest.raises(PolicyError, match=r"in braces only authors, branch, capabilities, columns, command, fields"):
         policy(PERMIT_ALL, '@id("x") @reason("asks {tests}") forbid (principal, action, resource);')

@@ -13,6 +13,7 @@ from gatebook.policy import checks
 from gatebook.policy.request import OPENING_FACTS
 from gatebook.policy.rules import load
 from gatebook.policy.schema import TEXT
+from gatebook.protocols.git import meaning as git
 from gatebook.protocols.http import reading as http
 from gatebook.protocols.kubernetes import reading as kubernetes
 from gatebook.protocols.postgres.reading import FACTS, VERBS
@@ -27,7 +28,14 @@ def blocks(language: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("verb", "reach"),
-    [*VERBS.items(), *http.VERBS.items(), *kubernetes.VERBS.items(), *ssh.VERBS.items(), ("session.open", "read")],
+    [
+        *VERBS.items(),
+        *http.VERBS.items(),
+        *kubernetes.VERBS.items(),
+        *ssh.VERBS.items(),
+        *git.VERBS.items(),
+        ("session.open", "read"),
+    ],
 )
 def test_every_verb_stands_there_with_its_reach(verb: str, reach: str) -> None:
     assert f"| `{verb}` | {reach} |" in PAGE
@@ -36,7 +44,15 @@ def test_every_verb_stands_there_with_its_reach(verb: str, reach: str) -> None:
 @pytest.mark.parametrize(
     "name",
     sorted(
-        {*FACTS, *http.FACTS, *kubernetes.FACTS, *ssh.FACTS, *OPENING_FACTS, *re.findall(r"^  (\w+): \w", TEXT, re.MULTILINE)}
+        {
+            *FACTS,
+            *http.FACTS,
+            *kubernetes.FACTS,
+            *ssh.FACTS,
+            *git.FACTS,
+            *OPENING_FACTS,
+            *re.findall(r"^  (\w+): \w", TEXT, re.MULTILINE),
+        }
     ),
 )
 def test_every_attribute_of_the_schema_stands_there(name: str) -> None:

@@ -149,7 +149,7 @@ def _is_kept(name: str) -> bool:
 def _place(listed: Mapping[str, Any]) -> Place:
     """Checked: libpq takes a host that begins with / for a socket, and one with commas for several."""
     protocol, host, port, user = (listed.get(name) for name in ("protocol", "host", "port", "user"))
-    if protocol not in ("postgres", "http", "kubernetes", "ssh"):
+    if protocol not in ("postgres", "http", "kubernetes", "ssh", "git"):
         raise RefusedError(f"no client is known for {plain(protocol)} targets: is this command as new as the gateway?")
     if not isinstance(host, str) or not HOST.fullmatch(host) or not isinstance(port, int) or not 0 < port < 65_536:
         raise RefusedError("Gatebook names no host and port for this target: is it running the same version?")

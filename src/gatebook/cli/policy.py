@@ -30,6 +30,7 @@ from gatebook.identity.store import last_seen
 from gatebook.model import Ceiling, Deed, Hold, Identity, Kind, Reach, Resource, Ruling, Verdict
 from gatebook.policy.decide import Circumstances
 from gatebook.policy.rules import Policy, Rule
+from gatebook.protocols.git import meaning as git
 from gatebook.protocols.http import reading as http
 from gatebook.protocols.kubernetes import reading as kubernetes
 from gatebook.protocols.postgres.reading import FACTS
@@ -247,7 +248,7 @@ def _show_answer(answer: Answer, identity: Identity) -> None:
 def _show_deed(deed: Deed, verdict: Verdict) -> None:
     where = f"{deed.resource.kind} {deed.resource.name}".strip()
     typer.echo(_wrap(f"{deed.verb} ({deed.reach.value}) on {where}: {verdict.ruling.value} by {verdict.rule}", ""))
-    families = {"sql": FACTS, "k8s": kubernetes.FACTS, "ssh": ssh.FACTS}
+    families = {"sql": FACTS, "k8s": kubernetes.FACTS, "ssh": ssh.FACTS, "git": git.FACTS}
     usual = families.get(deed.verb.partition(".")[0], http.FACTS)
     told = (f"{name} {_told(value)}" for name, value in sorted(deed.facts.items()) if value != usual.get(name))
     if text := ", ".join(told):

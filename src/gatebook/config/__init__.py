@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 from pydantic import ValidationError
 
 from gatebook.config import document, faults
+from gatebook.config.git import GitTarget
 from gatebook.config.kubernetes import CustomResource, Impersonation, KubernetesRole, KubernetesTarget
 from gatebook.config.shape import (
     Config,
@@ -42,12 +43,13 @@ from gatebook.config.targets import HttpRole, HttpTarget, PostgresRole, Postgres
 from gatebook.config.values import Address, Context, SecretReference, TlsFiles
 from gatebook.errors import ConfigError
 
-WebTarget: TypeAlias = HttpTarget | KubernetesTarget  # whose clients speak HTTP
+WebTarget: TypeAlias = HttpTarget | KubernetesTarget | GitTarget  # whose clients speak HTTP
 
 __all__ = [
     "Address",
     "Config",
     "CustomResource",
+    "GitTarget",
     "GrantsConfig",
     "HttpListener",
     "HttpRole",

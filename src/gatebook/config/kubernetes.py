@@ -110,7 +110,7 @@ def _server(url: str) -> str:
 class KubernetesTarget(TargetConfig):
     """A Kubernetes cluster, behind one API server or several."""
 
-    protocol: Literal["kubernetes"] = Field(description="postgres, http, kubernetes or ssh")
+    protocol: Literal["kubernetes"] = Field(description="postgres, http, kubernetes, ssh or git")
     servers: Annotated[Items[Annotated[Url, AfterValidator(_server)]], Some] = Field(
         description="a list of https URLs without paths, each an API server of the same cluster"
     )

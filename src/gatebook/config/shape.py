@@ -16,6 +16,7 @@ import pyrage
 from pydantic import AfterValidator, BaseModel, Field, PlainValidator, PrivateAttr, ValidationInfo, field_validator
 from pydantic_core import core_schema
 
+from gatebook.config.git import GitTarget
 from gatebook.config.kubernetes import KubernetesTarget
 from gatebook.config.ssh import SshListener, SshTarget
 from gatebook.config.targets import HttpTarget, PostgresTarget, TargetConfig
@@ -368,7 +369,9 @@ def _workers(value: object) -> int | None:
     return value
 
 
-AnyTarget: TypeAlias = Annotated[PostgresTarget | HttpTarget | KubernetesTarget | SshTarget, Field(discriminator="protocol")]
+AnyTarget: TypeAlias = Annotated[
+    PostgresTarget | HttpTarget | KubernetesTarget | SshTarget | GitTarget, Field(discriminator="protocol")
+]
 
 
 class Config(Part):

@@ -1,12 +1,14 @@
-"""What is known of a target before any request, as ``protocols.http`` and ``protocols.kubernetes`` take it."""
+"""What is known of a target before any request, as ``protocols.http`` and those that ride on it take it."""
 
 from __future__ import annotations
 
 from hashlib import sha256
 
+from gatebook.config.git import GitTarget
 from gatebook.config.http import FactConfig, McpConfig, content_of, document
 from gatebook.config.kubernetes import KubernetesTarget
 from gatebook.config.targets import HttpTarget
+from gatebook.protocols.git.dialect import Shape as ServerShape
 from gatebook.protocols.http import mcp
 from gatebook.protocols.http.bodyfacts import BodyFact
 from gatebook.protocols.http.reading import RouteReach, Shape
@@ -29,7 +31,7 @@ def shape_of(target: HttpTarget) -> Shape:
     )
 
 
-def digest_of(target: HttpTarget | KubernetesTarget) -> str:
+def digest_of(target: HttpTarget | KubernetesTarget | GitTarget) -> str:
     """A digest of all that says what requests to a target mean: a yes given under another meaning counts no more.
 
     Raises ConfigError.
@@ -37,7 +39,7 @@ def digest_of(target: HttpTarget | KubernetesTarget) -> str:
     said: list[object] = [target.protocol]
     if isinstance(target, KubernetesTarget):
         said.append(target.custom)
-    else:
+    elif isinstance(target, HttpTarget):
         said += [target.undocumented, target.routes, target.facts, target.graphql, target.mcp]
         said += [target.method_override, target.encoded_slashes, target.body_bytes]
         said.append(content_of(target.openapi) if target.openapi is not None else b"")
@@ -71,3 +73,8 @@ def cluster_shape_of(target: KubernetesTarget) -> ClusterShape:
             for one in target.custom
         )
     )
+
+
+def server_shape_of(target: GitTarget) -> ServerShape:
+    """The shape of a git server."""
+    return ServerShape(push_bytes=target.push_bytes)

@@ -67,7 +67,7 @@ class SshRole(Part):
 class SshTarget(TargetConfig):
     """A host that speaks SSH."""
 
-    protocol: Literal["ssh"] = Field(description="postgres, http, kubernetes or ssh")
+    protocol: Literal["ssh"] = Field(description="postgres, http, kubernetes, ssh or git")
     address: HostPort = Field(description="host:port of the target")
     host_keys: Items[Annotated[Text, AfterValidator(_public_key)]] = Field(
         default=(), description="a list of the host's public keys: one that shows another is not spoken to"

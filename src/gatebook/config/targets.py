@@ -77,7 +77,7 @@ class TargetConfig(Part):
     """A server that Gatebook stands in front of."""
 
     name: Annotated[Name, AfterValidator(_unique_target)] = Field(description="a name for the target")
-    protocol: str = Field(description="postgres, http, kubernetes or ssh")
+    protocol: str = Field(description="postgres, http, kubernetes, ssh or git")
     labels: Table[Text] = Field(default_factory=dict, description="free labels that policies can ask for")
     masks: Items[Annotated[Text, AfterValidator(_known_mask)]] = Field(default=(), description="the names of mask sets")
 
@@ -122,7 +122,7 @@ class PostgresRole(Part):
 class PostgresTarget(TargetConfig):
     """A PostgreSQL server."""
 
-    protocol: Literal["postgres"] = Field(description="postgres, http, kubernetes or ssh")
+    protocol: Literal["postgres"] = Field(description="postgres, http, kubernetes, ssh or git")
     address: HostPort = Field(description="host:port of the target")
     database: Text = Field(description="the database of clients that name only the target")
     databases: Items[Text] = Field(default=(), description="the databases that clients may name", validate_default=True)
@@ -278,7 +278,7 @@ def _media_range(text: str) -> str:
 class HttpTarget(TargetConfig):
     """An HTTP API, behind one origin or several that are the same."""
 
-    protocol: Literal["http"] = Field(description="postgres, http, kubernetes or ssh")
+    protocol: Literal["http"] = Field(description="postgres, http, kubernetes, ssh or git")
     origins: Annotated[Items[Annotated[Url, AfterValidator(origin)]], Some] = Field(
         description="a list of URLs without paths, each the same API: requests go to one that answers"
     )

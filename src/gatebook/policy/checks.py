@@ -46,7 +46,7 @@ _MANY = frozenset("k8s.list k8s.watch k8s.deletecollection k8s.read k8s.write k8
 # What the texts of a rule may name of the deed they are said about.
 FILLED = frozenset(
     "tables columns functions tests_masked tested_sets keys_masked route tool fields resource namespace name images host_paths "
-    "capabilities role_refs subjects webhooks command programs".split()
+    "capabilities role_refs subjects webhooks command programs repository branch tag paths secrets authors models".split()
 )
 FILLED_NAMES = 5  # then dots: the text travels in every protocol's error
 _ROOM = re.compile(r"\{(\w+)\}")

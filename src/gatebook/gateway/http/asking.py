@@ -20,14 +20,16 @@ class UnansweredError(GatebookError):
     """There is no whole answer; says why."""
 
 
-async def ask(pool: Pool, target: WebTarget, role: str, request: Request, content: bytes) -> tuple[Response, bytes]:
-    """Its answer. Raises UnansweredError, and DialError with a sentence fit for people."""
+async def ask(
+    pool: Pool, target: WebTarget, role: str, request: Request, content: bytes, most: int = ANSWER_BYTES
+) -> tuple[Response, bytes]:
+    """Its answer, of so many bytes at most. Raises UnansweredError, and DialError with a sentence fit for people."""
     kept = pool.take(target.name, role)
     if kept is not None:
-        found = await _Asked(kept).ask(pool, target, role, request, content)
+        found = await _Asked(kept, most).ask(pool, target, role, request, content)
         if found is not None:
             return found
-    found = await _Asked(await pool.dial(target, role)).ask(pool, target, role, request, content)
+    found = await _Asked(await pool.dial(target, role), most).ask(pool, target, role, request, content)
     if found is None:
         raise UnansweredError(f"target {target.name} closed the connection before its answer was complete")
     return found
@@ -36,8 +38,8 @@ async def ask(pool: Pool, target: WebTarget, role: str, request: Request, conten
 class _Asked:
     """One try, on one connection."""
 
-    def __init__(self, upstream: Upstream) -> None:
-        self._upstream = upstream
+    def __init__(self, upstream: Upstream, most: int) -> None:
+        self._upstream, self._most = upstream, most
         self._head: Response | None = None
         self._content: list[bytes] = []
         self._size = 0
@@ -74,8 +76,8 @@ class _Asked:
             case Data(data):
                 self._size += len(data)
                 self._content.append(data)
-                if self._size > ANSWER_BYTES:
-                    self._whole.set_exception(UnansweredError(f"the target's answer is longer than {ANSWER_BYTES:,} bytes"))
+                if self._size > self._most:
+                    self._whole.set_exception(UnansweredError(f"the target's answer is longer than {self._most:,} bytes"))
             case End():
                 self._whole.set_result(True)
             case _:

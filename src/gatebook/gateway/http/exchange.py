@@ -26,7 +26,7 @@ from gatebook.gateway.http.client import Client
 from gatebook.gateway.http.credentials import ShownAs
 from gatebook.gateway.http.errand import Errand
 from gatebook.gateway.http.sessions import FULL, HttpSession, key_of
-from gatebook.gateway.http.shortcut import UNRECORDED, Flight
+from gatebook.gateway.http.shortcut import UNRECORDED, Flight, asked_again
 from gatebook.gateway.http.telling import tell
 from gatebook.gateway.released import SYNC_POLL_SECONDS, Released
 from gatebook.gateway.store import decided
@@ -43,6 +43,7 @@ from gatebook.protocols.http.relay import (
     Forward,
     HttpRelay,
     Idle,
+    Inquire,
     Reply,
     Signal,
     TargetSaid,
@@ -52,6 +53,8 @@ from gatebook.protocols.relay import Allowed, Answered, Ask, Ended, HangUp, Refu
 
 if TYPE_CHECKING:
     from gatebook.gateway.gateway import Gateway
+
+INSIDE = "an error inside the gateway; its operators' log has it"
 
 log = structlog.get_logger("gatebook.http")
 
@@ -81,6 +84,12 @@ class Exchange:
     @property
     def session(self) -> HttpSession | None:
         """Whose request it is, once that is known."""
+        return self._session
+
+    @property
+    def _whose(self) -> HttpSession:
+        if self._session is None:
+            raise AssertionError("a request without a session")
         return self._session
 
     # The client ---------------------------------------------------------------------------------------------------------
@@ -161,11 +170,8 @@ class Exchange:
         session.take_over(flight, self)
         self._session, self._asked = session, went.request
         self._shown_as = ShownAs(self._gateway.http.credentials, session.target, session.role)
-        self._relay = relay = HttpRelay(went.terms, flight.seq)
-        said: list[Message] = [went.request, *([Data(went.content)] if went.content else []), End()]
-        *_, ask = [effect for message in said for effect in relay.feed(ClientSaid(message))]
-        if not isinstance(ask, Ask):
-            raise AssertionError("the same request asks for something else")
+        relay, ask = asked_again(went, flight.seq)
+        self._relay = relay
         allowed = flight.lane.allowed(flight, ask.action)
         self._errand = errand = Errand(self._gateway, self, session.target, session.role)
         for effect in relay.feed(allowed):
@@ -226,8 +232,7 @@ class Exchange:
         except RecordingError as error:
             self._unrecorded(str(error))
         except Exception:
-            log.exception("exchange failed", session=self._session.session.id if self._session else "")
-            self.fail("an error inside the gateway; its operators' log has it")
+            self._broke()
         self._await_more()
         self._flow()
 
@@ -251,7 +256,7 @@ class Exchange:
             if isinstance(signal, Allowed) and self._shown_as is not None:
                 taken = self._shown_as.take(signal)
                 if taken is None:
-                    self._spawn(self._fetch(signal, self._shown_as))
+                    self._spawn(self._hear(self._shown_as.fetch(signal)))
                     break
                 signal = taken
             for effect in self._relay.feed(signal):
@@ -261,8 +266,8 @@ class Exchange:
             signal, self._answer = self._answer, None
         self._push()
 
-    async def _fetch(self, allowed: Allowed, shown_as: ShownAs) -> None:
-        self.signal(await shown_as.fetch(allowed))
+    async def _hear(self, work: Coroutine[Any, Any, Signal]) -> None:
+        self.signal(await work)
 
     def _push(self) -> None:
         if self._errand is not None:
@@ -273,6 +278,8 @@ class Exchange:
         match effect:
             case Ask():
                 self._ask(effect)
+            case Inquire(inquirable):
+                self._spawn(self._hear(trying.inquired(self._gateway, self._whose, self._shown_as, inquirable)))
             case Forward(_, message, length):
                 self._forward(message, length)
             case Reply():
@@ -301,33 +308,27 @@ class Exchange:
         except GatebookError as error:
             self.fail(told(error))
         except Exception:
-            log.exception("exchange failed", session=self._session.session.id if self._session else "")
-            self.fail("an error inside the gateway; its operators' log has it")
+            self._broke()
+
+    def _broke(self) -> None:
+        log.exception("exchange failed", session=self._session.session.id if self._session else "")
+        self.fail(INSIDE)
 
     def fail(self, why: str) -> None:
         """Nothing goes on here; who did not hear an answer yet hears this. It raises nothing: tasks end with it."""
         try:
-            self._say_failed(why)
+            if not (self._over or self._answering):
+                self._turn_away(refusal.Problem(503, why, {"class": "fix"}))
         except Exception:
             log.exception("an exchange could not say that it failed")
+        if not self._over:
             self._client.cut(why)
             self._finish()
-
-    def _say_failed(self, why: str) -> None:
-        if self._over:
-            return
-        if self._answering:
-            self._client.cut(why)
-            self._finish()
-        else:
-            self._turn_away(refusal.Problem(503, why, {"class": "fix"}))
 
     # Deciding -----------------------------------------------------------------------------------------------------------
 
     def _ask(self, ask: Ask) -> None:
-        session = self._session
-        if session is None:
-            raise AssertionError("an action without a session")
+        session = self._whose
         led = self._led and ask.action.reach is not Reach.READ  # then nobody's will is in it
         at_once = None if led else self._gateway.desk.decide_at_once(session.session, ask, session.recent)
         if at_once is None:
@@ -361,12 +362,11 @@ class Exchange:
     # The target -----------------------------------------------------------------------------------------------------------
 
     def _forward(self, message: Message, length: int | None) -> None:
-        if self._session is None:
-            raise AssertionError("a request without a session")
+        session = self._whose
         if isinstance(message, Request):
             if self._errand is not None:
                 self._errand.drop()
-            self._errand = Errand(self._gateway, self, self._session.target, self._session.role)
+            self._errand = Errand(self._gateway, self, session.target, session.role)
             self._errand.begin(message, length)
         elif self._errand is not None and isinstance(message, Data | End):
             self._errand.send(message)
@@ -394,9 +394,7 @@ class Exchange:
     # The answer -----------------------------------------------------------------------------------------------------------
 
     def _reply(self, reply: Reply) -> None:
-        session = self._session
-        if session is None:
-            raise AssertionError("an answer without a session")
+        session = self._whose
         seq = self._relay.seq if self._relay is not None else 0
         match reply.message:
             case Response():
@@ -428,7 +426,7 @@ class Exchange:
             self._let_go()
         except Exception:
             log.exception("an answer could not be released")
-            self._client.cut("an error inside the gateway; its operators' log has it")
+            self._client.cut(INSIDE)
             self._finish()
 
     def _let_go(self) -> None:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, assert_never, cast
 
 import structlog
 
-from gatebook.config import Config, HttpTarget, KubernetesTarget, WebTarget
-from gatebook.config.shapes import cluster_shape_of, digest_of, shape_of
+from gatebook.config import Config, GitTarget, HttpTarget, KubernetesTarget, WebTarget
+from gatebook.config.shapes import cluster_shape_of, digest_of, server_shape_of, shape_of
 from gatebook.gateway.dial import Trust
 from gatebook.gateway.doorway import TlsError, secure
 from gatebook.gateway.http.browsers import Browsers
@@ -27,6 +27,7 @@ from gatebook.gateway.http.shortcut import Flight, Shortcut
 from gatebook.gateway.http.upstream import Origins, Pool
 from gatebook.gateway.http.upstream2 import Calls
 from gatebook.identity.browsers import BrowserSignIns
+from gatebook.protocols.git import dialect as git
 from gatebook.protocols.http import door, refusal
 from gatebook.protocols.http.checks import MalformedError
 from gatebook.protocols.http.dialect import Dialect
@@ -110,11 +111,13 @@ def _dialect(target: WebTarget) -> Dialect:
             return Plain(shape_of(target))
         case KubernetesTarget():
             return Kubernetes(cluster_shape_of(target))
+        case GitTarget():
+            return git.Git(server_shape_of(target))
         case _:
             assert_never(target)
 
 
-_SAID = {"http": refusal.Problem.said, "kubernetes": status.said}
+_SAID = {"http": refusal.Problem.said, "kubernetes": status.said, "git": git.said}
 
 
 class HttpConnection(asyncio.Protocol):

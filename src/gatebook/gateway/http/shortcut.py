@@ -31,6 +31,8 @@ from gatebook.ledger.entries import canonical_value, clip, uuid7
 from gatebook.model import Action
 from gatebook.policy.permit import permit
 from gatebook.protocols.http.lane import Answered, Answers, Went
+from gatebook.protocols.http.message import Data, End, Message
+from gatebook.protocols.http.relay import ClientSaid, HttpRelay
 from gatebook.protocols.relay import ANY_FIELD, Allowed, Ask
 from gatebook.protocols.relay import Answered as Ended
 from gatebook.recording import grec
@@ -416,3 +418,13 @@ class Shortcut:
         """The permit of what is on its way: it stands in the book."""
         ruled = flight.ticket.ruled.verdict
         return Allowed(permit(action, ruled, self._gateway.book.receipt(flight.index)), ruled, flight.decision)
+
+
+def asked_again(went: Went, seq: int) -> tuple[HttpRelay, Ask]:
+    """A relay that was told all of a request which went before, and what it asks."""
+    relay = HttpRelay(went.terms, seq)
+    said: list[Message] = [went.request, *([Data(went.content)] if went.content else []), End()]
+    *_, ask = [effect for message in said for effect in relay.feed(ClientSaid(message))]
+    if not isinstance(ask, Ask):
+        raise AssertionError("the same request asks for something else")
+    return relay, ask

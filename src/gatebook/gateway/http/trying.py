@@ -18,14 +18,17 @@ from gatebook.gateway.http.sessions import HttpSession
 from gatebook.gateway.preview import LATE, Patience
 from gatebook.model import Action, Permit, Reach
 from gatebook.protocols.http.dialect import Shown
-from gatebook.protocols.http.relay import Failed, HttpRelay
-from gatebook.protocols.http.trying import Tryable
+from gatebook.protocols.http.relay import Failed, HttpRelay, Inquired
+from gatebook.protocols.http.trying import Inquirable, Tryable
 from gatebook.protocols.kubernetes.binding import LOOKED_AT
 from gatebook.protocols.kubernetes.verbs import PREVIEW
 from gatebook.protocols.relay import Allowed, Refused
 
 if TYPE_CHECKING:
     from gatebook.gateway.gateway import Gateway
+
+INQUIRY_SECONDS = 60
+INQUIRY_BYTES = 256 * 1024 * 1024  # of one answer, which nobody is sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +103,23 @@ async def _asked(gateway: Gateway, session: HttpSession, shown_as: ShownAs, trya
     while (question := tryable.question()) is not None:
         tryable.answered(*await ask(gateway.http.pool, session.target, session.role, *question))
     return await asyncio.to_thread(tryable.shown)
+
+
+async def inquired(
+    gateway: Gateway, session: HttpSession, shown_as: ShownAs | None, inquirable: Inquirable
+) -> Inquired | Failed:
+    """What a request does, once its target was asked what has to be known for that."""
+    if shown_as is None:
+        raise AssertionError("a request without a session")
+    try:
+        async with asyncio.timeout(INQUIRY_SECONDS):
+            await shown_as.ready()
+            while (question := await asyncio.to_thread(inquirable.question)) is not None:
+                answer = await ask(gateway.http.pool, session.target, session.role, *question, most=INQUIRY_BYTES)
+                await asyncio.to_thread(inquirable.answered, *answer)
+        return Inquired(*await asyncio.to_thread(inquirable.asked))
+    except TimeoutError:
+        why = f"the target took more than {INQUIRY_SECONDS} s to say what has to be known of it before"
+    except (GatebookError, OSError) as error:
+        why = str(error)
+    return Failed(HTTPStatus.BAD_GATEWAY, why)

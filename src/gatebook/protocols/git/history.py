@@ -18,6 +18,7 @@ from gatebook.protocols.git.objects import Commit, Entry, Kind, Object, read_com
 COMMITS = 20_000  # that are walked for one ref
 FILES = 50_000  # that are told of one push
 DEPTH = 100  # of folders
+SKEW_SECONDS = 86_400  # by which clocks of those who commit may differ
 _TAGS = 20  # that a tag may go through
 
 Find = Callable[[str], Object | None]
@@ -86,11 +87,11 @@ class History:
     def new_commits(self, new: str, have: Iterable[str]) -> list[str]:
         """Commits of this one's history that none of these have. Raises MissingError, and WireError where there are too many.
 
-        Both histories are walked from the latest to the oldest until nothing is left that may be new. Where commits lie about
-        their dates there may be one too many, and never one too few.
+        Both histories are walked from the latest to the oldest until nothing is left that may be new. Where commits are dated
+        more than a day before their parents there may be one too many, and never one too few.
         """
         walk = _Walk(self.commit, new, have)
-        while walk.unsure:
+        while walk.unsure(self.pushed):
             walk.step()
         found = [digest for digest in walk.passed if digest not in walk.had]
         missing = walk.all_missing()
@@ -189,10 +190,15 @@ class _Walk:
             self._add(digest)
         self._add(new)
 
-    @property
-    def unsure(self) -> bool:
-        """Whether a commit waits that may be new."""
-        return not self._waiting <= self.had
+    def unsure(self, pushed: Container[str]) -> bool:
+        """Whether a commit waits that may be new, or that may show that one is not which the target has."""
+        if not self._waiting <= self.had:
+            return True
+        found = [digest for digest in self.passed if digest not in self.had and digest not in pushed]
+        if not found or not self._waiting:
+            return False
+        since = min(self._read(digest).committed for digest in found) - SKEW_SECONDS
+        return -self._heap[0][0] >= since or any(digest in pushed for digest in self._waiting)
 
     def all_missing(self) -> set[str]:
         """What is not known, with what is not known of the second history and was not needed yet."""

@@ -73,13 +73,14 @@ _LINKS = (0o120000, 0o160000)
 
 @dataclass(slots=True)
 class Told:
-    """What is told of one ref that moves; ``new`` are commits that are new to it, the latest first."""
+    """What is told of one ref that moves: commits that are new to it, files that these touch, and those between its ends."""
 
     command: Command
     doubts: Doubts = field(default_factory=Doubts)
     facts: Facts = field(default_factory=dict)
-    new: tuple[str, ...] = ()
+    commits: tuple[tuple[str, Commit], ...] = ()
     files: tuple[Touched, ...] = ()
+    ends: tuple[Touched, ...] = ()
 
 
 def push_told(push: Push, history: History, refs: Mapping[str, str]) -> list[Told]:
@@ -138,8 +139,6 @@ def _ref(push: Push, command: Command, history: History, refs: Mapping[str, str]
         told.doubts.unsure(f"{quoted(command.ref)} is neither a branch nor a tag")
     if (there or "0" * len(command.old)) != command.old:
         told.doubts.unsure(f"{quoted(command.ref)} is not where the client says; fetch first")
-    if push.shallow:
-        told.doubts.unsure("it comes from a shallow clone, whose history is not known")
     if command.change is not Change.DELETE:
         _history(told, history, refs)
     return told
@@ -156,8 +155,9 @@ def _history(told: Told, history: History, refs: Mapping[str, str]) -> None:
         return
     old = _commit_of(command.old, history) if command.change is Change.UPDATE else None
     have = [old] if old is not None else [digest for digest in (_known(it, history) for it in refs.values()) if digest]
-    told.new = tuple(history.new_commits(new, have))
-    _commits(told, [history.commit(digest) for digest in told.new])
+    found = history.new_commits(new, have)
+    told.commits = tuple((digest, history.commit(digest)) for digest in found)
+    _commits(told, [commit for _, commit in told.commits])
     _files(told, history, old, new)
 
 
@@ -201,7 +201,7 @@ def _files(told: Told, history: History, old: str | None, new: str) -> None:
     """Files of each new commit, and those between what the ref had and what it gets."""
     touched: dict[tuple[str, str], Touched] = {}
     missing: set[str] = set()
-    for one in _all_touched(told.new, history, old, new, missing):
+    for one in _all_touched(told, history, old, new, missing):
         touched.setdefault((one.path, one.new.digest if one.new is not None else ""), one)
     found = set(told.facts["secrets"]) if isinstance(told.facts["secrets"], frozenset) else set()
     for one in touched.values():
@@ -228,17 +228,22 @@ def _files(told: Told, history: History, old: str | None, new: str) -> None:
     }
 
 
-def _all_touched(commits: tuple[str, ...], history: History, old: str | None, new: str, missing: set[str]) -> Iterator[Touched]:
-    for digest in commits:
+def _all_touched(told: Told, history: History, old: str | None, new: str, missing: set[str]) -> Iterator[Touched]:
+    for digest, _ in told.commits:
         try:
             yield from history.touched(digest)
         except MissingError as error:
             missing |= error.digests
+    base = old
+    if base is None and told.commits:  # of a new ref, what the oldest of its commits stands on
+        parents = told.commits[-1][1].parents
+        base = parents[0] if parents else None
     try:
-        if old is not None:
-            yield from history.between(history.commit(old).tree, history.commit(new).tree)
+        told.ends = tuple(history.between(history.commit(base).tree if base is not None else None, history.commit(new).tree))
     except MissingError as error:
         missing |= error.digests
+    if old is not None:
+        yield from told.ends
 
 
 def _folders(path: str) -> Iterator[str]:

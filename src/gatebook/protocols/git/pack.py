@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +23,14 @@ _FIRST = 512  # bytes that are inflated at once, at first: most objects are smal
 _MOST = 65_536
 
 Outside = Callable[[str], Object | None]
+
+
+class BasesMissingError(WireError):
+    """Objects that neither the pack nor anybody outside has, and that its deltas are of."""
+
+    def __init__(self, digests: Iterable[str]) -> None:
+        self.digests = frozenset(digests)
+        super().__init__(f"a pack with a delta whose base {min(self.digests)} neither it nor the repository has")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +66,7 @@ class Pack:
         self._cached = 0
         self._work = 0
 
-    def __contains__(self, digest: str) -> bool:
+    def __contains__(self, digest: object) -> bool:
         return digest in self._at
 
     def __len__(self) -> int:
@@ -88,7 +96,7 @@ class Pack:
                 else:
                     waiting.setdefault(missing, []).append(at)
         if waiting:
-            raise WireError(f"a pack with a delta whose base {next(iter(waiting))} neither it nor the repository has")
+            raise BasesMissingError(waiting)
 
     def _missing(self, at: int) -> str | None:
         """The digest at which an object's chain ends for now, since nobody knows that object yet."""

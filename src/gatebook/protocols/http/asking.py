@@ -10,7 +10,7 @@ from gatebook.protocols.http import grpc, mcp
 from gatebook.protocols.http.covering.heads import towards_target
 from gatebook.protocols.http.covering.plan import Plan
 from gatebook.protocols.http.covering.resolving import Resolved, resolve
-from gatebook.protocols.http.dialect import Dialect, Opening
+from gatebook.protocols.http.dialect import Dialect, Inquiry, Opening
 from gatebook.protocols.http.forwarding import forwardable, forwarded, without, without_owned
 from gatebook.protocols.http.known import Meant
 from gatebook.protocols.http.message import Fields, Request
@@ -29,16 +29,18 @@ TELLS = "a token in it would change what the request does, not only a value; wri
 _UNREAD = "its content was not read whole, so nobody could say yes to exactly this"
 
 
-def asked(request: Request, content: bytes | None, terms: Terms, seq: int) -> tuple[Ask, Meant]:
+def asked(request: Request, content: bytes | None, terms: Terms, seq: int, inquiry: Inquiry | None = None) -> tuple[Ask, Meant]:
     """The action of a request, and what it was read as; ``content`` is None where it was not.
 
-    Rules are asked about the values that the target gets; all that is written down or shown has the tokens.
+    What rests on an ``inquiry`` may be something else the next time. Rules are asked about the values that the target gets; all
+    that is written down or shown has the tokens.
     """
     under = terms.dialect, terms.covering, terms.injected()
-    meant = terms.known.find(request, content, under)
+    meant = terms.known.find(request, content, under) if inquiry is None else None
     if meant is None:
-        meant = _read(request, content, terms, under)
-        terms.known.keep(request, content, meant)
+        meant = _read(request, content, terms, under, inquiry)
+        if inquiry is None:
+            terms.known.keep(request, content, meant)
     action = Action(
         session=terms.session,
         seq=seq,
@@ -49,9 +51,9 @@ def asked(request: Request, content: bytes | None, terms: Terms, seq: int) -> tu
     return Ask(action, _FIELDS, meant.reading.shown, fault=meant.fault, seen=meant.seen, bound=meant.bound), meant
 
 
-def _read(request: Request, content: bytes | None, terms: Terms, under: tuple[object, ...]) -> Meant:
+def _read(request: Request, content: bytes | None, terms: Terms, under: tuple[object, ...], inquiry: Inquiry | None) -> Meant:
     plan = terms.dialect.plan(request, terms.covering, terms.covering.possible, terms.injected().needles)
-    reading = terms.dialect.read(request, content)
+    reading = terms.dialect.read(request, content) if inquiry is None else inquiry.reading()
     resolved = resolve(terms.dialect.meant(request), content, plan) if content is not None else None
     deeds = reading.deeds
     if resolved is not None and resolved.values:
@@ -61,7 +63,9 @@ def _read(request: Request, content: bytes | None, terms: Terms, under: tuple[ob
     told = terms.dialect.meant(replace(request, fields=_meant(request)))
     seen = terms.dialect.seen(told, content, reading, plan)
     exactly = mcp.numberless(content) if content and reading.calls else None
-    bound = None if exactly is None else (exactly,)
+    bound: tuple[bytes, ...] | None = None if exactly is None else (exactly,)
+    if inquiry is not None:
+        bound = inquiry.bound()
     return Meant(reading, deeds, resolved, terms.dialect.exact(request), fault, seen, plan, under, bound)
 
 

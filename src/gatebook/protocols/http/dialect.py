@@ -115,6 +115,26 @@ class Draft(Protocol):
         ...
 
 
+class Inquiry(Protocol):
+    """What a target has to be asked before a request can be read. Owned by one exchange; each call takes time."""
+
+    def question(self) -> tuple[Request, bytes] | None:
+        """The next request to ask, with its content; None once all is known."""
+        ...
+
+    def answered(self, response: Response, content: bytes) -> None:
+        """Its answer."""
+        ...
+
+    def reading(self) -> Reading:
+        """What the request does."""
+        ...
+
+    def bound(self) -> tuple[bytes, ...]:
+        """What a yes is bound to in place of the content."""
+        ...
+
+
 class Dialect(Protocol):
     """Of one target."""
 
@@ -146,6 +166,10 @@ class Dialect(Protocol):
 
     def read(self, request: Request, content: bytes | None) -> Reading:
         """What the request does; ``content`` is None where it was not read."""
+        ...
+
+    def inquiry(self, request: Request, content: bytes | None) -> Inquiry | None:
+        """What has to be asked before the request is read; None where it says all itself."""
         ...
 
     def seen(self, told: Request, content: bytes | None, reading: Reading, plan: Plan) -> str:

@@ -1,10 +1,10 @@
 """Who asks for what: the target and the token of a request, before anything of it is believed.
 
 A target has a host of its own below the listener's domain, ``TARGET.targets.example.org``, or a path, ``/http/TARGET/…``, for
-a Kubernetes cluster ``/k8s/TARGET/…``. The token is a bearer token; where a client knows only user and password, it is the
-password; a script of a page, which can give a WebSocket no fields, says it as a subprotocol (``subprotocols.py``). A browser
-that signed in shows a cookie, on a target's own host alone: under paths all targets would be of one origin, and read each
-other's (``browsers.py``).
+a Kubernetes cluster ``/k8s/TARGET/…``, for a git server ``/git/TARGET/…``. The token is a bearer token; where a client knows
+only user and password, it is the password; a script of a page, which can give a WebSocket no fields, says it as a subprotocol
+(``subprotocols.py``). A browser that signed in shows a cookie, on a target's own host alone: under paths all targets would be
+of one origin, and read each other's (``browsers.py``).
 
 A cookie is sent along by whatever page asks for it, so what comes by cookie is taken only from the target's own pages or from
 the address bar (Fetch Metadata; RFC 6454 origins for what tells none).
@@ -29,7 +29,7 @@ from gatebook.protocols.http.forwarding import without_cookies
 from gatebook.protocols.http.message import Fields, Request
 from gatebook.protocols.http.subprotocols import bearer
 
-PREFIXES = {"/http/": "http", "/k8s/": "kubernetes"}  # with the protocol of the targets behind each
+PREFIXES = {"/http/": "http", "/k8s/": "kubernetes", "/git/": "git"}  # with the protocol of the targets behind each
 COOKIE = b"__Host-gatebook"
 TOKEN_CHARACTERS = 16_384
 _LINE = re.compile(rb"[A-Za-z]{1,32} (%b)" % b"|".join(re.escape(one.encode()) for one in PREFIXES))

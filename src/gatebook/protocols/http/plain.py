@@ -58,6 +58,10 @@ class Plain:
         """What the request does."""
         return read(request, content, self._shape)
 
+    def inquiry(self, request: Request, content: bytes | None) -> None:
+        """A request says all itself."""
+        return
+
     def seen(self, told: Request, content: bytes | None, reading: Reading, plan: Plan) -> str:
         """Its head and content as they came."""
         return shown_request(told, content, plan, most=SEEN_BYTES).replace("\n", f"\nhost: {told.authority}\n", 1)

@@ -31,7 +31,7 @@ from gatebook.protocols.http.known import Meant
 from gatebook.protocols.http.lane import Went, again
 from gatebook.protocols.http.message import Data, End, Message, Request, Response
 from gatebook.protocols.http.terms import Terms
-from gatebook.protocols.http.trying import Tryable
+from gatebook.protocols.http.trying import Inquirable, Tryable
 from gatebook.protocols.http.tunnel import Moved
 from gatebook.protocols.relay import ANOTHER_SITE, Allowed, Answered, Ask, Ended, HangUp, Held, Refused, Side, Withdraw
 
@@ -66,7 +66,15 @@ class Idle:
     """Nothing came for as long as ``HttpRelay.waits`` says."""
 
 
-Signal: TypeAlias = ClientSaid | TargetSaid | Allowed | Refused | Held | Failed | Idle | Ended
+@dataclass(frozen=True, slots=True)
+class Inquired:
+    """What the target was asked is known, and with it what the request does."""
+
+    ask: Ask
+    meant: Meant
+
+
+Signal: TypeAlias = ClientSaid | TargetSaid | Allowed | Refused | Held | Failed | Idle | Inquired | Ended
 
 # Effects -----------------------------------------------------------------------------------------------------------------
 
@@ -97,7 +105,14 @@ class Continue:
     """Tell a client that waits for it to send its content (RFC 9110, section 10.1.1)."""
 
 
-Effect: TypeAlias = Ask | Withdraw | Forward | Reply | Continue | Answered | HangUp
+@dataclass(frozen=True, slots=True)
+class Inquire:
+    """Ask the target what has to be known before the request is read."""
+
+    inquirable: Inquirable
+
+
+Effect: TypeAlias = Ask | Inquire | Withdraw | Forward | Reply | Continue | Answered | HangUp
 
 
 EARLY_BYTES = 65_536  # that a client may say to a WebSocket before it stands
@@ -131,7 +146,7 @@ class HttpRelay:
         self._opening: Opening | None = None
         self._tunnel: Passage | None = None
         self._went: Went | None = None
-        self._replied = False
+        self._replied = self._inquires = False
         self._tells_status = False  # its answer is gRPC's, whose trailers say how it ended
 
     @property
@@ -200,6 +215,9 @@ class HttpRelay:
             case Failed(status, why, permit):
                 self._permit = self._permit or permit
                 return self._failed(status, why)
+            case Inquired(ask, meant):
+                self._action, self._meant = ask.action, meant
+                return [ask]
             case Idle():
                 return self._moved(self._tunnel.idle()) if self._tunnel is not None else []
             case Ended():
@@ -275,6 +293,10 @@ class HttpRelay:
             raise AssertionError("content without a head")
         self.step = Step.ASKING
         self._content = content = self._terms.dialect.plainly(self._request, content) if content else content
+        inquiry = self._terms.dialect.inquiry(self._request, content)
+        if inquiry is not None:
+            self._inquires = True
+            return [Inquire(Inquirable(inquiry, self._request, content, self._terms, self.seq))]
         ask, meant = asked(self._request, content, self._terms, self.seq)
         self._action, self._meant = ask.action, meant
         return [ask]
@@ -307,7 +329,8 @@ class HttpRelay:
         if plan.rules_fields and self._meant.reading.renames:
             return self._problem(refusal.Problem(403, f"a rule covers fields, and {self._meant.reading.renames}", fix))
         as_it_came = resolved is not None and content == b"".join(one.data for one in self._kept) and said is self._request
-        if self._whole and self._content is not None and as_it_came and shows is None and not grpc.spoken(said.fields):
+        plainly = as_it_came and not self._inquires and shows is None and not grpc.spoken(said.fields)
+        if self._whole and self._content is not None and plainly:
             self._went = again(Went(self._request, self._content, self._meant, allowed.permit.masks, plan, told, terms))
         kept = self._kept if resolved is None else [Data(content)] if content else []
         if said.upgrade:

@@ -7,13 +7,14 @@ itself would be: the same credential, in the same requester's place. Who asks th
 from __future__ import annotations
 
 from gatebook.errors import WireError
-from gatebook.protocols.http.asking import outgoing
+from gatebook.protocols.http.asking import asked, outgoing
 from gatebook.protocols.http.covering.choosing import Covered, Unreadable
 from gatebook.protocols.http.covering.plan import Counts, Plan, count
-from gatebook.protocols.http.dialect import Draft, Shown
+from gatebook.protocols.http.dialect import Draft, Inquiry, Shown
 from gatebook.protocols.http.known import Meant
 from gatebook.protocols.http.message import Request, Response
 from gatebook.protocols.http.terms import Terms
+from gatebook.protocols.relay import Ask
 
 
 class Tryable:
@@ -54,3 +55,27 @@ class Tryable:
         terms, resolved = self._terms, self._meant.resolved
         plan = terms.dialect.plan(self._request, terms.covering, terms.covering.possible, terms.injected().needles)
         return plan.hiding(resolved.values) if resolved is not None else plan
+
+
+class Inquirable:
+    """Questions that come before a request is read, in its requester's place. Owned by whoever asks; each call takes time."""
+
+    def __init__(self, inquiry: Inquiry, request: Request, content: bytes | None, terms: Terms, seq: int) -> None:
+        self._inquiry, self._request, self._content, self._terms, self._seq = inquiry, request, content, terms, seq
+
+    def question(self) -> tuple[Request, bytes] | None:
+        """The next request as the target gets it, with its content; None once all is known."""
+        question = self._inquiry.question()
+        if question is None:
+            return None
+        terms = self._terms
+        plan = terms.dialect.plan(self._request, terms.covering, terms.covering.possible, terms.injected().needles)
+        return outgoing(question[0], terms, plan, plain=True), question[1]
+
+    def answered(self, response: Response, content: bytes) -> None:
+        """Its answer, which nobody sees."""
+        self._inquiry.answered(response, content)
+
+    def asked(self) -> tuple[Ask, Meant]:
+        """The action of the request, and what it was read as."""
+        return asked(self._request, self._content, self._terms, self._seq, self._inquiry)

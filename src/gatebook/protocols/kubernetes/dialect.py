@@ -98,6 +98,10 @@ class Kubernetes:
         """What the request does."""
         return read(request, content, self._shape)
 
+    def inquiry(self, request: Request, content: bytes | None) -> None:
+        """A request says all itself."""
+        return
+
     def seen(self, told: Request, content: bytes | None, reading: Reading, plan: Plan) -> str:
         """In words, its objects as YAML."""
         return reading.seen
