@@ -113,6 +113,19 @@ def test_logs_and_output_of_commands_are_covered(prod: Clustered) -> None:
         assert "plain" in shown
 
 
+def test_a_text_of_which_a_part_is_covered_is_never_written_back(prod: Clustered) -> None:
+    where = f"/api/v1/namespaces/{prod.namespace}/configmaps"
+    real = {"url": "postgres://app:hunter22hunter@db/shop", "size": "1"}
+    prod.cluster.call("POST", where, {"metadata": {"name": "app"}, "data": real})
+    shown = json.loads(prod.kubectl("get", "configmap", "app", "-o", "json"))
+    assert "hunter22" not in shown["data"]["url"]
+    shown["metadata"] = {"name": "app"}
+    assert "covered value" in prod.refused("replace", "-f", "-", stdin=json.dumps(shown))
+    assert prod.cluster.call("GET", f"{where}/app")["data"] == real
+    prod.kubectl("patch", "configmap", "app", "--type=merge", "-p", '{"data": {"size": "2"}}')
+    assert prod.cluster.call("GET", f"{where}/app")["data"] == real | {"size": "2"}
+
+
 def test_what_was_redacted_is_never_written_back(prod: Clustered) -> None:
     """A value beyond what a token may hold."""
     large = b64encode(b"x" * 40_000).decode()

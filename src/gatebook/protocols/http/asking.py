@@ -54,7 +54,9 @@ def asked(request: Request, content: bytes | None, terms: Terms, seq: int, inqui
 def _read(request: Request, content: bytes | None, terms: Terms, under: tuple[object, ...], inquiry: Inquiry | None) -> Meant:
     plan = terms.dialect.plan(request, terms.covering, terms.covering.possible, terms.injected().needles)
     reading = terms.dialect.read(request, content) if inquiry is None else inquiry.reading()
-    resolved = resolve(terms.dialect.meant(request), content, plan) if content is not None else None
+    resolved = (
+        resolve(terms.dialect.meant(request), content, plan, within=terms.dialect.strict) if content is not None else None
+    )
     deeds = reading.deeds
     if resolved is not None and resolved.values:
         deeds, resolved = _with_values(reading, resolved, terms.dialect)

@@ -5,6 +5,7 @@ import pytest
 from tests.protocols.http.covering.stage import DETECTORS, RULES, TOKENS, covering, mask_set, plan
 from tests.protocols.http.covering.test_codings import coded
 
+from gatebook.masking.detectors import cover_text
 from gatebook.masking.rules import Style
 from gatebook.masking.tokens import seal, token_key
 from gatebook.protocols.http.covering.plan import plan_of
@@ -140,6 +141,41 @@ def test_a_covered_value_is_not_written_back(value):
     assert resolve(request("GET"), content, DETECTORS).refusal == ""
     form = urlencode({"any": value}).encode()
     assert resolve(request("POST", kind="application/x-www-form-urlencoded"), form, DETECTORS).refusal == WRITTEN_BACK
+
+
+SAMPLES = [
+    "mail ada.brown@example.com now",
+    "postgres://u:hunter2secret@h/db",
+    "key AKIA" + "Q3EGRZL7XK2M5T4B end",
+    "password=hunter2hunter x",
+    'password: "hunter2hunter"',
+    "Authorization: Bearer abcdefghijklmnop",
+    "card 4111 1111 1111 1111 ok",
+    "ssn 536-22-8726 ok",
+    "token: ghp_" + "a1B2" * 9,
+    "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+]
+
+
+@pytest.mark.parametrize("text", SAMPLES)
+def test_a_text_with_a_covered_value_in_it_does_not_replace_one(text):
+    covered = cover_text(text)
+    assert covered != text
+    content, real = (json.dumps({"any": one}).encode() for one in (covered, text))
+    assert resolve(request("PUT"), content, DETECTORS).refusal == WRITTEN_BACK
+    assert resolve(request("PUT"), real, DETECTORS).refusal == ""
+    assert resolve(request("POST"), content, DETECTORS).refusal == "", "a report may speak of it"
+    assert resolve(request("POST"), content, DETECTORS, within=True).refusal == WRITTEN_BACK
+    assert resolve(request("GET"), content, DETECTORS, within=True).refusal == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a *** b", "<b>x</b>", "<my-element>", "the <secret> of it", "<email>a</email>", "1 ** 2", "user:****", "x <url> y"],
+)
+def test_a_text_that_only_looks_alike_is_written(text):
+    content = json.dumps({"any": text}).encode()
+    assert resolve(request("PUT"), content, DETECTORS, within=True).refusal == ""
 
 
 @pytest.mark.parametrize("value", ["*", "** bold **", "<b>", "<br>", "see **** there", "h:12", "gbk_short", 7, None, True])

@@ -1,5 +1,8 @@
 """Tokens on their way back in a request, and covered values that must not go back at all.
 
+Inside of a longer text a covered value cannot be told from one that somebody means to write, as in a report. So only what takes
+the place of a whole object, and whatever a cluster is sent, is looked through for those.
+
 A token stands for its value again as a whole string of JSON, or a whole value of a form or query, in a field that the rules
 cover by the same mask set, or by a stricter style. Anywhere else it is refused, as is one of another run, identity, target or
 set. A value that is what the gateway showed in the place of another (``****``, ``a***@example.com``) would overwrite the real
@@ -62,14 +65,16 @@ class _RefusedError(Exception):
     pass
 
 
-def resolve(request: Request, content: bytes, plan: Plan) -> Resolved:
+def resolve(request: Request, content: bytes, plan: Plan, *, within: bool = False) -> Resolved:
     """What goes to the target. ``plan`` is of all mask sets that may hold for it, and ``content`` all of the content.
+
+    With ``within`` no text may hold a covered value either.
 
     What is no JSON and no form goes as it is, unless it holds a token.
     """
     given = Resolved(request.target, content)
     try:
-        work = _Work(plan, writes=request.method not in _READS)
+        work = _Work(plan, writes=request.method not in _READS, texts=within or request.method == "PUT")
         path, sign, query = request.target.partition("?")
         if _MARK.search(query.encode("utf-8", "surrogateescape")):
             query = work.pairs(query.encode("utf-8", "surrogateescape"), writes=False).decode("utf-8", "surrogateescape")
@@ -107,9 +112,9 @@ def _content(request: Request, content: bytes, work: _Work) -> bytes:
 class _Work:
     """Resolves the values of one request. Raises _RefusedError for one that may not go."""
 
-    def __init__(self, plan: Plan, *, writes: bool, level: int = 0) -> None:
+    def __init__(self, plan: Plan, *, writes: bool, texts: bool, level: int = 0) -> None:
         self.values: list[bytes] = []
-        self.writes = writes
+        self.writes, self.texts = writes, texts
         self._plan, self._level, self._top = plan, level, TOP
 
     def known(self, content: bytes) -> bool:
@@ -149,7 +154,9 @@ class _Work:
             return b64encode(meant) if meant is not None else None
         if self._level < NESTED and _DOCUMENT.match(value):
             try:
-                inner = _Work(self._plan, writes=self.writes, level=self._level + 1).within(self, value, hit.place)
+                inner = _Work(self._plan, writes=self.writes, texts=self.texts, level=self._level + 1).within(
+                    self, value, hit.place
+                )
             except WireError:
                 inner = value
             if inner != value:
@@ -189,6 +196,8 @@ class _Work:
 
     def _resolved(self, value: bytes, place: Place, *, writes: bool) -> bytes | None:
         if not is_ours(value):
+            if writes and self.texts and holds_cover(value):
+                raise _RefusedError(WRITTEN_BACK)
             return None
         if not tokens.is_token(value):
             if writes and is_cover(value):
@@ -222,5 +231,19 @@ def is_cover(value: bytes) -> bool:
     return is_ours(value) and not tokens.is_token(value) and (found is None or found[1] in _MARKERS)
 
 
+def holds_cover(text: bytes) -> bool:
+    """Whether a text has in it what a detector leaves there: by its form, or by its name where a value would stand."""
+    return any(_is_cover(found) for found in _WITHIN.finditer(text))
+
+
+def _is_cover(found: re.Match[bytes]) -> bool:
+    return found[2] is not None or found[1] is None or found[1] in _MARKERS
+
+
+_WITHIN = re.compile(
+    rb"(?<![0-9*])\*{12}[0-9]{4}(?![0-9])|(?<![0-9*])\*{3}-\*{2}-[0-9]{4}(?![0-9])"
+    rb"|(?<![A-Za-z0-9*])[A-Za-z0-9]?\*{3}@[A-Za-z0-9-]+\.[A-Za-z]"
+    rb"|<([a-z]+(?:-[a-z]+)+)>|(?:[=:]\s{0,2}[\"']?|(?i:bearer|basic)\s)<(secret|authorization|jwt)>"
+)
 _DOCUMENT = re.compile(rb"\s*[\[{]")
 TOKEN = re.compile(rb"gbk_[A-Za-z0-9_-]{43,44000}")
