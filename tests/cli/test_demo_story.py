@@ -16,11 +16,13 @@ from gatebook.cli.demo.clients import Answer, run
 from gatebook.cli.demo.processes import Roster, Running, wait_until
 from gatebook.cli.demo.world import clean_environment, gatebook_command
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+
+SECONDS = 240.0  # for the whole story, beside another test
 
 
 def demo(folder: Path, *options: str) -> Answer:
-    return run([*gatebook_command(), "demo", "--dir", str(folder), *options], clean_environment())
+    return run([*gatebook_command(), "demo", "--dir", str(folder), *options], clean_environment(), seconds=SECONDS)
 
 
 def variables(folder: Path) -> dict[str, str]:
@@ -35,13 +37,21 @@ def variables(folder: Path) -> dict[str, str]:
 
 def test_the_story_keeps_its_word_and_leaves_nothing_running(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
-    answer = demo(folder, "--acts", "http")
+    answer = demo(folder, "--acts", "http git")
     assert answer.status == 0, answer.output
     assert "Every step did what it says" in answer.output
     assert "✗" not in answer.output
     for word in ("4242424242424242", "987-65-4320 ", "ada.quill@example.com"):
         assert word not in answer.output
-    for word in ("blocked by no-delete-without-where", "another audience", "INTACT", "DAMAGED", "wal/000000000000, offset"):
+    for word in (
+        "blocked by no-delete-without-where",
+        "another audience",
+        "INTACT",
+        "DAMAGED",
+        "approval required",
+        "git-no-force",
+        "wal/000000000000, offset",
+    ):
         assert word in answer.output
     assert not (folder / "run.json").exists()
     assert not (folder / "postgres").exists()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.testbed.gateways import LiveGateway, World
-from tests.testbed.repositories import PASSWORD, SECONDS, GitServer, settings
+from tests.testbed.repositories import PASSWORD, SECONDS, GitServer
 
+from gatebook.cli.demo.forge import surroundings
 from gatebook.cli.demo.processes import wait_until
+from gatebook.cli.demo.world import gatebook_command
 
 pytestmark = pytest.mark.real
 
@@ -60,7 +63,7 @@ class Desk:
         helper = f'!f() {{ echo username=agent; echo "password={self.token}"; }}; f'
         done = subprocess.run(
             ["git", "-c", f"credential.helper={helper}", "-c", f"http.sslCAInfo={self.door.world.authority.path}", *argv],
-            cwd=folder or self.work, env=settings(), capture_output=True, text=True, timeout=SECONDS,
+            cwd=folder or self.work, env=surroundings(), capture_output=True, text=True, timeout=SECONDS,
         )  # fmt: skip
         assert ends is None or done.returncode == ends, done.stderr
         assert PASSWORD not in done.stdout + done.stderr
@@ -116,6 +119,17 @@ def test_shallow_and_partial_clones_tags_and_options_work(desk: Desk) -> None:
     desk.git("push", "origin", "v1")
     assert desk.server.head(desk.name, "refs/tags/v1")
     assert "refs/tags/v1" in desk.git("ls-remote", "origin")
+
+
+def test_gatebooks_own_helper_gives_git_its_token(desk: Desk) -> None:
+    ca = desk.door.world.authority.path
+    api = f"https://127.0.0.1:{desk.door.api_port}"
+    helper = f"!{shlex.join(gatebook_command())} git-credential --url {api} --ca {ca}"
+    done = subprocess.run(
+        ["git", "-c", f"credential.helper={helper}", "-c", f"http.sslCAInfo={ca}", "ls-remote", desk.url],
+        env=surroundings(GATEBOOK_TOKEN=desk.token), capture_output=True, text=True, timeout=SECONDS,
+    )  # fmt: skip
+    assert (done.returncode, "refs/heads/main" in done.stdout) == (0, True), done.stderr
 
 
 @pytest.mark.parametrize("version", ["0", "1", "2"])

@@ -124,6 +124,11 @@ def connect(
 
 def _elsewhere(place: Place, target: str) -> str:
     """What reaches a target whose clients are started by themselves."""
+    if place.protocol == "git":
+        return (
+            f"{target} is a git server: git clone https://{place.host}:{place.port}/git/{target}/REPOSITORY.git, "
+            "with `gatebook git-credential` as git's helper"
+        )
     return f"{target} is a host: ssh -p {place.port} {target}@{place.host}, and what `gatebook token` prints where it asks"
 
 

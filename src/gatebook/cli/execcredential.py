@@ -1,7 +1,8 @@
-"""A token as Kubernetes' clients take it from a credential plugin (client.authentication.k8s.io/v1, ExecCredential).
+"""A token that is kept, as Kubernetes' clients take it (client.authentication.k8s.io/v1, ExecCredential).
 
-kubectl runs its plugin anew for each command. So that a terminal's or an agent's commands are one session in the book, and none
-of them waits for the identity provider, a token is kept in a file that only its owner can read, until shortly before its end.
+kubectl runs its plugin anew for each command, and git its helper. So that a terminal's or an agent's commands are one session
+in the book, and none of them waits for the identity provider, a token is kept in a file that only its owner can read, until
+shortly before its end.
 """
 
 from __future__ import annotations
@@ -27,30 +28,37 @@ _WHOSE = ("GATEBOOK_PROVIDER_TOKEN", "GATEBOOK_CLIENT_ID", "GATEBOOK_CLIENT_SECR
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A token and when it ends, in seconds since the Unix epoch."""
+    """A token and when it ends, in seconds since the Unix epoch; None where nobody has said."""
 
     token: str = field(repr=False)
-    ends_at: float
+    ends_at: float | None
 
 
-def credential(gateway: Gateway, source: str | None, issuer: str | None) -> dict[str, Any]:
-    """The plugin's answer. ``$GATEBOOK_TOKEN`` is the token where it is set; raises RefusedError and UsageError."""
+def held_token(gateway: Gateway, source: str | None, issuer: str | None) -> Kept:
+    """``$GATEBOOK_TOKEN`` where it is set, else one that is kept, else a new one. Raises RefusedError and UsageError."""
     held = os.environ.get("GATEBOOK_TOKEN")
     if held and source is None:
-        return _answer(check_token(held, "GATEBOOK_TOKEN"), None)
+        return Kept(check_token(held, "GATEBOOK_TOKEN"), None)
     file = _file(gateway, source, issuer)
     kept = _kept(file)
     if kept is None:
         issued = get_token(gateway, source, issuer)
         kept = Kept(issued.token, time.time() + issued.seconds)
         _keep(file, kept)
-    return _answer(kept.token, kept.ends_at)
+    return kept
 
 
-def _answer(token: str, ends_at: float | None) -> dict[str, Any]:
-    status = {"token": token}
-    if ends_at is not None:
-        status["expirationTimestamp"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ends_at - EARLY_SECONDS))
+def forget(gateway: Gateway, source: str | None, issuer: str | None) -> None:
+    """Keep it no longer: it was refused. Raises RefusedError and UsageError."""
+    _file(gateway, source, issuer).unlink(missing_ok=True)
+
+
+def credential(gateway: Gateway, source: str | None, issuer: str | None) -> dict[str, Any]:
+    """The plugin's answer. Raises RefusedError and UsageError."""
+    held = held_token(gateway, source, issuer)
+    status = {"token": held.token}
+    if held.ends_at is not None:
+        status["expirationTimestamp"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(held.ends_at - EARLY_SECONDS))
     return {"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": status}
 
 
@@ -70,12 +78,12 @@ def _kept(file: Path) -> Kept | None:
             about = os.fstat(source.fileno())
             data = source.read(KEPT_BYTES + 1)
         found = json.loads(data)
-        kept = Kept(check_token(found["token"], str(file)), float(found["ends_at"]))
+        token, ends_at = check_token(found["token"], str(file)), float(found["ends_at"])
     except (OSError, ValueError, KeyError, TypeError, GatebookError):
         return None
-    if about.st_uid != os.getuid() or about.st_mode & 0o077 or kept.ends_at - EARLY_SECONDS <= time.time():
+    if about.st_uid != os.getuid() or about.st_mode & 0o077 or ends_at - EARLY_SECONDS <= time.time():
         return None
-    return kept
+    return Kept(token, ends_at)
 
 
 def _keep(file: Path, kept: Kept) -> None:

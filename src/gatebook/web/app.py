@@ -37,6 +37,7 @@ from gatebook.errors import AccessError, LedgerError
 from gatebook.identity.prove import Prover
 from gatebook.identity.tokens import GatewayTokens
 from gatebook.model import Identity
+from gatebook.protocols.http.door import PREFIXES
 from gatebook.web.access import Door
 from gatebook.web.acts import Acts
 from gatebook.web.answers import on_access_error, on_ledger_error
@@ -206,7 +207,8 @@ def is_private(listener: Listener | SshListener) -> bool:
 
 def _addresses(target: TargetConfig, host: str, listener: HttpListener) -> dict[str, str]:
     """Where a target is that speaks HTTP: below a path, and an API on a host of its own where the listener has a domain."""
-    name, is_cluster = target.name, target.protocol == "kubernetes"
+    name = target.name
+    prefix = next(one for one, protocol in PREFIXES.items() if protocol == target.protocol)
     scheme, shown = "https" if listener.tls is not None else "http", f"[{host}]" if ":" in host else host
-    own = {"own_url": listener.origin_of(name)} if listener.domain and not is_cluster else {}
-    return {"url": f"{scheme}://{shown}:{listener.port}/{'k8s' if is_cluster else 'http'}/{name}"} | own
+    own = {"own_url": listener.origin_of(name)} if listener.domain and target.protocol == "http" else {}
+    return {"url": f"{scheme}://{shown}:{listener.port}{prefix}{name}"} | own

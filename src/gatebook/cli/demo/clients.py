@@ -33,11 +33,18 @@ class Answer:
     output: str
 
 
-def run(argv: Sequence[str], env: Mapping[str, str], *, cwd: Path | None = None, stdin: str = "") -> Answer:
+def run(
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    *,
+    cwd: Path | None = None,
+    stdin: str = "",
+    seconds: float = ANSWER_SECONDS * 3,
+) -> Answer:
     """Run a program to its end; both of its outputs in one, in order."""
     done = subprocess.run(
         argv, input=stdin, env={**PLAIN_ENVIRONMENT, **env}, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, errors="replace", timeout=ANSWER_SECONDS * 3, check=False,
+        text=True, errors="replace", timeout=seconds, check=False,
     )  # fmt: skip
     return Answer(done.returncode, done.stdout.rstrip())
 

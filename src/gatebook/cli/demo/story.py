@@ -82,6 +82,8 @@ def _start_parts(stage: Stage, place: world.World, more: Sequence[str]) -> None:
     stage.doing("an internal API: customers, who may do what, tools for agents", place.start_api)
     if "kubernetes" in more:
         stage.doing("a Kubernetes cluster: a real API server, its pods local processes", place.start_cluster)
+    if "git" in more:
+        stage.doing("a git server, with a repository", place.start_forge)
     stage.doing("the gateway: gatebook serve", place.start_gateway)
 
 

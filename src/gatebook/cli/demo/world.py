@@ -21,6 +21,7 @@ from gatebook.cli.demo import billing
 from gatebook.cli.demo.certificates import Authority
 from gatebook.cli.demo.clients import Answer, Psql, run
 from gatebook.cli.demo.cluster import Cluster
+from gatebook.cli.demo.forge import USER, new_repository
 from gatebook.cli.demo.parts import EmbeddedPostgres, wheel_programs
 from gatebook.cli.demo.processes import PartError, Roster, Running, answers, free_port, wait_until, write_private
 from gatebook.cli.demo.provider import Registration, register
@@ -32,7 +33,8 @@ READY_SECONDS = 30.0
 LOG_TAIL = 30
 DATABASE = "shop"
 ROLE = "shop_app"
-BILLING, CLUSTER = "billing", "cluster"
+BILLING, CLUSTER, FORGE = "billing", "cluster", "forge"
+REPOSITORY = "shop/app"
 AGENT, FOREIGN, APPROVER, JOB = "shop-agent", "payroll-agent", "dana", "nightly-report"
 JOB_CLAIMS: Mapping[str, str | list[str]] = {"kind": "ci", "groups": ["jobs"]}
 AGENT_CLAIMS: Mapping[str, str | list[str]] = {
@@ -87,16 +89,18 @@ class World:
     api_port: int = field(default_factory=free_port)
     http_port: int = field(default_factory=free_port)
     billing_port: int = field(default_factory=free_port)
+    forge_port: int = field(default_factory=free_port)
     roster: Roster = field(init=False)
     database: EmbeddedPostgres = field(init=False)
     gateway: Running = field(init=False)
     cluster: Cluster | None = None
+    forge: Running | None = None
     secrets: dict[str, str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.roster = Roster(self.folder / "run.json")
         self.secrets = {
-            name: secrets.token_urlsafe(24) for name in (AGENT, FOREIGN, APPROVER, JOB, WEB, "shop_owner", ROLE, BILLING)
+            name: secrets.token_urlsafe(24) for name in (AGENT, FOREIGN, APPROVER, JOB, WEB, "shop_owner", ROLE, BILLING, FORGE)
         }
 
     @property
@@ -113,6 +117,16 @@ class World:
     def http_url(self) -> str:
         """The billing API, as its clients reach it."""
         return f"https://127.0.0.1:{self.http_port}/http/{BILLING}"
+
+    @property
+    def git_url(self) -> str:
+        """The repository, as git reaches it."""
+        return f"https://127.0.0.1:{self.http_port}/git/{FORGE}/{REPOSITORY}.git"
+
+    @property
+    def repository(self) -> Path:
+        """The repository itself, on the git server."""
+        return self.folder / "repositories" / f"{REPOSITORY}.git"
 
     @property
     def billing_log(self) -> Path:
@@ -200,6 +214,15 @@ class World:
         """A Kubernetes cluster with a shop in it, where a checkout has built one."""
         self.cluster = Cluster(self.folder / "kubernetes", self.roster)
         self.cluster.start()
+
+    def start_forge(self) -> None:
+        """A git server that wants a password which only the gateway has, and a repository on it."""
+        new_repository(self.repository, **{"shop.py": 'print("hello")\n', "README": "A small shop.\n"})
+        password = self._secrets_folder() / FORGE
+        write_private(password, self.secrets[FORGE])
+        argv = [sys.executable, "-m", "gatebook.cli.demo.forge", str(self.forge_port)]
+        self.forge = self._start(FORGE, [*argv, str(self.folder / "repositories"), str(password)])
+        self._wait(FORGE, self.forge, lambda: answers(self.forge_port))
 
     def _secrets_folder(self) -> Path:
         folder = self.folder / "secrets"
@@ -290,6 +313,7 @@ class World:
                     "masks": ["pii"],
                 },
                 *([self.cluster.target(CLUSTER)] if self.cluster is not None else []),
+                *([self._forge_target(secrets_folder)] if self.forge is not None else []),
             ],
             "policy": {"folder": "policies"},
             "masking": {
@@ -305,6 +329,15 @@ class World:
             "ledger": {"folder": "ledger", "durability": "writes"},
             "grants": {"approvers": ["group:dba"]},
             "recording": self._recording(secrets_folder),
+        }
+
+    def _forge_target(self, secrets_folder: Path) -> dict[str, object]:
+        return {
+            "name": FORGE,
+            "protocol": "git",
+            "origins": [f"http://127.0.0.1:{self.forge_port}"],
+            "roles": {"agent": {"basic": {"user": USER, "password": f"file:{secrets_folder / FORGE}"}}},
+            "default_role": "agent",
         }
 
     def _recording(self, secrets_folder: Path) -> dict[str, object]:
@@ -397,6 +430,7 @@ class World:
             **self.psql_environment(agent_token),
             "HTTP_URL": self.http_url,
             **({"KUBECONFIG": str(self.kubeconfig), "KUBECTL": self.cluster.kubectl} if self.cluster is not None else {}),
+            **({"GIT_URL": self.git_url} if self.forge is not None else {}),
             "TARGET_DSN": self.target_dsn,
             "PSQL": str(wheel_programs() / "psql"),
         }

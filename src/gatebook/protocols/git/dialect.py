@@ -130,7 +130,9 @@ class Git:
         if not isinstance(reading, GitReading):
             return said(problem)
         follow, advice = str(problem.more.get("follow") or ""), str(problem.more.get("instead") or "")
-        why = f"approval required ({follow})" if follow and problem.more.get("class") == "wait" else problem.detail
+        why = problem.detail
+        if follow and problem.more.get("class") == "wait":
+            why, advice = f"approval required ({follow})", "Push again once it is approved."
         return answers.refused(reading.place, reading.push, why, advice)
 
     def said(self, problem: Problem) -> tuple[Response, bytes]:
