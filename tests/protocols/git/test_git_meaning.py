@@ -154,6 +154,44 @@ def test_a_ref_that_is_elsewhere_by_now_is_unknown(made: Repository) -> None:
     assert "not where the client says" in str(list(deeds_of(found, "a"))[-1].facts["why_unknown"])
 
 
+def test_a_secret_in_the_message_of_a_tag_is_found(made: Repository) -> None:
+    old = made.head
+    made.git("tag", "-a", "v1", "-m", f"use {KEY}")
+    assert deed(made, (ZERO, made.said("rev-parse", "v1"), "refs/tags/v1"), {MAIN: old}).facts["secrets"]
+
+
+def test_what_a_merge_brings_from_a_branch_with_a_secret_is_brought(made: Repository) -> None:
+    """The same file as the branch has it is new to main, though the target has it already."""
+    made.git("checkout", "-q", "-b", "topic")
+    topic = made.commit("topic", settings_env=f"key = {KEY}\n")
+    made.git("checkout", "-q", "main")
+    main = made.commit("main", m_txt="1")
+    made.git("merge", "-q", "--no-ff", "-m", "merged", "topic")
+    one = deed(made, (main, made.head, MAIN), {MAIN: main, "refs/heads/topic": topic})
+    assert one.facts["secrets"]
+
+
+def test_a_ref_that_stands_for_another_or_is_written_alike_is_unknown(made: Repository) -> None:
+    old = made.head
+    new = made.commit("second", a_txt="1")
+    history = made.history(made.pack(new, "^" + old), asked={old, made.said("rev-parse", f"{old}^{{tree}}")})
+    push = read_push(pushed((old, new, "refs/heads/alias")))
+    (told_,) = push_told(push, history, {"refs/heads/alias": old, MAIN: old}, {"refs/heads/alias"})
+    assert "stands for another" in told_.doubts.why
+    push = read_push(pushed((ZERO, new, "refs/heads/MAIN")))
+    (told_,) = push_told(push, history, {MAIN: old})
+    assert "case of its letters" in told_.doubts.why
+
+
+def test_a_name_of_a_file_cannot_break_out_of_its_line(made: Repository) -> None:
+    old = made.head
+    (made.folder / "a\n+++ b").write_text("x\n")
+    new = made.commit("odd")
+    _, history = say(made, (old, new, MAIN), refs={MAIN: old})
+    text, _ = told(history, history.between(history.commit(old).tree, history.commit(new).tree))
+    assert "\n+++ b" not in text.replace("\n+++ b/", "")
+
+
 def test_a_link_and_a_module_are_said(made: Repository) -> None:
     old = made.head
     (made.folder / "link").symlink_to("/etc/passwd")

@@ -16,6 +16,7 @@ from gatebook.protocols.git.objects import Entry, Kind
 from gatebook.protocols.http.doubts import visible
 
 COMPARED = 2_000  # lines of a file that are compared; of more it is said how many there are
+ALL_COMPARED = 40_000  # lines of all files
 SHOWN_CHARACTERS = 65_536
 LINE_CHARACTERS = 400
 SEARCHED_BYTES = 8 * 1024 * 1024  # of one file's added lines, for secrets
@@ -24,7 +25,7 @@ CONTEXT = 3
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """What becomes of one file, in lines; -1 for what is not text."""
+    """What becomes of one file, in lines; -1 for what is not text, or was not compared."""
 
     path: str
     added: int
@@ -35,19 +36,23 @@ def told(history: History, files: Iterable[Touched]) -> tuple[str, list[Stat]]:
     """The diff of these files, covered and as long as it may be, and what becomes of each. Raises MissingError."""
     lines: list[str] = []
     stats: list[Stat] = []
-    room = SHOWN_CHARACTERS
+    room, work = SHOWN_CHARACTERS, ALL_COMPARED
     left = 0
     for one in files:
-        old, new = (_text(history, side) for side in (one.old, one.new))
-        stats.append(_stat(one.path, old, new))
-        if room <= 0:
+        if room <= 0 or work <= 0:
             left += 1
+            stats.append(Stat(one.path, -1, -1))
             continue
+        old, new = (_text(history, side) for side in (one.old, one.new))
+        work -= len(old or ()) + len(new or ())
+        stats.append(_stat(one.path, old, new))
         piece = "\n".join(_file(one, old, new))
         lines.append(piece[:room])
         room -= len(piece)
     if left or room < 0:
-        lines.append(f"(cut here: {left} more files)")
+        lines.append(
+            f"(cut here: not all of this file, and {left} more files)" if room < 0 else f"(cut here: {left} more files)"
+        )
     return "\n".join(lines), stats
 
 
@@ -90,7 +95,7 @@ def _stat(path: str, old: list[str] | None, new: list[str] | None) -> Stat:
 
 
 def _file(one: Touched, old: list[str] | None, new: list[str] | None) -> Iterator[str]:
-    path = visible(one.path)
+    path = visible(one.path).replace("\n", "\\n")
     yield f"diff --git a/{path} b/{path}"
     if one.old is None:
         yield f"new file mode {mode_of(one.new)}"

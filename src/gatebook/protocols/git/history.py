@@ -7,13 +7,13 @@ gets it from the target and asks again. Nothing is taken for unchanged because i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from heapq import heappop, heappush
 
 from gatebook.errors import WireError
-from gatebook.protocols.git.objects import Commit, Entry, Kind, Object, read_commit, read_tag, read_tree
+from gatebook.protocols.git.objects import Commit, Entry, Kind, Object, Tag, read_commit, read_tag, read_tree
 
 COMMITS = 20_000  # that are walked for one ref
 FILES = 50_000  # that are told of one push
@@ -71,14 +71,24 @@ class History:
 
     def peeled(self, digest: str) -> tuple[str, Kind]:
         """What a ref or a tag leads to in the end: mostly a commit. Raises MissingError and WireError."""
+        for tag in self.tags(digest):
+            digest = tag.target
+        found = self.find(digest)
+        if found is None or found.kind is Kind.TAG:
+            raise WireError(f"a tag that goes through more than {_TAGS} others")
+        return digest, found.kind
+
+    def tags(self, digest: str) -> Iterator[Tag]:
+        """The annotated tags that a ref goes through. Raises MissingError and WireError."""
         for _ in range(_TAGS):
             found = self.find(digest)
             if found is None:
                 raise MissingError([digest])
             if found.kind is not Kind.TAG:
-                return digest, found.kind
-            digest = read_tag(found.data).target
-        raise WireError(f"a tag that goes through more than {_TAGS} others")
+                return
+            tag = read_tag(found.data)
+            yield tag
+            digest = tag.target
 
     def is_ancestor(self, old: str, new: str) -> bool:
         """Whether one commit is the other, or came before it. Raises MissingError where what is between is not known."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from gatebook.errors import WireError
 from gatebook.protocols.git import looking
 from gatebook.protocols.git.history import History, MissingError
-from gatebook.protocols.git.looking import Server
+from gatebook.protocols.git.looking import Refs, Server
 from gatebook.protocols.git.meaning import Told, push_told
 from gatebook.protocols.git.objects import Object
 from gatebook.protocols.git.pack import BasesMissingError, Limits, Pack, open_pack
@@ -42,7 +42,7 @@ class Inquiry:
     told: list[Told] | None = None
     history: History | None = field(default=None, repr=False)
     _server: Server | None = None
-    _refs: dict[str, str] | None = None
+    _refs: Refs | None = None
     _pushed: Pack | None = field(default=None, repr=False)
     _packs: list[Pack] = field(default_factory=list, repr=False)
     _asked: dict[str, int] = field(default_factory=dict, repr=False)
@@ -79,7 +79,7 @@ class Inquiry:
             length = self._server.length
             self._packs.append(open_pack(looking.read_objects(data), limits=self.limits, length=length, outside=self._known))
 
-    def _look(self, server: Server, refs: dict[str, str]) -> None:
+    def _look(self, server: Server, refs: Refs) -> None:
         pack = self.data[self.push.pack :]
         if pack and self._pushed is None:
             self._pushed = open_pack(pack, limits=self.limits, length=server.length, outside=self._known)
@@ -89,7 +89,7 @@ class Inquiry:
             return (pushed.read(digest) if pushed is not None else None) or self._known(digest)
 
         self.history = History(find, pushed if pushed is not None else frozenset(), server.length)
-        self.told = push_told(self.push, self.history, refs)
+        self.told = push_told(self.push, self.history, refs.digests, refs.aliases)
 
     def _known(self, digest: str) -> Object | None:
         return next((found for pack in self._packs if (found := pack.read(digest)) is not None), None)

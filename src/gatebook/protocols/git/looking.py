@@ -46,23 +46,35 @@ def read_server(data: bytes) -> Server:
 
 def list_refs(server: Server) -> bytes:
     """The question for all refs."""
-    return _command("ls-refs", server) + b"0001" + line("ref-prefix refs/\n") + b"0000"
+    return _command("ls-refs", server) + b"0001" + line("symrefs\n") + line("ref-prefix refs/\n") + b"0000"
 
 
-def read_refs(data: bytes) -> dict[str, str]:
-    """Digests by name. Raises WireError."""
+@dataclass(frozen=True, slots=True)
+class Refs:
+    """Digests by name, and the names of those that stand for others (git-symbolic-ref)."""
+
+    digests: dict[str, str]
+    aliases: frozenset[str]
+
+
+def read_refs(data: bytes) -> Refs:
+    """What a server says of its refs. Raises WireError."""
     _check_said(data)
     lines, mark, _ = read_section(data, 0, REFS)
     refs: dict[str, str] = {}
+    aliases: set[str] = set()
     for one in lines:
         digest, _, rest = one.text.partition(" ")
         if digest != "unborn":
             if not is_object(digest):
                 raise WireError("the git server's refs cannot be read")
-            refs[rest.split(" ")[0]] = digest
+            name, *more = rest.split(" ")
+            refs[name] = digest
+            if any(one.startswith("symref-target:") for one in more):
+                aliases.add(name)
     if mark is not Mark.FLUSH:
         raise WireError("the git server's refs do not end")
-    return refs
+    return Refs(refs, frozenset(aliases))
 
 
 def ask_objects(wanted: Collection[str], server: Server, depth: int) -> bytes:

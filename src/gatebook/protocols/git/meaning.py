@@ -6,7 +6,7 @@ not be read add ``git.unknown``; what is not known to be a fast-forward is told 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -64,6 +64,8 @@ FACTS: Mapping[str, bool | int | str | frozenset[str]] = MappingProxyType(
     }
 )
 
+LOOKED_AT = 2_000  # commits whose files are told
+SEARCHED_BYTES = 64 * 1024 * 1024  # of all lines that a push adds to one ref
 PATHS = 2_000  # that a fact has; of more of them the deed is unknown besides
 _BRANCH, _TAG = "refs/heads/", "refs/tags/"
 _PERSONAL = frozenset({"email", "iban", "ssn", "card", "phone"})
@@ -83,16 +85,17 @@ class Told:
     ends: tuple[Touched, ...] = ()
 
 
-def push_told(push: Push, history: History, refs: Mapping[str, str]) -> list[Told]:
-    """What a push does to each ref. ``refs`` are the target's, by name.
+def push_told(push: Push, history: History, refs: Mapping[str, str], aliases: Collection[str] = frozenset()) -> list[Told]:
+    """What a push does to each ref. ``refs`` are the target's, by name; ``aliases`` those of them that stand for others.
 
     Raises MissingError for objects that are to be asked of the target, for all of its refs at once.
     """
     missing: set[str] = set()
     told = []
+    there = _There(refs, aliases, frozenset(name.lower() for name in refs), _had(history, refs))
     for command in push.commands:
         try:
-            told.append(_ref(push, command, history, refs))
+            told.append(_ref(push, command, history, there))
         except MissingError as error:
             missing |= error.digests
     if missing:
@@ -122,9 +125,18 @@ def fetch_deed(fetch: Fetch, repository: str) -> Deed:
     return Deed(verb=verb, reach=VERBS[verb], resource=Resource(kind="repository", name=cover_text(repository)), facts=facts)
 
 
-def _ref(push: Push, command: Command, history: History, refs: Mapping[str, str]) -> Told:
+@dataclass(frozen=True, slots=True)
+class _There:
+    """What the target has: refs, those that stand for others, all names in small letters, and the commits of all."""
+
+    refs: Mapping[str, str]
+    aliases: Collection[str]
+    lowered: Collection[str]
+    had: Collection[str]
+
+
+def _ref(push: Push, command: Command, history: History, there: _There) -> Told:
     told = Told(command)
-    there = refs.get(command.ref)
     told.facts |= {
         "ref": command.ref,
         "branch": command.ref.removeprefix(_BRANCH) if command.ref.startswith(_BRANCH) else "",
@@ -137,25 +149,32 @@ def _ref(push: Push, command: Command, history: History, refs: Mapping[str, str]
     }
     if not command.ref.startswith((_BRANCH, _TAG)):
         told.doubts.unsure(f"{quoted(command.ref)} is neither a branch nor a tag")
-    if (there or "0" * len(command.old)) != command.old:
+    if command.ref in there.aliases:
+        told.doubts.unsure(f"{quoted(command.ref)} stands for another ref, which would move")
+    if command.ref not in there.refs and command.ref.lower() in there.lowered:
+        told.doubts.unsure(f"{quoted(command.ref)} differs from another ref in the case of its letters alone")
+    if there.refs.get(command.ref, "0" * len(command.old)) != command.old:
         told.doubts.unsure(f"{quoted(command.ref)} is not where the client says; fetch first")
     if command.change is not Change.DELETE:
-        _history(told, history, refs)
+        _history(told, history, there)
     return told
 
 
-def _history(told: Told, history: History, refs: Mapping[str, str]) -> None:
+def _history(told: Told, history: History, there: _There) -> None:
     """What the ref gets, and whether it keeps what it had."""
     command = told.command
     new, kind = history.peeled(command.new)
+    tagged: set[str] = set()
+    for tag in history.tags(command.new):
+        tagged |= _secrets(tag.message)
+    told.facts["secrets"] = frozenset(tagged)
     if command.change is Change.UPDATE:
         told.facts["force"] = command.ref.startswith(_TAG) or not _goes_forward(command, history)
     if kind is not Kind.COMMIT:
         told.doubts.unsure(f"{quoted(command.ref)} would be no commit")
         return
     old = _commit_of(command.old, history) if command.change is Change.UPDATE else None
-    have = [old] if old is not None else [digest for digest in (_known(it, history) for it in refs.values()) if digest]
-    found = history.new_commits(new, have)
+    found = history.new_commits(new, [old] if old is not None else there.had)
     told.commits = tuple((digest, history.commit(digest)) for digest in found)
     _commits(told, [commit for _, commit in told.commits])
     _files(told, history, old, new)
@@ -172,12 +191,17 @@ def _commit_of(digest: str, history: History) -> str | None:
     return found if kind is Kind.COMMIT else None
 
 
-def _known(digest: str, history: History) -> str | None:
-    """The same of one of the target's refs, as far as it was looked at: where a walk ends by its name it needs no more."""
-    try:
-        return _commit_of(digest, history)
-    except MissingError:
-        return digest
+def _had(history: History, refs: Mapping[str, str]) -> frozenset[str]:
+    """The commits of the target's refs, as far as they were looked at: where a walk ends by its name it needs no more."""
+    found: set[str] = set()
+    for digest in refs.values():
+        try:
+            commit = _commit_of(digest, history)
+        except MissingError:
+            commit = digest
+        if commit is not None:
+            found.add(commit)
+    return frozenset(found)
 
 
 def _commits(told: Told, commits: list[Commit]) -> None:
@@ -185,6 +209,7 @@ def _commits(told: Told, commits: list[Commit]) -> None:
     found: set[str] = set()
     for commit in commits:
         found |= _secrets(commit.message)
+    before = told.facts["secrets"]
     told.facts |= {
         "commits": len(commits),
         "merges": sum(len(commit.parents) > 1 for commit in commits),
@@ -193,43 +218,57 @@ def _commits(told: Told, commits: list[Commit]) -> None:
         "committers": frozenset(_mail(commit.committer) for commit in commits),
         "trailers": frozenset(f"{name}: {value}" for name, value in trailers[:PATHS]),
         "models": frozenset(value for name, value in trailers if name.lower() in _MODELS),
-        "secrets": frozenset(found),
+        "secrets": frozenset(found) | (before if isinstance(before, frozenset) else frozenset()),
     }
 
 
 def _files(told: Told, history: History, old: str | None, new: str) -> None:
     """Files of each new commit, and those between what the ref had and what it gets."""
-    touched: dict[tuple[str, str], Touched] = {}
+    touched: dict[Touched, None] = {}
     missing: set[str] = set()
     for one in _all_touched(told, history, old, new, missing):
-        touched.setdefault((one.path, one.new.digest if one.new is not None else ""), one)
-    found = set(told.facts["secrets"]) if isinstance(told.facts["secrets"], frozenset) else set()
-    for one in touched.values():
-        try:
-            found |= _secrets(added(history, one))
-        except MissingError as error:
-            missing |= error.digests
+        touched[one] = None
+    found = _searched(told, history, touched, missing)
     if missing:
         raise MissingError(missing)
-    paths = sorted({one.path for one in touched.values()})
+    paths = sorted({one.path for one in touched})
     if len(paths) > PATHS:
         told.doubts.unsure(f"it touches {len(paths)} files, of which rules see {PATHS}")
     paths = paths[:PATHS]
-    told.files = tuple(touched.values())
+    told.files = tuple(touched)
     told.facts |= {
-        "files": len({one.path for one in touched.values()}),
+        "files": len({one.path for one in touched}),
         "paths": frozenset(_shown(path) for path in paths),
         "folders": frozenset(_shown(folder) for path in paths for folder in _folders(path)),
         "names": frozenset(_shown(path.rpartition("/")[2]) for path in paths),
-        "links": any(
-            side is not None and side.mode & 0o170000 in _LINKS for one in touched.values() for side in (one.old, one.new)
-        ),
-        "secrets": frozenset(found),
+        "links": any(side is not None and side.mode & 0o170000 in _LINKS for one in touched for side in (one.old, one.new)),
     }
+    if isinstance(told.facts["secrets"], frozenset):
+        told.facts["secrets"] |= found
+
+
+def _searched(told: Told, history: History, touched: Iterable[Touched], missing: set[str]) -> frozenset[str]:
+    """What detectors find in lines that files gain."""
+    found: set[str] = set()
+    left = SEARCHED_BYTES
+    for one in touched:
+        if left <= 0:
+            told.doubts.unsure(f"it brings more than the {SEARCHED_BYTES} bytes that are looked through for secrets")
+            break
+        try:
+            text = added(history, one)
+        except MissingError as error:
+            missing |= error.digests
+            continue
+        left -= len(text)
+        found |= _secrets(text)
+    return frozenset(found)
 
 
 def _all_touched(told: Told, history: History, old: str | None, new: str, missing: set[str]) -> Iterator[Touched]:
-    for digest, _ in told.commits:
+    if len(told.commits) > LOOKED_AT:
+        told.doubts.unsure(f"it brings {len(told.commits)} commits, of which {LOOKED_AT} are looked at one by one")
+    for digest, _ in told.commits[:LOOKED_AT]:
         try:
             yield from history.touched(digest)
         except MissingError as error:

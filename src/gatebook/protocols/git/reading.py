@@ -27,6 +27,7 @@ Facts: TypeAlias = dict[str, bool | int | str | frozenset[str]]
 UNASKED = "what this push does is not known"
 SHOWN_COMMITS = 50
 SHOWN_REFS = 20
+SHOWN_FILES = 500
 _UNREAD = "it is longer than the gateway reads of one request; push it in parts"
 
 
@@ -161,8 +162,11 @@ def _diff(inquiry: Inquiry) -> str:
             texts.append(f"(no diff of {_line(one.command.ref)}: {_line(str(error))})")
             continue
         counts = [
-            f"  {_line(stat.path)} {'binary' if stat.added < 0 else f'+{stat.added} -{stat.removed}'}" for stat in stats[:200]
+            f"  {_line(stat.path)} {'(not compared)' if stat.added < 0 else f'+{stat.added} -{stat.removed}'}"
+            for stat in stats[:SHOWN_FILES]
         ]
+        if len(stats) > SHOWN_FILES:
+            counts.append(f"  and {len(stats) - SHOWN_FILES} more files")
         texts.append("\n".join([_line(one.command.ref), *counts, "", text]))
     return "\n\n".join(texts)
 
