@@ -18,6 +18,7 @@ from pydantic_core import core_schema
 
 from gatebook.config.git import GitTarget
 from gatebook.config.kubernetes import KubernetesTarget
+from gatebook.config.objects import ObjectRuleConfig
 from gatebook.config.ssh import SshListener, SshTarget
 from gatebook.config.targets import HttpTarget, PostgresTarget, TargetConfig
 from gatebook.config.values import (
@@ -235,6 +236,9 @@ class _MaskSet(Part):
     fields: Annotated[Items[Annotated[FieldPattern, PlainValidator(_field)]], Some] | None = Field(
         default=None, description="a list of fields of what HTTP carries, as ssn or customers.*.card"
     )
+    kubernetes: Annotated[Items[ObjectRuleConfig], Some] | None = Field(
+        default=None, description="a list of fields of a cluster's objects: fields, resources, namespaces"
+    )
     headers: Annotated[Items[Annotated[HeaderPattern, PlainValidator(_header)]], Some] | None = Field(
         default=None, description="a list of header fields, and of cookies as cookie:NAME", validate_default=True
     )
@@ -243,8 +247,10 @@ class _MaskSet(Part):
     @field_validator("headers", mode="after")
     @classmethod
     def _something(cls, headers: tuple[HeaderPattern, ...] | None, info: ValidationInfo) -> tuple[HeaderPattern, ...] | None:
-        if headers is None and all(name in info.data and info.data[name] is None for name in ("columns", "fields")):
-            raise expected("at least one of columns, fields and headers")
+        if headers is None and all(
+            name in info.data and info.data[name] is None for name in ("columns", "fields", "kubernetes")
+        ):
+            raise expected("at least one of columns, fields, kubernetes and headers")
         return headers
 
 
@@ -257,7 +263,15 @@ class _AsMaskSets:
     @staticmethod
     def _made(sets: Mapping[str, _MaskSet]) -> Mapping[str, MaskSet]:
         return {
-            name: MaskSet(name, one.columns or (), one.style, one.fields or (), one.headers or ()) for name, one in sets.items()
+            name: MaskSet(
+                name,
+                one.columns or (),
+                one.style,
+                one.fields or (),
+                one.headers or (),
+                tuple(each.rule for each in one.kubernetes or ()),
+            )
+            for name, one in sets.items()
         }
 
 

@@ -14,10 +14,17 @@ from typing import TypeAlias
 
 from gatebook.errors import WireError
 from gatebook.masking.rules import STRICTNESS, Level, MaskSet, Style
+from gatebook.masking.wild import Wild
 
 Place: TypeAlias = int
 TOP: Place = 0
 PLACES = 4096  # patterns with many stars have more, but no document meets those that was not made for it
+STEPS = 65_536  # that are remembered: names can be made to meet stars in ever other ways
+REMEMBERED = 1_024  # names
+LONGEST = 256  # of these
+
+_VALUE = "value"  # the member beside which a member "name" says what it is
+_NONE: frozenset[Wild] = frozenset()
 
 _Position: TypeAlias = tuple[int, int]  # of which pattern, before which of its parts
 
@@ -32,10 +39,12 @@ class FieldTree:
         self._base64 = frozenset(number for number, (pattern, _) in enumerate(pairs) if pattern.base64)
         self._floating = self._closed((number, 0) for number, (pattern, _) in enumerate(pairs) if not pattern.top)
         self._names = {part for parts in self._patterns for part in parts if isinstance(part, str)}
+        self._wild = frozenset(part for parts in self._patterns for part in parts if isinstance(part, Wild))
         self._top = self._floating | self._closed((number, 0) for number, (pattern, _) in enumerate(pairs) if pattern.top)
         self._known: dict[frozenset[_Position], Place] = {}
         self._places: list[frozenset[_Position]] = []
-        self._below: dict[tuple[Place, str | Level], Place] = {}
+        self._meets: dict[str, frozenset[Wild]] = {}
+        self._below: dict[tuple[Place, str | Level, frozenset[Wild]], Place] = {}
         self._place(self._top)
 
     @property
@@ -67,24 +76,66 @@ class FieldTree:
                 todo.append((number, at + 1))
         return frozenset(found)
 
+    @property
+    def wild(self) -> bool:
+        """Whether names with stars are in it, so that more names count than ``names``."""
+        return bool(self._wild)
+
+    def pairs(self, place: Place) -> bool:
+        """Whether what stands there beside a name is covered by what that says."""
+        return any(
+            isinstance(part, Wild) and part.beside
+            for number, at in self._places[place]
+            for part in self._patterns[number][at : at + 1]
+        )
+
+    @property
+    def anywhere(self) -> Place:
+        """The place of what stands at no known depth: nothing that is tied to the top begins there."""
+        return self._place(self._floating)
+
     def member(self, place: Place, name: str) -> Place:
         """The place of a member by its name, as it stands in the document."""
-        folded = _folded(name)
-        key = (place, folded if folded in self._names else Level.ONE)
+        return self._member(place, name, self._met(name) if self._wild else _NONE)
+
+    def paired(self, place: Place, name: str, said: str | None) -> Place:
+        """The same of a member beside one called ``name``, which says this; None: it may say anything."""
+        if not self._wild or name.lower() != _VALUE:
+            return self.member(place, name)
+        said_so = frozenset(one for one in self._wild if one.beside and (said is None or one.matches(said)))
+        return self._member(place, name, self._met(name) | said_so)
+
+    def _met(self, name: str) -> frozenset[Wild]:
+        """Those names with stars that mean this one."""
+        found = self._meets.get(name)
+        if found is not None:
+            return found
+        found = frozenset(one for one in self._wild if not one.beside and one.matches(name))
+        if len(name) <= LONGEST:
+            if len(self._meets) >= REMEMBERED:
+                self._meets.clear()
+            self._meets[name] = found
+        return found
+
+    def _member(self, place: Place, name: str, met: frozenset[Wild]) -> Place:
+        folded = name.lower()
+        key = (place, folded if folded in self._names else Level.ONE, met)
         below = self._below.get(key)
         if below is None:
-            below = self._below[key] = self._place(self._stepped(place, key[1]) | self._floating)
+            if len(self._below) >= STEPS:
+                self._below.clear()
+            below = self._below[key] = self._place(self._stepped(place, key[1], met) | self._floating)
         return below
 
     def item(self, place: Place) -> Place:
         """The place of an array's items."""
-        key = (place, Level.MANY)
+        key = (place, Level.MANY, _NONE)
         below = self._below.get(key)
         if below is None:
             below = self._below[key] = self._place(self._stepped(place, Level.ONE) | self._inner(place))
         return below
 
-    def _stepped(self, place: Place, step: str | Level) -> frozenset[_Position]:
+    def _stepped(self, place: Place, step: str | Level, met: frozenset[Wild] = _NONE) -> frozenset[_Position]:
         found = set()
         for number, at in self._places[place]:
             parts = self._patterns[number]
@@ -92,7 +143,7 @@ class FieldTree:
                 continue
             if parts[at] is Level.MANY:
                 found.add((number, at))
-            elif parts[at] is Level.ONE or parts[at] == step:
+            elif parts[at] is Level.ONE or parts[at] == step or parts[at] in met:
                 found.add((number, at + 1))
         return self._closed(found)
 
@@ -133,5 +184,5 @@ class FieldTree:
         return len(self._places) > PLACES // 2
 
 
-def _folded(part: str | Level) -> str | Level:
+def _folded(part: str | Level | Wild) -> str | Level | Wild:
     return part.lower() if isinstance(part, str) else part

@@ -7,9 +7,12 @@ not be named.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
+from itertools import pairwise
+
+from gatebook.masking.wild import Wild
 
 ANY = "*"
 _PARTS = re.compile(r'("(?:[^"]|"")+"|[^".*\s]+|\*)(?:\.|$)')
@@ -83,10 +86,11 @@ class FieldPattern:
     """Fields of what HTTP carries, by a path of names that are compared without regard to case.
 
     ``Level.ONE`` stands for one level, whatever its name, ``Level.MANY`` for any number of them, none too. ``top`` ties the
-    path to the top of the document; ``base64`` says that what stands there is written in base64.
+    path to the top of the document; ``base64`` says that what stands there is written in base64. Those of objects of
+    Kubernetes may have names with stars.
     """
 
-    parts: tuple[str | Level, ...]
+    parts: tuple[str | Level | Wild, ...]
     top: bool = False
     base64: bool = False
 
@@ -110,6 +114,48 @@ class FieldPattern:
             raise ValueError(f"{text!r}: expected at least one name, since this means every field; $.* means all there are")
         return cls(parts, top)
 
+    @classmethod
+    def of_objects(cls, text: str) -> FieldPattern:
+        """Read ``data.*password*`` or ``containers.env[DB_*]``: stars may stand in names, and brackets have the name of a pair.
+
+        Raises ValueError, which says what was expected.
+        """
+        found = _OBJECT_STEPS.findall(text)
+        if _OBJECT_STEPS.sub("", text) or text.endswith(".") or not found or len(found) > STEPS or found[-1][0] == "**":
+            raise ValueError(
+                f"{text!r}: expected names joined by dots, as data.*password* or env[DB_*], each with stars where anything may "
+                f"stand, * for one level or ** for any number, not ** at the end, at most {STEPS} "
+                "(a name with dots, spaces, brackets or stars of its own in double quotes; lists need not be named)"
+            )
+        parts = tuple(part for written, beside in found for part in _object_parts(written, beside))
+        if all(isinstance(part, Level) for part in parts):
+            raise ValueError(f"{text!r}: expected at least one name, since this means every field")
+        if any(pair in _TEMPLATES for pair in pairwise(map(_folded, parts))):
+            raise ValueError(
+                f"{text!r}: expected the path within the pod, as containers.env[DB_*]: pods have no template around it"
+            )
+        return cls(parts, base64=len(parts) > 1 and _folded(parts[-2]) == "binarydata")
+
+    @property
+    def words(self) -> frozenset[str]:
+        """The names in it that have no stars, in lower case."""
+        return frozenset(part.lower() for part in self.parts if isinstance(part, str))
+
+
+def _object_parts(written: str, beside: str) -> Iterator[str | Level | Wild]:
+    if written in _LEVELS:
+        yield _LEVELS[written]
+    elif written.startswith('"') or "*" not in written:
+        yield _unquoted(written)
+    else:
+        yield Wild(written)
+    if beside:
+        yield Wild(_unquoted(beside), beside=True)
+
+
+def _folded(part: str | Level | Wild) -> str:
+    return part.lower() if isinstance(part, str) else ""
+
 
 @dataclass(frozen=True)
 class HeaderPattern:
@@ -130,18 +176,30 @@ class HeaderPattern:
 
 
 _STEPS = re.compile(r'("(?:[^"]|"")+"|[^".*\s$]+|\*\*?)(?:\.|$)')
+_TEMPLATES = frozenset({("template", "spec"), ("jobtemplate", "spec")})
+_OBJECT_STEPS = re.compile(r'("(?:[^"]|"")+"|[^".\s$\[\]]+)(?:\[("[^"*]+"|[^"\s\[\]]*)\])?(?:\.|$)')
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2
 
 
 @dataclass(frozen=True)
+class ObjectRule:
+    """Fields of objects of Kubernetes. No ``resources`` and no ``namespaces`` mean all; those may have stars, these a group."""
+
+    fields: tuple[FieldPattern, ...]
+    resources: frozenset[str] = frozenset()
+    namespaces: frozenset[Wild] = frozenset()
+
+
+@dataclass(frozen=True)
 class MaskSet:
-    """A named set of columns, fields and headers that are covered in one style."""
+    """A named set of columns, fields, headers and fields of objects that are covered in one style."""
 
     name: str
     columns: tuple[ColumnPattern, ...]
     style: Style
     fields: tuple[FieldPattern, ...] = field(default=())
     headers: tuple[HeaderPattern, ...] = field(default=())
+    objects: tuple[ObjectRule, ...] = field(default=())
 
 
 def style_of(sets: Iterable[MaskSet], schema: str, tables: Iterable[str], column: str) -> Style | None:
@@ -159,4 +217,4 @@ def may_cover(sets: Iterable[MaskSet], columns: Iterable[str]) -> bool:
 
 def means_fields(sets: Iterable[MaskSet]) -> bool:
     """Whether any of them says something about what HTTP carries."""
-    return any(each.fields or each.headers for each in sets)
+    return any(each.fields or each.headers or each.objects for each in sets)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 from tests.protocols.git.repository import ZERO, pushed
+from tests.protocols.http.covering.stage import plan
 
 from gatebook.protocols.git.answers import refused
 from gatebook.protocols.git.dialect import Git, Shape
@@ -124,10 +125,10 @@ def test_content_goes_on_in_no_coding_and_a_bomb_stays_what_it_is() -> None:
 
 def test_only_what_git_sends_goes_on() -> None:
     fields = ((b"git-protocol", b"version=2"), (b"cookie", b"a=b"), (b"x-forwarded-for", b"1"), (b"accept", b"*/*"))
-    assert GIT.kept(post(), fields) == ((b"accept", b"*/*"), (b"git-protocol", b"version=2"))
+    assert GIT.kept(post(), fields, plan()) == ((b"accept", b"*/*"), (b"git-protocol", b"version=2"))
     for wrong in (b"version=3", b"version=2:x", b"version=2\x00"):
-        assert GIT.kept(post(), ((b"git-protocol", wrong),)) == ()
-    assert GIT.kept(post(), ((b"git-protocol", b"version=2"), (b"git-protocol", b"version=1"))) == ()
+        assert GIT.kept(post(), ((b"git-protocol", wrong),), plan()) == ()
+    assert GIT.kept(post(), ((b"git-protocol", b"version=2"), (b"git-protocol", b"version=1")), plan()) == ()
 
 
 def bands(content: bytes) -> dict[int, bytes]:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.protocols.http.covering.stage import plan
 from tests.protocols.kubernetes.requests import JSON, SHAPE, facts, known, sent, verbs
 from tests.protocols.kubernetes.written import CONTAINER, PRIVILEGED, field, message, pod, varint, wrapped
 
@@ -214,7 +215,10 @@ def test_the_cluster_gets_the_json_that_was_decided_about() -> None:
     dialect, request = Kubernetes(SHAPE), posted()
     told = dialect.plainly(request, PLAIN)
     assert json.loads(told)["kind"] == "Pod"
-    assert dict(dialect.kept(request, request.fields)) == {b"content-type": b"application/json", b"accept": b"application/json"}
+    assert dict(dialect.kept(request, request.fields, plan())) == {
+        b"content-type": b"application/json",
+        b"accept": b"application/json",
+    }
     assert dialect.meant(request).get(b"content-type") == b"application/json"
     first, again = dialect.read(request, PLAIN), dialect.read(request, told)
     assert not again.fault
@@ -255,7 +259,7 @@ def test_a_patch_is_never_protobuf() -> None:
 def test_what_is_proxied_to_somebody_else_keeps_its_type() -> None:
     request = posted(f"{PODS}/x/proxy/metrics")
     assert Kubernetes(SHAPE).meant(request) == request
-    assert dict(Kubernetes(SHAPE).kept(request, request.fields))[b"content-type"] == MEDIA_TYPE.encode()
+    assert dict(Kubernetes(SHAPE).kept(request, request.fields, plan()))[b"content-type"] == MEDIA_TYPE.encode()
 
 
 def test_content_in_cbor_is_answered_so_that_clients_send_json() -> None:

@@ -107,7 +107,7 @@ class Git:
         """What covers what is no answer of git's, as a page that says what went wrong."""
         return plan_of(covering, masks, needles, aliases)
 
-    def kept(self, request: Request, fields: Fields) -> Fields:
+    def kept(self, request: Request, fields: Fields, plan: Plan) -> Fields:
         """Those that git sends."""
         sent = tuple(one for one in fields if one[0] in _SENT)
         version = [value for name, value in fields if name == b"git-protocol"]

@@ -123,7 +123,7 @@ def outgoing(request: Request, terms: Terms, plan: Plan, opening: Opening | None
     """
     injected = terms.injected().fields
     fields = without(without_owned(forwardable(request.fields)), b"authorization", *(name for name, _ in injected))
-    fields = terms.dialect.kept(request, fields)
+    fields = terms.dialect.kept(request, fields, plan)
     if grpc.spoken(request.fields):
         fields = _of_call(fields, plan)
     elif plain:

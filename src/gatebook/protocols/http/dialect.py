@@ -187,7 +187,7 @@ class Dialect(Protocol):
         """What covers the answer to a request under these mask sets."""
         ...
 
-    def kept(self, request: Request, fields: Fields) -> Fields:
+    def kept(self, request: Request, fields: Fields, plan: Plan) -> Fields:
         """Those of a client's fields that go on to this kind of target, before the gateway says its own."""
         ...
 

@@ -77,7 +77,7 @@ class Plain:
         """What covers the answer, whatever the request."""
         return plan_of(covering, masks, needles, aliases)
 
-    def kept(self, request: Request, fields: Fields) -> Fields:
+    def kept(self, request: Request, fields: Fields, plan: Plan) -> Fields:
         """All of them."""
         return fields
 

@@ -11,12 +11,15 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
+from gatebook.errors import WireError
 from gatebook.model import Deed
 from gatebook.protocols.http.checks import MalformedError
 from gatebook.protocols.http.contents import ABSENT
 from gatebook.protocols.http.covering.choosing import Choice, Unreadable, cover_for
+from gatebook.protocols.http.covering.json_cover import JsonCover
 from gatebook.protocols.http.covering.media import MediaType, media_type
 from gatebook.protocols.http.covering.plan import Plan
+from gatebook.protocols.http.covering.resolving import JSON_PATCH
 from gatebook.protocols.http.dialect import Draft, Opening
 from gatebook.protocols.http.doubts import Doubts
 from gatebook.protocols.http.forwarding import without
@@ -27,7 +30,7 @@ from gatebook.protocols.http.refusal import Problem
 from gatebook.protocols.kubernetes import status
 from gatebook.protocols.kubernetes.binding import bound
 from gatebook.protocols.kubernetes.contents import read_content
-from gatebook.protocols.kubernetes.covering import plan_for
+from gatebook.protocols.kubernetes.covering import covers_objects, plan_for, shows_cells
 from gatebook.protocols.kubernetes.drafting import drafted
 from gatebook.protocols.kubernetes.opening import Opening as Streams
 from gatebook.protocols.kubernetes.opening import Purpose
@@ -35,6 +38,7 @@ from gatebook.protocols.kubernetes.paths import Place, read_place
 from gatebook.protocols.kubernetes.protobuf import MEDIA_TYPE, as_json
 from gatebook.protocols.kubernetes.protobuf_values import ProtobufError
 from gatebook.protocols.kubernetes.reading import KubernetesReading, Shape, read, wants
+from gatebook.protocols.kubernetes.seen import seen as said
 from gatebook.protocols.relay import Covering
 
 BODY_BYTES = 3 * 1024 * 1024  # what an API server takes; longer content is refused by it
@@ -103,8 +107,15 @@ class Kubernetes:
         return
 
     def seen(self, told: Request, content: bytes | None, reading: Reading, plan: Plan) -> str:
-        """In words, its objects as YAML."""
-        return reading.seen
+        """In words, its objects as YAML; what rules on objects mean is covered in it."""
+        if not isinstance(reading, KubernetesReading) or not content or not covers_objects(plan):
+            return reading.seen
+        try:
+            cover = JsonCover(plan)
+            shown = cover.feed(content) + cover.finish()
+        except WireError:
+            return said(reading.request, None, reading.place)
+        return said(reading.request, content, reading.place, shown)
 
     def plan(
         self,
@@ -115,16 +126,18 @@ class Kubernetes:
         aliases: Mapping[str, Collection[str]] | None = None,
     ) -> Plan:
         """What covers the answer, by the resource that its path names."""
-        return plan_for(place_of(request), covering, masks, needles)
+        patch = media_type(request.get(b"content-type")).name == JSON_PATCH
+        return plan_for(place_of(request), covering, masks, needles, patch=patch)
 
-    def kept(self, request: Request, fields: Fields) -> Fields:
+    def kept(self, request: Request, fields: Fields, plan: Plan) -> Fields:
         """Those that clients of Kubernetes send, with an Accept that leaves nothing but what can be read here.
 
         What was protobuf goes on as the JSON that it is now; YAML may be a patch, whose type says what it does.
         """
         if _is_protobuf(request) or _has_no_type(request):
             fields = _as_json(fields)
-        accepted = readable(b",".join(value for name, value in fields if name == b"accept"), request)
+        accepted = b",".join(value for name, value in fields if name == b"accept")
+        accepted = readable(accepted, request, tables=not shows_cells(place_of(request), plan))
         sent = (field for field in fields if field[0] in _SENT or field[0].startswith(_SENT_OF))
         return (*sent, (b"accept", accepted))
 
@@ -212,10 +225,10 @@ def _as_json(fields: Fields) -> Fields:
     return (*without(fields, b"content-type"), (b"content-type", JSON))
 
 
-def readable(accepted: bytes, request: Request) -> bytes:
+def readable(accepted: bytes, request: Request, *, tables: bool = True) -> bytes:
     """An Accept with those of its ranges that can be read here (RFC 9110, section 12.5.1); JSON where none is."""
     kept = [one.strip(b" \t") for one in accepted.split(b",")]
-    kept = [one for one in kept if _may_come(one, request)]
+    kept = [one for one in kept if _may_come(one, request) and (tables or b"table" not in one.lower())]
     return b", ".join(kept) if kept else JSON
 
 

@@ -27,15 +27,15 @@ HELD = frozenset({"data", "stringData"})
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
-def seen(request: Request, body: bytes | None, place: Place) -> str:
-    """The request in words."""
+def seen(request: Request, body: bytes | None, place: Place, shown: bytes | None = None) -> str:
+    """The request in words; ``shown`` is what stands for its content, where rules cover something in it."""
     nobody = Doubts()
     query = read_query(request.query, nobody)
     lines = [f"{request.method} {read_path(request.path, nobody).text}", *(f"  {name} = {value}" for name, value in query)]
     if body is None:
         lines.append("content: not read")
     elif body:
-        content = read_content(request, body, place.verb, nobody)
+        content = read_content(request, body if shown is None else shown, place.verb, nobody)
         digest = hashlib.sha256(body).hexdigest()
         lines += [f"content: {content.media_type or 'of no type'}, {len(body)} bytes, sha256 {digest}"]
         if content.value is not ABSENT:

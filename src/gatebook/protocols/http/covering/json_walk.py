@@ -210,7 +210,16 @@ class JsonWalk:
         stands = (self._said[-1] if name == _VALUES else b"") or name
         if not self._plan.tree:
             return TOP, stands
-        return self._plan.member(around.place, read_string(name)), stands
+        return self._member(around.place, read_string(name)), stands
+
+    def _member(self, place: Place, name: str) -> Place:
+        """A value behind which its name stands may be any, and one that comes back none."""
+        if not self._plan.tree.wild:
+            return self._plan.member(place, name)
+        said = self._said[-1]
+        if not said and not self._swallows:
+            return self._plan.tree.member(place, name)
+        return self._plan.tree.paired(place, name, read_string(said) if said else None)
 
     def _is_said(self, name: bytes) -> bool:
         """Whether the name is one that a member says, and a reason to look at what stands beside it."""

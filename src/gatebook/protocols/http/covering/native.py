@@ -66,8 +66,10 @@ MakeWalk: TypeAlias = Callable[[Plan, Counts, Place, bytes], Walk]
 
 
 def walk(plan: Plan, masked: Counts, top: Place = TOP, name: bytes = b"") -> Walk:
-    """The walk of one content; ``masked`` counts what it covers itself."""
-    return NativeWalk(plan, masked, top, name) if compiled.crate is not None else JsonWalk(plan, top, name)
+    """The walk of one content; ``masked`` counts what it covers itself. The compiled one knows no names with stars."""
+    if compiled.crate is None or plan.tree.wild:
+        return JsonWalk(plan, top, name)
+    return NativeWalk(plan, masked, top, name)
 
 
 def python_walk(plan: Plan, _masked: Counts, top: Place = TOP, name: bytes = b"") -> Walk:

@@ -43,8 +43,10 @@ WRITTEN_BACK = "it would write a covered value over the real one; leave the fiel
 TOO_LONG = (
     f"with what its tokens stand for, its path and query are longer than the {TARGET_BYTES} bytes that may go on; send fewer"
 )
+MOVED = "it would take a value that is covered to where it is not; write the value itself there"
 HIDDEN = "it holds a token in a content that cannot be read here; send JSON or a form, in no coding"
 
+JSON_PATCH = "application/json-patch+json"
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _MARK = re.compile(rb"gbk_|\*{3}|h:[0-9a-f]{16}|<[a-z-]+>|\\u00|%")
 _SHOWN = re.compile(rb"<([a-z]+(?:-[a-z]+)*)>")
@@ -79,7 +81,7 @@ def resolve(request: Request, content: bytes, plan: Plan, *, within: bool = Fals
         if _MARK.search(query.encode("utf-8", "surrogateescape")):
             query = work.pairs(query.encode("utf-8", "surrogateescape"), writes=False).decode("utf-8", "surrogateescape")
         if content:
-            content = _content(request, content, work)
+            content = _content(request, content, work, plan)
     except _RefusedError as error:
         return Resolved(given.target, given.content, refusal=str(error))
     if not work.values and content == given.content:
@@ -90,19 +92,20 @@ def resolve(request: Request, content: bytes, plan: Plan, *, within: bool = Fals
     return Resolved(target, content, tuple(dict.fromkeys(work.values)))
 
 
-def _content(request: Request, content: bytes, work: _Work) -> bytes:
+def _content(request: Request, content: bytes, work: _Work, plan: Plan) -> bytes:
     kind = media_type(request.get(b"content-type"))
     coded = bool(codings_of(request.all(b"content-encoding")) != ())
     if coded or not (kind.is_json or kind.name == FORM):
         if b"gbk_" in content and work.known(content):
             raise _RefusedError(HIDDEN)
         return content
-    if not work.may_stand_in(content):
+    patches = kind.name == JSON_PATCH and plan.rules_fields
+    if not patches and not work.may_stand_in(content):
         return content
     if kind.name == FORM:
         return work.pairs(content, writes=work.writes)
     try:
-        return work.document(content)
+        return work.patch(content) if patches else work.document(content)
     except WireError:
         if work.known(content):
             raise _RefusedError(HIDDEN) from None
@@ -142,6 +145,62 @@ class _Work:
                 pieces += (data[last : hit.start], json.dumps(meant.decode(), ensure_ascii=False).encode())
                 last = hit.end
         return b"".join((*pieces, data[last:]))
+
+    def patch(self, content: bytes) -> bytes:
+        """A JSON Patch (RFC 6902): what an operation's value means depends on where it is written to.
+
+        Raises WireError for one that cannot be read.
+        """
+        try:
+            found = json.loads(content, object_pairs_hook=_once)
+            operations = found if isinstance(found, list) else [found]
+            resolved = [self._operation(one) for one in operations]
+        except (ValueError, RecursionError):
+            raise WireError("a JSON Patch that cannot be read") from None
+        return content if resolved == operations else json.dumps(resolved, ensure_ascii=False).encode()
+
+    def _operation(self, one: object) -> object:
+        if not isinstance(one, dict):
+            self._unruled(one)
+            return one
+        self._stays(one)
+        if "value" not in one or not isinstance(one.get("path"), str):
+            self._unruled(one)
+            return one
+        self._unruled({name: each for name, each in one.items() if name != "value"})
+        data = json.dumps(one["value"], ensure_ascii=False).encode("utf-8", "surrogatepass")
+        found = {self._at(data, place) for place in self._places(one["path"])}
+        if len(found) != 1:
+            raise _RefusedError(ELSEWHERE)
+        return {**one, "value": json.loads(found.pop())}
+
+    def _stays(self, one: dict[str, object]) -> None:
+        """It takes nothing to where another rule holds, or none: not by moving it, and not by calling it otherwise."""
+        tree, path = self._plan.tree, str(one.get("path", ""))
+        taken = self._places(str(one["from"])) if "from" in one else set()
+        around, _, name = path.rpartition("/")
+        renames = name == _NAME and any(tree.pairs(place) for place in self._places(around))
+        if self.writes and (renames or any(place != tree.anywhere for place in taken)):
+            raise _RefusedError(MOVED)
+
+    def _unruled(self, value: object) -> None:
+        """What is no value has no tokens."""
+        if TOKEN.search(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")):
+            raise _RefusedError(ELSEWHERE)
+
+    def _at(self, data: bytes, place: Place) -> bytes:
+        return _Work(self._plan, writes=self.writes, texts=self.texts, level=self._level).within(self, data, place)
+
+    def _places(self, pointer: str) -> set[Place]:
+        """Where a pointer leads: a number in it may be an item of an array, or a member that is called so."""
+        tree, places = self._plan.tree, {self._plan.tree.anywhere}
+        for step in pointer.split("/")[1:]:
+            name = step.replace("~1", "/").replace("~0", "~")
+            items = {tree.item(place) for place in places} if _INDEX.fullmatch(name) else set()
+            places = {tree.member(place, name) for place in places} | items
+            if len(places) > READINGS:
+                raise _RefusedError(ELSEWHERE)
+        return places
 
     def _string(self, value: bytes, hit: Hit) -> bytes | None:
         """What stands in a string's place; None for itself."""
@@ -246,4 +305,17 @@ _WITHIN = re.compile(
     rb"|<([a-z]+(?:-[a-z]+)+)>|(?:[=:]\s{0,2}[\"']?|(?i:bearer|basic)\s)<(secret|authorization|jwt)>"
 )
 _DOCUMENT = re.compile(rb"\s*[\[{]")
+_NAME = "name"
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An object none of whose names stands twice, in whatever case: servers read one or the other."""
+    found = dict(pairs)
+    if len({name.lower() for name in found}) < len(pairs):
+        raise ValueError("a name that stands twice")
+    return found
+
+
+_INDEX = re.compile(r"-|[-+]?[0-9]+")
+READINGS = 16  # of one pointer
 TOKEN = re.compile(rb"gbk_[A-Za-z0-9_-]{43,44000}")
