@@ -15,7 +15,16 @@ from gatebook.masking.tokens import seal
 from gatebook.masking.wild import Wild
 from gatebook.protocols.http.covering.choosing import Covered, Passed
 from gatebook.protocols.http.covering.plan import Plan
-from gatebook.protocols.http.covering.resolving import ELSEWHERE, FOREIGN, HIDDEN, MOVED, WRITTEN_BACK, Resolved, resolve
+from gatebook.protocols.http.covering.resolving import (
+    ELSEWHERE,
+    FOREIGN,
+    HIDDEN,
+    MOVED,
+    UNTOLD,
+    WRITTEN_BACK,
+    Resolved,
+    resolve,
+)
 from gatebook.protocols.http.message import Request, Response
 from gatebook.protocols.kubernetes.covering import SECRETS, secrets_set
 from gatebook.protocols.kubernetes.dialect import Kubernetes
@@ -269,6 +278,33 @@ def test_what_a_secret_holds_is_not_patched_into_what_shows_it() -> None:
 def test_an_operation_that_says_its_path_twice_is_not_read() -> None:
     twice = b'[{"op":"add","path":"/data/host","Path":"/metadata/annotations/x","value":"%b"}]' % TOKEN.encode()
     assert back("PATCH", f"{PROD}/configmaps/c", twice, kind=JSON_PATCH).refusal == HIDDEN
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        b'{"op":"add","path":"/data/x","value":{"a":1,"a":2}}',
+        b'{"op":"test","OP":"add","path":"/data/x","value":1}',
+        b'{"op":"add","path":"/data/x","value":NaN}',
+        b'{"op":"add","path":"/data/x","value":1e999}',
+        b'{"op":"add","path":"/data/x","value":"\\ud800"}',
+        b'{"op":"add","path":"/data/x","value":' + b"[" * 600 + b"]" * 600 + b"}",
+        b"",
+    ],
+)
+def test_no_operation_hides_another_by_what_cannot_be_read(beside: bytes) -> None:
+    copied = b'[{"op":"copy","from":"/data/DB_HOST","path":"/metadata/annotations/x"},' + beside + b"]"
+    after = b"[" + beside + b',{"op":"copy","from":"/data/DB_HOST","path":"/metadata/annotations/x"}]'
+    for patch in (copied, after):
+        assert back("PATCH", f"{PROD}/configmaps/c", patch, kind=JSON_PATCH).refusal in (MOVED, UNTOLD)
+
+
+def test_names_that_differ_in_case_are_patched_as_they_are() -> None:
+    fine = [{"op": "add", "path": "/metadata/labels", "value": {"a": "1", "A": "2"}}]
+    found = back("PATCH", f"{PROD}/configmaps/c", fine, kind=JSON_PATCH)
+    assert (found.refusal, json.loads(found.content)) == ("", fine)
+    both = [*fine, {"op": "add", "path": "/data/host", "value": TOKEN}, {"op": "test", "path": "/x/\ud800", "value": 1}]
+    assert VALUE in back("PATCH", f"{PROD}/configmaps/c", both, kind=JSON_PATCH).content.decode()
 
 
 def test_a_covered_value_is_not_written_back() -> None:

@@ -44,6 +44,7 @@ TOO_LONG = (
     f"with what its tokens stand for, its path and query are longer than the {TARGET_BYTES} bytes that may go on; send fewer"
 )
 MOVED = "it would take a value that is covered to where it is not; write the value itself there"
+UNTOLD = "it is a JSON Patch that cannot be told from another; send plain JSON, in which no name stands twice"
 HIDDEN = "it holds a token in a content that cannot be read here; send JSON or a form, in no coding"
 
 JSON_PATCH = "application/json-patch+json"
@@ -107,8 +108,8 @@ def _content(request: Request, content: bytes, work: _Work, plan: Plan) -> bytes
     try:
         return work.patch(content) if patches else work.document(content)
     except WireError:
-        if work.known(content):
-            raise _RefusedError(HIDDEN) from None
+        if work.known(content) or (patches and work.writes):
+            raise _RefusedError(HIDDEN if work.known(content) else UNTOLD) from None
         return content
 
 
@@ -157,12 +158,14 @@ class _Work:
             resolved = [self._operation(one) for one in operations]
         except (ValueError, RecursionError):
             raise WireError("a JSON Patch that cannot be read") from None
-        return content if resolved == operations else json.dumps(resolved, ensure_ascii=False).encode()
+        return content if resolved == operations else json.dumps(resolved).encode()
 
     def _operation(self, one: object) -> object:
         if not isinstance(one, dict):
             self._unruled(one)
             return one
+        if len({name.lower() for name in one}) < len(one):
+            raise WireError("an operation with a name that stands twice, in whatever case")
         self._stays(one)
         if "value" not in one or not isinstance(one.get("path"), str):
             self._unruled(one)
@@ -309,9 +312,9 @@ _NAME = "name"
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """An object none of whose names stands twice, in whatever case: servers read one or the other."""
+    """An object none of whose names stands twice: servers read one or the other."""
     found = dict(pairs)
-    if len({name.lower() for name in found}) < len(pairs):
+    if len(found) < len(pairs):
         raise ValueError("a name that stands twice")
     return found
 
