@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 from gatebook.masking.rules import FieldPattern, MaskSet, Style
@@ -40,7 +41,8 @@ def terms(**changes: Any) -> Terms:
         "client_address": "192.0.2.7",
         "introduces": (),
         "may": lambda _deed: True,
-        "random": lambda count: b"r" * count,
+        "random": lambda size: b"r" * size,
+        "number": count(2).__next__,
     }
     return Terms(**(found | changes))
 

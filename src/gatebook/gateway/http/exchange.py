@@ -76,7 +76,7 @@ class Exchange:
         self._asked: Request | None = None  # as it came
         self._patience: asyncio.TimerHandle | None = None
         self._protocol = "http"  # of the target that it wants
-        self._started = 0
+        self._started: dict[int, int] = {}  # when each of its actions was let go
         self._answer: Allowed | None = None
         self._shown_as: ShownAs | None = None
         self.went: Went | None = None  # what can go by the lane when it comes again, once it is over
@@ -177,7 +177,7 @@ class Exchange:
         for effect in relay.feed(allowed):
             if isinstance(effect, Forward):
                 errand.take_over(upstream, effect.message, effect.length)
-        self._started = flight.at
+        self._started[flight.seq] = flight.at
         self._released.under(allowed.permit.receipt)
         self._gateway.book.taken_over(ask.action, ticket.said, ask.shown, flight.decision, flight.at)
         try:
@@ -341,7 +341,7 @@ class Exchange:
     def _under(self, answer: Allowed | Refused, session: HttpSession) -> None:
         if isinstance(answer, Allowed):
             session.let_go(self)
-            self._started = self._gateway.clock()
+            self._started[answer.permit.action.seq] = self._gateway.clock()
             self._released.under(answer.permit.receipt)
 
     async def _decide(self, ask: Ask, session: HttpSession, led: bool) -> None:
@@ -458,7 +458,8 @@ class Exchange:
         if session is None:
             return
         session.tape.answered(answer)
-        milliseconds = (self._gateway.clock() - self._started) // 1000
+        now = self._gateway.clock()
+        milliseconds = (now - self._started.pop(answer.action.seq, now)) // 1000
         if not session.writing and self._gateway.book.answered_at_once(session.session, answer, milliseconds):
             return
         work = self._gateway.book.answered(session.session, answer, milliseconds)

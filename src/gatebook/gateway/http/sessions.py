@@ -101,6 +101,10 @@ class HttpSession:
     def enter(self, exchange: Exchange | Flight) -> int:
         """Another request of it: the number of its action."""
         self._live.add(exchange)
+        return self.number()
+
+    def number(self) -> int:
+        """The number of another action, inside of a request."""
         self._seq += 1
         return self._seq
 
@@ -128,6 +132,7 @@ class HttpSession:
             introduces=self.introduces,
             may=self.may,
             random=secrets.token_bytes,
+            number=self.number,
             held=lambda deeds: self._gateway.desk.holds(self.session, deeds),
             elsewhere=frozenset(self.target.redirects),
             passes=self.target.passes,

@@ -87,6 +87,12 @@ def operations(
     return tuple(one for one in read if one is not None)
 
 
+def only_opens(query: tuple[tuple[str, str], ...], doubts: Doubts) -> None:
+    """Whether a request that opens a WebSocket asks for nothing itself: a server that knows none may answer it as a GET."""
+    if _from_query(query, doubts):
+        doubts.unsure("it opens a WebSocket, and has a GraphQL request in its query")
+
+
 def _requests(
     method: str, query: tuple[tuple[str, str], ...], content: Content, body: bytes | None, doubts: Doubts
 ) -> Iterator[Mapping[str, Any]]:

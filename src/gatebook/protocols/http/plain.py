@@ -8,12 +8,15 @@ from collections.abc import Callable, Collection, Mapping
 from gatebook.model import Deed
 from gatebook.protocols.http import mcp, mcp_answers, websocket
 from gatebook.protocols.http.asking import exact
+from gatebook.protocols.http.checks import MalformedError
 from gatebook.protocols.http.contents import FORM, is_json
 from gatebook.protocols.http.covering.choosing import Choice, cover_for
 from gatebook.protocols.http.covering.plan import Plan, plan_of
 from gatebook.protocols.http.covering.requests import shown_request
+from gatebook.protocols.http.dialect import Passage
+from gatebook.protocols.http.graphql_socket import Conversation
 from gatebook.protocols.http.message import Fields, Request, Response
-from gatebook.protocols.http.reading import Reading, Shape, read
+from gatebook.protocols.http.reading import Reading, Shape, converses, read
 from gatebook.protocols.http.refusal import Problem
 from gatebook.protocols.http.tunnel import Tunnel
 from gatebook.protocols.relay import Covering
@@ -74,7 +77,9 @@ class Plain:
         needles: Collection[bytes],
         aliases: Mapping[str, Collection[str]] | None = None,
     ) -> Plan:
-        """What covers the answer, whatever the request."""
+        """What covers the answer. In a WebSocket of GraphQL what belongs to no operation may be anything."""
+        if converses(request, self._shape):
+            masks = covering.possible.union(masks)
         return plan_of(covering, masks, needles, aliases)
 
     def kept(self, request: Request, fields: Fields, plan: Plan) -> Fields:
@@ -83,7 +88,8 @@ class Plain:
 
     def opening(self, request: Request, random: Callable[[int], bytes]) -> WebSocketOpening:
         """A WebSocket. Raises MalformedError for any other upgrade."""
-        return WebSocketOpening(websocket.asked(request), random)
+        key = websocket.asked(request)
+        return GraphqlOpening(request, key, random) if converses(request, self._shape) else WebSocketOpening(key, random)
 
     def cover(self, request: Request, response: Response, plan: Plan, passes: Collection[str]) -> Choice:
         """What its type of content says."""
@@ -127,6 +133,9 @@ class WebSocketOpening:
     def __init__(self, key: bytes, random: Callable[[int], bytes]) -> None:
         self._key, self._random = key, random
 
+    def _keys(self) -> bytes:
+        return self._random(4)
+
     def offered(self, fields: Fields) -> Fields:
         """With a key of ours."""
         return websocket.offered(fields, b64encode(self._random(16)))
@@ -139,9 +148,27 @@ class WebSocketOpening:
         """With the answer to the client's key."""
         return websocket.answer(fields, self._key)
 
-    def passage(self, plan: Plan, passes: Collection[str]) -> Tunnel:
+    def passage(self, plan: Plan, passes: Collection[str]) -> Passage:
         """Messages, text covered."""
-        return Tunnel(plan, passes, lambda: self._random(4))
+        return Tunnel(plan, passes, self._keys)
+
+
+class GraphqlOpening(WebSocketOpening):
+    """One in which GraphQL is spoken, by the subprotocol that the target chooses."""
+
+    def __init__(self, request: Request, key: bytes, random: Callable[[int], bytes]) -> None:
+        super().__init__(key, random)
+        self._request, self._chosen = request, b""
+
+    def agreed(self, told: Request, response: Response) -> None:
+        """Likewise, and what is spoken. Raises WireError."""
+        self._chosen = websocket.agreed(told, response, told.get(b"sec-websocket-key") or b"")
+        if not self._chosen:
+            raise MalformedError("the target agrees to no subprotocol of GraphQL")
+
+    def passage(self, plan: Plan, passes: Collection[str]) -> Passage:
+        """Messages, each read; none that is no text."""
+        return Conversation(self._request, self._chosen, plan, self._keys)
 
 
 def _wants(request: Request, most: int) -> bool:

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from gatebook.masking.detectors import cover_text
 from gatebook.model import Deed, Reach, Resource
-from gatebook.protocols.http import graphql, mcp
+from gatebook.protocols.http import graphql, graphql_socket, mcp
 from gatebook.protocols.http.bodyfacts import BodyFact, body_facts
 from gatebook.protocols.http.contents import FORM, Content, is_json, media_type_of, read_content
 from gatebook.protocols.http.doubts import Doubts, quoted, visible
@@ -43,6 +43,7 @@ VERBS: Mapping[str, Reach] = MappingProxyType(
         "http.connect": Reach.UNKNOWN,  # a tunnel
         "http.other": Reach.UNKNOWN,  # any other method
         "http.unknown": Reach.UNKNOWN,  # besides the others, where something could not be told for sure
+        "graphql.session": Reach.READ,  # a WebSocket in which each operation is decided by itself
         "graphql.query": Reach.READ,
         "graphql.subscription": Reach.READ,
         "graphql.mutation": Reach.WRITE,
@@ -226,6 +227,12 @@ def wants(request: Request, shape: Shape) -> bool:
     return is_json(media_type) or media_type in (FORM, "multipart/form-data", graphql.RAW) or bool(shape.facts)
 
 
+def converses(request: Request, shape: Shape) -> bool:
+    """Whether it opens a WebSocket of GraphQL whose messages are read: at a path of GraphQL, by its own subprotocols alone."""
+    path = read_path(request.path, Doubts(), slashes=shape.encoded_slashes == "kept")
+    return request.upgrade == "websocket" and path.text.casefold() in shape.graphql and graphql_socket.offered(request)
+
+
 # What it does ------------------------------------------------------------------------------------------------------------
 
 
@@ -236,6 +243,10 @@ def _parts(one: _Read) -> Iterator[_Part]:
     elif request.upgrade == "websocket":
         if request.method not in ("GET", "CONNECT"):
             one.doubts.wrong(f"it asks for a WebSocket by {quoted(request.method)}")
+        if converses(request, one.shape):
+            graphql.only_opens(one.query, one.doubts)
+            yield _Part("graphql.session", _reach(one, VERBS["graphql.session"], None))
+            return
         if one.path.text.casefold() in one.shape.graphql or any(_GRAPHQL in value for value in request.all(_SUBPROTOCOL)):
             one.renames = UNTOLD.format("GraphQL inside of a WebSocket is not read")
         yield _part(one, "http.websocket", "WEBSOCKET")

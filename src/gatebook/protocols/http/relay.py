@@ -5,7 +5,8 @@ It keeps the contract of ``protocols/relay.py``, with messages in the place of b
 
 States: ``gathering`` the content that a decision needs -> ``asking`` -> ``sending`` -> ``over``. What is decided about is the
 head and, up to ``Shape.body_bytes``, the content: longer content is decided about unread, which rules can see, and flows on in
-pieces once it may. The client is read while content is gathered or sent, and not in between.
+pieces once it may. The client is read while content is gathered or sent, and not in between. Where an upgrade opens what is
+read, as GraphQL in a WebSocket, each thing that is asked in there is another action of this exchange (``inside.py``).
 
 Invariants, each with a test: no ``Forward`` before its ``Permit``; a client's token, and what it says of other hops, is in no
 ``Forward``; an answer that cannot be covered is replaced by a problem while its head is not out, and cut short after that;
@@ -27,52 +28,16 @@ from gatebook.protocols.http.asking import asked, outgoing, whole_instead
 from gatebook.protocols.http.browsers import own_page, shows_pages
 from gatebook.protocols.http.checks import MalformedError
 from gatebook.protocols.http.dialect import Opening, Passage
+from gatebook.protocols.http.graphql_socket import Conversation
+from gatebook.protocols.http.inside import Inside
 from gatebook.protocols.http.known import Meant
 from gatebook.protocols.http.lane import Went, again
 from gatebook.protocols.http.message import Data, End, Message, Request, Response
+from gatebook.protocols.http.signals import ClientSaid, Failed, Idle, Inquired, TargetSaid
 from gatebook.protocols.http.terms import Terms
 from gatebook.protocols.http.trying import Inquirable, Tryable
 from gatebook.protocols.http.tunnel import Moved
 from gatebook.protocols.relay import ANOTHER_SITE, Allowed, Answered, Ask, Ended, HangUp, Held, Refused, Side, Withdraw
-
-# Signals -----------------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class ClientSaid:
-    """A message of the client; the first is the request's head."""
-
-    message: Message
-
-
-@dataclass(frozen=True, slots=True)
-class TargetSaid:
-    """A message of the target."""
-
-    message: Message
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The target did not do its part; ``status`` is what HTTP calls it. ``permit`` is that of what may go, and cannot."""
-
-    status: int
-    why: str
-    permit: Permit | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Idle:
-    """Nothing came for as long as ``HttpRelay.waits`` says."""
-
-
-@dataclass(frozen=True, slots=True)
-class Inquired:
-    """What the target was asked is known, and with it what the request does."""
-
-    ask: Ask
-    meant: Meant
-
 
 Signal: TypeAlias = ClientSaid | TargetSaid | Allowed | Refused | Held | Failed | Idle | Inquired | Ended
 
@@ -145,6 +110,7 @@ class HttpRelay:
         self._answering: Answering | None = None
         self._opening: Opening | None = None
         self._tunnel: Passage | None = None
+        self._inside: Inside | None = None  # where what is said in the tunnel is decided
         self._went: Went | None = None
         self._replied = self._inquires = False
         self._tells_status = False  # its answer is gRPC's, whose trailers say how it ended
@@ -153,7 +119,7 @@ class HttpRelay:
     def hungry(self) -> bool:
         """Whether more of the client's content is of use now."""
         if self._request is not None and self._request.upgrade:
-            return self._tunnel is not None
+            return self._tunnel is not None and not (self._inside is not None and self._inside.full)
         return not self._whole and self.step in (Step.GATHERING, Step.SENDING)
 
     @property
@@ -206,6 +172,8 @@ class HttpRelay:
                 except WireError as error:
                     why = f"the target's answer cannot be passed on: {error}"
                     return self._failed(502, why, grpc.Status.PERMISSION_DENIED)  # nobody is to try it again
+            case Allowed() | Refused() if self._inside is not None:
+                return self._settled(self._inside, signal)
             case Allowed():
                 return self._allowed(signal)
             case Refused():
@@ -369,6 +337,7 @@ class HttpRelay:
                 self._tells_status = grpc.spoken(said.head.fields) and said.length is None
                 if said.head.status == 101 and self._opening is not None:
                     self._tunnel = tunnel = self._opening.passage(self._answering.plan, self._terms.passes)
+                    self._inside = Inside(tunnel, self._terms) if isinstance(tunnel, Conversation) else None
                     opened: list[Effect] = [Reply(self._opening.answer(said.head.fields))]
                     for early in self._kept:
                         opened += self._through(tunnel, early, tunnel.from_client)
@@ -405,20 +374,33 @@ class HttpRelay:
             return self._moved(replace(tunnel.ended(), over=True))
         return self._moved(move(message.data))
 
-    def _moved(self, moved: Moved, status: str = "101") -> list[Effect]:
+    def _settled(self, inside: Inside, said: Allowed | Refused) -> list[Effect]:
+        """What was asked for inside is decided; behind it goes what the client said meanwhile."""
+        if self._tunnel is None:
+            raise AssertionError("inside of nothing")
+        effects = self._moved(*inside.settled(said))
+        return effects if self.step is Step.OVER else [*effects, *self._moved(self._tunnel.idle())]
+
+    def _moved(self, moved: Moved, permit: Permit | None = None, status: str = "101") -> list[Effect]:
         if self._permit is None:
             raise AssertionError("a WebSocket without a permit")
-        effects: list[Effect] = [Forward(self._permit, Data(moved.to_target))] if moved.to_target else []
+        effects: list[Effect] = [Forward(permit or self._permit, Data(moved.to_target))] if moved.to_target else []
         if moved.to_client or moved.shown:
             effects.append(Reply(Data(moved.to_client), shown=moved.shown))
-        return [*effects, Reply(End()), *self._over(status)] if moved.over else effects
+        effects += moved.answered
+        if moved.over:
+            return [*effects, Reply(End()), *self._over(status)]
+        if moved.asks is not None and self._inside is not None:
+            effects.append(self._inside.ask(*moved.asks))
+        return effects
 
     def _over(self, status: str) -> list[Effect]:
         self.step = Step.OVER
         if self._action is None or self._permit is None:
             return []
         said = self._tunnel or self._answering
-        return [Answered(self._action, status, 0, said.size if said else 0, said.masked if said else {})]
+        inside = self._inside.over(status) if self._inside is not None else []
+        return [*inside, Answered(self._action, status, 0, said.size if said else 0, said.masked if said else {})]
 
     # What goes wrong ----------------------------------------------------------------------------------------------------
 
@@ -449,7 +431,7 @@ class HttpRelay:
         if ended.side == Side.SERVER:
             return self._failed(502, ended.why)
         if self._tunnel is not None:
-            return self._moved(replace(self._tunnel.stop(ended.why), over=True), f"cut: {ended.why}")
+            return self._moved(replace(self._tunnel.stop(ended.why), over=True), status=f"cut: {ended.why}")
         return self._stopped(refusal.turned(401, ended.why, "Get a new token with `gatebook token` and send it again."))
 
     def _problem(self, problem: refusal.Problem) -> list[Effect]:
@@ -485,6 +467,9 @@ __all__ = [
     "Failed",
     "Forward",
     "HttpRelay",
+    "Idle",
+    "Inquire",
+    "Inquired",
     "Reply",
     "Signal",
     "Step",

@@ -35,7 +35,7 @@ class Terms:
     slash: ``https://billing.targets.example.org``, or a path as ``/http/billing``. ``introduces`` tells the target who asks.
     ``elsewhere`` are hosts that the target may send a client to, ``passes`` the types of content that go on unread. ``may``
     says whether the policy would let this session do a deed; ``held`` whether it would hold deeds for people;
-    ``random`` gives so many bytes that nobody could foresee.
+    ``random`` gives so many bytes that nobody could foresee, ``number`` that of the session's next action.
     ``injected`` is what the target is shown, as far as it is at hand, and all of it once the action was allowed. What the
     session's requests meant so far is ``known``.
     """
@@ -50,6 +50,7 @@ class Terms:
     introduces: Fields
     may: Callable[[Deed], bool]
     random: Callable[[int], bytes]
+    number: Callable[[], int]
     held: Callable[[tuple[Deed, ...]], bool] = lambda deeds: False
     elsewhere: frozenset[str] = frozenset()
     passes: tuple[str, ...] = PASSES

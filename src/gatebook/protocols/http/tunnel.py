@@ -13,7 +13,9 @@ from gatebook.protocols.http.covering.media import media_type, meets
 from gatebook.protocols.http.covering.messages import cover_message, shown_message
 from gatebook.protocols.http.covering.needles import NeedleFilter
 from gatebook.protocols.http.covering.plan import Counts, Plan
+from gatebook.protocols.http.message import Request
 from gatebook.protocols.http.websocket import Binary, Close, Closing, Heard, Ping, Pong, Reader, SocketError, Text, Writer
+from gatebook.protocols.relay import Answered
 
 _BINARY = media_type(b"application/octet-stream")
 _UNREAD = b"binary messages cannot be read here, and the target's `passes` does not list application/octet-stream"
@@ -21,12 +23,34 @@ _UNREAD = b"binary messages cannot be read here, and the target's `passes` does 
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """What goes to either side, and what a replay shows of it. ``over``: nothing more follows from the side that said it."""
+    """What goes to either side, and what a replay shows of it. ``over``: nothing more follows from the side that said it.
+
+    ``asks`` is a request with its content that is to be decided before more of the client is passed on, ``answered`` how those
+    ended that were.
+    """
 
     to_target: bytes = b""
     to_client: bytes = b""
     shown: bytes = b""
     over: bool = False
+    asks: tuple[Request, bytes] | None = None
+    answered: tuple[Answered, ...] = ()
+
+    def then(self, other: Moved) -> Moved:
+        """Both, one behind the other."""
+        return joined((self, other))
+
+
+def joined(moves: Collection[Moved]) -> Moved:
+    """All of them, one behind the other."""
+    return Moved(
+        b"".join(one.to_target for one in moves),
+        b"".join(one.to_client for one in moves),
+        b"".join(one.shown for one in moves),
+        any(one.over for one in moves),
+        next((one.asks for one in moves if one.asks is not None), None),
+        tuple(answered for one in moves for answered in one.answered),
+    )
 
 
 class Tunnel:
@@ -121,4 +145,9 @@ def _marked(mark: bytes, one: Heard, text: bytes) -> bytes:
         text = b"(%d bytes that are no text)" % len(one.data)
     elif not isinstance(one, Text):
         return b""
+    return marked(mark, text)
+
+
+def marked(mark: bytes, text: bytes) -> bytes:
+    """Text with a mark before each of its lines."""
     return b"".join(mark + line + b"\n" for line in text.split(b"\n"))
