@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,13 +18,13 @@ from gatebook.cli.demo.world import gatebook_command
 pytestmark = pytest.mark.real
 
 PAGE = (Path(__file__).parents[2] / "docs/kubernetes.md").read_text()
-MANIFEST, TARGETS = re.findall(r"^```ya?ml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+MANIFEST, TARGETS, *_ = re.findall(r"^```ya?ml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 COMMANDS = re.findall(r"^```sh\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)[0].splitlines()
 PASSWORD = "correct horse battery"
 
 
 @pytest.fixture
-def door(new_gateway: Callable[..., LiveGateway], cluster: Cluster, tmp_path: Path) -> LiveGateway:
+def door(new_gateway: Callable[..., LiveGateway], cluster: Cluster, tmp_path: Path) -> Iterator[LiveGateway]:
     """A gateway as the page says; only the server's address, and where its authority and token lie, are this machine's."""
     cluster.run("kubectl", "apply", "-f", "-", stdin=MANIFEST)
     token = tmp_path / "prod.token"
@@ -33,7 +33,8 @@ def door(new_gateway: Callable[..., LiveGateway], cluster: Cluster, tmp_path: Pa
     (target,) = yaml.safe_load(TARGETS)["targets"]
     target |= {"servers": [cluster.url], "tls": {"ca": str(cluster.ca)}}
     target["roles"]["gateway"]["bearer"] = f"file:{token}"
-    return new_gateway(apis=[target])
+    yield new_gateway(apis=[target])
+    cluster.run("kubectl", "delete", "-f", "-", "--wait=false", stdin=MANIFEST)  # others have the same groups
 
 
 @pytest.fixture

@@ -360,7 +360,7 @@ def test_who_may_not_read_the_object_has_no_preview_and_people_hear_why(prod: Cl
     config(prod)
     rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["delete"]}]
     prod.cluster.allow("gatebook:blind", rules)
-    with prod.http(prod.gateway.mint(sub="blind")) as client:
+    with prod.http(prod.gateway.mint(sub="blind", groups=["others"])) as client:
         found = held(prod, client.delete(f"{where(prod)}/settings"))
     assert found["preview"]["why"].startswith("what is there cannot be read in the requester's place: 403 Forbidden")
     assert there(prod, f"{where(prod)}/settings")

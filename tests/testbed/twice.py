@@ -35,6 +35,10 @@ def plain(text: str, namespace: str) -> str:
     return text
 
 
+# Lines of client-go's own log, which it writes or not by chance, as when a watch and its time end at once.
+OF_ITS_LIBRARY = re.compile(r"^[IWE][0-9]{4} [0-9:.]+ .*\n", re.MULTILINE)
+
+
 @dataclass(frozen=True, slots=True)
 class Twice:
     """Two namespaces with the same in them: one is reached through the gateway, the other directly."""
@@ -59,7 +63,7 @@ class Twice:
 
         def run(config: Path, namespace: str) -> tuple[int, str, str]:
             done = self.through.cluster.run(program, *argv, kubeconfig=config, check=False, **more)
-            return done.returncode, plain(done.stdout, namespace), plain(done.stderr, namespace)
+            return done.returncode, plain(done.stdout, namespace), plain(OF_ITS_LIBRARY.sub("", done.stderr), namespace)
 
         with ThreadPoolExecutor(2) as pool:
             ours = pool.submit(run, self.through_config, self.through.namespace)
