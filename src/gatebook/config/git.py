@@ -8,8 +8,8 @@ from pydantic import AfterValidator, Field, field_validator
 
 from gatebook.config.targets import HttpRole, TargetConfig, TargetTls, known_role, origin, origin_place
 from gatebook.config.values import Items, Some, Table, Text, Url, expected
+from gatebook.protocols.git.pushing import PUSH_BYTES
 
-PUSH_BYTES = 64 * 1024 * 1024
 PUSH_BYTES_MAX = 512 * 1024 * 1024
 
 

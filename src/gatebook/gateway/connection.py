@@ -34,12 +34,13 @@ from gatebook.gateway.preview_rows import RowsTrial
 from gatebook.gateway.recent import Recent
 from gatebook.gateway.released import SYNC_POLL_SECONDS, Released
 from gatebook.gateway.shortcut import Shortcut
+from gatebook.gateway.standing import Standing, close_in_book
 from gatebook.gateway.store import Decided, decided
-from gatebook.gateway.tape import Tape
+from gatebook.gateway.tape import UNRECORDED, Tape
 from gatebook.gateway.upstream import Upstream
 from gatebook.gateway.waiting import Waiting
 from gatebook.identity.tokens import digest_of
-from gatebook.model import Reach, Ruling, Session, Verdict
+from gatebook.model import Ruling, Session, Verdict
 from gatebook.protocols.postgres.refusal import too_many
 from gatebook.protocols.relay import (
     NO_IDENTITY,
@@ -88,7 +89,7 @@ class Connection(Doorstep):
         self._target: PostgresTarget | None = None
         self._place = Place("", "", "")
         self._people = Waiting(gateway)
-        self._granted: Reach | None = None
+        self._standing: Standing | None = None
         self._recent, self._answer = Recent(), cast(Allowed | None, None)
         self._shortcut: Shortcut | None = None
         self._tape = NO_TAPE
@@ -146,7 +147,7 @@ class Connection(Doorstep):
                 self._shortcut.give_back(self._tape, self._released, self._started)
             self._tape.tick()
         except RecordingError as error:
-            self.end(f"the recording cannot be written, so nothing may go on: {error}")
+            self.end(UNRECORDED.format(error))
 
     def stale(self) -> None:
         """Some seconds have passed: what was learnt of the target's catalog counts no more."""
@@ -154,13 +155,8 @@ class Connection(Doorstep):
 
     def check_grants(self) -> None:
         """A session that stands on a grant ends with it."""
-        if self._session is None:
-            return
-        granted = self._gateway.desk.granted(self._session.identity, self._session.target.name)
-        lost = self._granted is not None and (granted is None or granted.rank < self._granted.rank)
-        self._granted = granted
-        if lost and not self._gateway.desk.still_open(self._session, self._place.role):
-            self.end("your grant for this target has ended; ask for another with `gatebook grants request`")
+        if self._session is not None and self._standing is not None and (why := self._standing.lost()):
+            self.end(why)
 
     def signal(self, signal: Signal) -> None:
         """Feed the relay and carry out what it says."""
@@ -332,7 +328,7 @@ class Connection(Doorstep):
             return
         self._place = Place(welcome.role, welcome.database, welcome.target.place)
         self._people.hold = effect.hold
-        self._granted = gateway.desk.granted(identity, effect.target)
+        self._standing = Standing(gateway.desk, welcome.session, welcome.role)
         await gateway.book.opened(welcome.session, welcome.role, welcome.verdict)
         await gateway.granted.use(identity, effect.target, welcome.session.id)
         self._session = welcome.session
@@ -436,7 +432,7 @@ class Connection(Doorstep):
 
     def _unrecorded(self, error: RecordingError) -> None:
         self._tape = NO_TAPE  # so that the last words get through
-        self.end(f"the recording cannot be written, so nothing may go on: {error}")
+        self.end(UNRECORDED.format(error))
 
     def _hand(self, data: bytes) -> None:
         self._written = len(data)
@@ -473,8 +469,4 @@ class Connection(Doorstep):
             await asyncio.wait(set(self._writing))
         await self._tape.close(why)
         self._tape = NO_TAPE
-        try:
-            await self._gateway.book.closed(self._session, why, self._gateway.clock(), (self._received, self._sent))
-        except LedgerError as error:
-            log.error("session cannot be closed in the book", session=self._session.id, why=str(error))
-        log.info("session closed", session=self._session.id, why=why)
+        await close_in_book(self._gateway, self._session, why, self._received, self._sent)

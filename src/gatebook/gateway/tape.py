@@ -23,6 +23,8 @@ from gatebook.recording.recovery import recover
 
 ENDING = 4  # recordings that wait for the disk at once; those who log in meanwhile have threads of their own
 
+UNRECORDED = "the recording cannot be written, so nothing may go on: {}"  # said where one is required
+
 _ending = ThreadPoolExecutor(ENDING, thread_name_prefix="recording-end")
 
 log = structlog.get_logger("gatebook.recording")

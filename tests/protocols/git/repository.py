@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from gatebook.cli.demo.forge import surroundings
 from gatebook.protocols.git.history import History
 from gatebook.protocols.git.objects import Kind, Object
 from gatebook.protocols.git.pack import open_pack
@@ -23,11 +23,10 @@ class Repository:
     def git(self, *argv: str, stdin: bytes = b"", ends: int = 0) -> bytes:
         self.count += 1
         when = f"{1_700_000_000 + self.count} +0000"
-        environment = {
-            "PATH": os.environ["PATH"], "HOME": str(self.folder), "GIT_CONFIG_NOSYSTEM": "1",
-            "GIT_AUTHOR_NAME": "Ada", "GIT_AUTHOR_EMAIL": "Ada@example.com", "GIT_AUTHOR_DATE": when,
-            "GIT_COMMITTER_NAME": "Bob", "GIT_COMMITTER_EMAIL": "bob@example.com", "GIT_COMMITTER_DATE": when,
-        }  # fmt: skip
+        environment = surroundings(
+            GIT_AUTHOR_NAME="Ada", GIT_AUTHOR_EMAIL="Ada@example.com", GIT_AUTHOR_DATE=when,
+            GIT_COMMITTER_NAME="Bob", GIT_COMMITTER_EMAIL="bob@example.com", GIT_COMMITTER_DATE=when,
+        )  # fmt: skip
         done = subprocess.run(["git", *argv], cwd=self.folder, env=environment, input=stdin, capture_output=True)
         assert done.returncode == ends, done.stderr.decode()
         return done.stdout

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.protocols.git.repository import ZERO, Repository, new_repository, pushed
 
+from gatebook.cli.demo.forge import surroundings
 from gatebook.errors import WireError
 from gatebook.protocols.git.inquiry import Inquiry
 from gatebook.protocols.git.pushing import read_push
@@ -29,7 +29,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Repository:
 
 
 def answer(server: Repository, content: bytes | None) -> bytes:
-    environment = {"PATH": os.environ["PATH"], "HOME": str(server.folder), "GIT_PROTOCOL": "version=2"}
+    environment = surroundings(GIT_PROTOCOL="version=2")
     more = ["--advertise-refs"] if content is None else []
     argv = ["git", "upload-pack", "--stateless-rpc", *more, "."]
     return subprocess.run(argv, cwd=server.folder, env=environment, input=content or b"", capture_output=True).stdout

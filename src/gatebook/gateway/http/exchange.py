@@ -26,10 +26,11 @@ from gatebook.gateway.http.client import Client
 from gatebook.gateway.http.credentials import ShownAs
 from gatebook.gateway.http.errand import Errand
 from gatebook.gateway.http.sessions import FULL, HttpSession, key_of
-from gatebook.gateway.http.shortcut import UNRECORDED, Flight, asked_again
+from gatebook.gateway.http.shortcut import Flight, asked_again
 from gatebook.gateway.http.telling import tell
 from gatebook.gateway.released import SYNC_POLL_SECONDS, Released
 from gatebook.gateway.store import decided
+from gatebook.gateway.tape import UNRECORDED
 from gatebook.gateway.waiting import Waiting
 from gatebook.model import Reach
 from gatebook.protocols.http import door, grpc, refusal

@@ -18,15 +18,16 @@ from typing import TYPE_CHECKING
 import structlog
 
 from gatebook.config import WebTarget
-from gatebook.errors import GatebookError, IdentityError, LedgerError, RecordingError
+from gatebook.errors import GatebookError, IdentityError, RecordingError
 from gatebook.gateway.desk import Welcome
 from gatebook.gateway.holding import Place
 from gatebook.gateway.http.introducing import introduction
 from gatebook.gateway.http.shortcut import Flight, Tickets
 from gatebook.gateway.recent import Recent
-from gatebook.gateway.tape import Tape
+from gatebook.gateway.standing import Standing, close_in_book
+from gatebook.gateway.tape import UNRECORDED, Tape
 from gatebook.identity.tokens import digest_of
-from gatebook.model import Deed, Reach, RefusalClass, Ruling, Session, Verdict
+from gatebook.model import Deed, RefusalClass, Ruling, Session, Verdict
 from gatebook.protocols.http.door import Knock
 from gatebook.protocols.http.known import REQUESTS, Known
 from gatebook.protocols.http.refusal import Problem, turned
@@ -85,7 +86,7 @@ class HttpSession:
         self.ended = ""
         self.writing: set[asyncio.Task[None]] = set()
         self._gateway = gateway
-        self._granted: Reach | None = gateway.desk.granted(welcome.session.identity, target.name)
+        self._standing = Standing(gateway.desk, welcome.session, welcome.role)
         self._seq = 0
         self._live: set[Exchange | Flight] = set()
         self._holding: dict[Exchange | Flight, int] = {}
@@ -180,7 +181,7 @@ class HttpSession:
         try:
             self.tape.tick()
         except RecordingError as error:
-            self.end(f"the recording cannot be written, so nothing may go on: {error}")
+            self.end(UNRECORDED.format(error))
         now = self._gateway.clock()
         for one in list(self._live):
             one.tick(now)
@@ -192,11 +193,8 @@ class HttpSession:
 
     def check_grants(self) -> None:
         """A session that stands on a grant ends with it."""
-        granted = self._gateway.desk.granted(self.session.identity, self.target.name)
-        lost = self._granted is not None and (granted is None or granted.rank < self._granted.rank)
-        self._granted = granted
-        if lost and not self._gateway.desk.still_open(self.session, self.role):
-            self.end("your grant for this target has ended; ask for another with `gatebook grants request`")
+        if why := self._standing.lost():
+            self.end(why)
 
     def end(self, why: str) -> None:
         """Nothing more of it; what is under way ends."""
@@ -212,11 +210,7 @@ class HttpSession:
         if self.writing:
             await asyncio.wait(set(self.writing))
         await self.tape.close(why)
-        try:
-            await self._gateway.book.closed(self.session, why, self._gateway.clock(), (self.received, self.sent))
-        except LedgerError as error:
-            log.error("session cannot be closed in the book", session=self.session.id, why=str(error))
-        log.info("session closed", session=self.session.id, why=why)
+        await close_in_book(self._gateway, self.session, why, self.received, self.sent)
 
 
 class Sessions:

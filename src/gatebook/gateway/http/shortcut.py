@@ -27,6 +27,7 @@ from gatebook.gateway.http.upstream import Upstream
 from gatebook.gateway.recent import Ruled
 from gatebook.gateway.released import SYNC_POLL_SECONDS, UNSYNCED_BYTES
 from gatebook.gateway.store import ActionValues
+from gatebook.gateway.tape import UNRECORDED
 from gatebook.ledger.entries import canonical_value, clip, uuid7
 from gatebook.model import Action
 from gatebook.policy.permit import permit
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from gatebook.gateway.http.exchange import Exchange
     from gatebook.gateway.http.sessions import HttpSession
 
-UNRECORDED = "the recording cannot be written, so nothing may go on: {}"
 COLUMNS = frozenset({ANY_FIELD})
 TICKETS = 128  # of a session; one that has more begins anew
 HELD_BYTES = 8_388_608  # of answers that are not whole yet, or wait for the disk, of all connections of a process

@@ -19,6 +19,7 @@ from gatebook.gateway.book import told
 from gatebook.gateway.desk import Needs
 from gatebook.gateway.released import SYNC_POLL_SECONDS
 from gatebook.gateway.store import decided
+from gatebook.gateway.tape import UNRECORDED
 from gatebook.gateway.waiting import Waiting
 from gatebook.protocols.relay import Allowed, Answered, Ask, Ended, Held, Refused, Side, Withdraw
 from gatebook.protocols.ssh import refusal
@@ -211,7 +212,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         try:
             work()
         except RecordingError as error:
-            self._session.end(f"the recording cannot be written, so nothing may go on: {error}")
+            self._session.end(UNRECORDED.format(error))
         except GatebookError as error:
             self._session.end(told(error))
         except Exception:
@@ -247,7 +248,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         try:
             await work
         except RecordingError as error:
-            self._session.end(f"the recording cannot be written, so nothing may go on: {error}")
+            self._session.end(UNRECORDED.format(error))
         except GatebookError as error:
             self._session.end(told(error))
         except Exception:

@@ -14,14 +14,15 @@ import asyncssh
 import structlog
 
 from gatebook.config import SshTarget
-from gatebook.errors import GatebookError, LedgerError, RecordingError
+from gatebook.errors import GatebookError, RecordingError
 from gatebook.gateway.book import told
 from gatebook.gateway.desk import Welcome
 from gatebook.gateway.holding import Place
 from gatebook.gateway.ssh import upstream
+from gatebook.gateway.standing import Standing, close_in_book
 from gatebook.gateway.store import decided
-from gatebook.gateway.tape import Tape
-from gatebook.model import Action, Deed, Reach, Ruling, Session, Verdict
+from gatebook.gateway.tape import UNRECORDED, Tape
+from gatebook.model import Action, Deed, Ruling, Session, Verdict
 from gatebook.protocols.relay import Answered, Ask
 from gatebook.protocols.ssh.reading import TARGET, no_facts
 from gatebook.protocols.ssh.refusal import NOT_PASSED
@@ -62,7 +63,7 @@ class SshSession:
         self.ended = ""
         self._closed = False
         self._seq = self._refusals = 0
-        self._granted: Reach | None = gateway.desk.granted(welcome.session.identity, target.name)
+        self._standing = Standing(gateway.desk, welcome.session, welcome.role)
         self._writing: set[asyncio.Task[None]] = set()
         self._host: asyncio.Future[asyncssh.SSHClientConnection] | None = None
         self._dialling: asyncio.Task[None] | None = None
@@ -156,7 +157,7 @@ class SshSession:
         try:
             self.tape.tick()
         except RecordingError as error:
-            self.end(f"the recording cannot be written, so nothing may go on: {error}")
+            self.end(UNRECORDED.format(error))
         if not self.channels and asyncio.get_running_loop().time() - self._used_at > IDLE_SECONDS:
             self.end("nothing was asked for a while")
 
@@ -165,11 +166,8 @@ class SshSession:
 
     def check_grants(self) -> None:
         """A session that stands on a grant ends with it."""
-        granted = self._gateway.desk.granted(self.session.identity, self.target.name)
-        lost = self._granted is not None and (granted is None or granted.rank < self._granted.rank)
-        self._granted = granted
-        if lost and not self._gateway.desk.still_open(self.session, self.role):
-            self.end("your grant for this target has ended; ask for another with `gatebook grants request`")
+        if why := self._standing.lost():
+            self.end(why)
 
     def end(self, why: str) -> None:
         """The gateway ends it: each channel hears why, then the connection does."""
@@ -204,11 +202,7 @@ class SshSession:
         while self._writing:
             await asyncio.wait(set(self._writing))
         await self.tape.close(why)
-        try:
-            await self._gateway.book.closed(self.session, why, self._gateway.clock(), (self.received, self.sent))
-        except LedgerError as error:
-            log.error("session cannot be closed in the book", session=self.session.id, why=str(error))
-        log.info("session closed", session=self.session.id, why=why)
+        await close_in_book(self._gateway, self.session, why, self.received, self.sent)
 
 
 def _is_lost(host: asyncio.Future[asyncssh.SSHClientConnection]) -> bool:

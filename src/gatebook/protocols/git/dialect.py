@@ -15,6 +15,7 @@ from gatebook.protocols.git import answers
 from gatebook.protocols.git.inquiry import Inquiry
 from gatebook.protocols.git.pack import Limits
 from gatebook.protocols.git.paths import Service
+from gatebook.protocols.git.pushing import PUSH_BYTES
 from gatebook.protocols.git.reading import GitReading, push_of, read
 from gatebook.protocols.http.checks import MalformedError
 from gatebook.protocols.http.covering.choosing import Choice, cover_for
@@ -26,7 +27,6 @@ from gatebook.protocols.http.reading import Reading
 from gatebook.protocols.http.refusal import Problem
 from gatebook.protocols.relay import Covering
 
-PUSH_BYTES = 64 * 1024 * 1024
 PASSES = tuple(f"application/x-{one}-{what}" for one in Service for what in ("advertisement", "result"))
 VERSION = (b"git-protocol", b"version=2")
 _SENT = frozenset({b"content-type", b"accept", b"user-agent", b"accept-language", b"pragma"})

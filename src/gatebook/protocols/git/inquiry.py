@@ -88,7 +88,8 @@ class Inquiry:
         def find(digest: str) -> Object | None:
             return (pushed.read(digest) if pushed is not None else None) or self._known(digest)
 
-        self.history = History(find, pushed if pushed is not None else frozenset(), server.length)
+        if self.history is None:
+            self.history = History(find, pushed if pushed is not None else frozenset(), server.length)
         self.told = push_told(self.push, self.history, refs.digests, refs.aliases)
 
     def _known(self, digest: str) -> Object | None:

@@ -261,7 +261,8 @@ def _searched(told: Told, history: History, touched: Iterable[Touched], missing:
             missing |= error.digests
             continue
         left -= len(text)
-        found |= _secrets(text)
+        if not missing:  # else all of it is told anew, once what is missing came
+            found |= _secrets(text)
     return frozenset(found)
 
 

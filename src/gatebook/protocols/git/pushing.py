@@ -13,6 +13,7 @@ from gatebook.protocols.git.pktline import Line, Mark, is_object, is_ref, read_s
 
 COMMANDS = 1_000  # in one push; `git push --mirror` of a larger repository goes in parts
 OPTIONS = 100
+PUSH_BYTES = 64 * 1024 * 1024  # of a whole push, unless somebody says otherwise
 _CERTIFICATE = "push-cert"
 
 
