@@ -184,8 +184,3 @@ class KubernetesTarget(TargetConfig):
     def place(self) -> str:
         """Where the first of its servers is, ``host:port``."""
         return origin_place(self.servers[0])
-
-    @property
-    def role_names(self) -> frozenset[str]:
-        """What clients may ask to be on it."""
-        return frozenset(self.roles)

@@ -109,8 +109,3 @@ class SshTarget(TargetConfig):
     def identity(self) -> str:
         """Where it is and by what it proves itself: a yes given to one host counts for no other."""
         return f"{self.address} {sha256(chr(0).join((*self.host_keys, '', *self.host_authorities)).encode()).hexdigest()}"
-
-    @property
-    def role_names(self) -> frozenset[str]:
-        """What clients may ask to be on it."""
-        return frozenset(self.roles)

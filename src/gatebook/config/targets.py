@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
@@ -83,6 +83,7 @@ class TargetConfig(Part):
 
     if TYPE_CHECKING:  # each kind has them, in the order in which its own keys are checked
         tls: TargetTls
+        roles: Any
         default_role: str
 
     @property
@@ -98,7 +99,7 @@ class TargetConfig(Part):
     @property
     def role_names(self) -> frozenset[str]:
         """What clients may ask to be on it."""
-        raise NotImplementedError
+        return frozenset(self.roles)
 
     def certificate(self, role: str) -> tuple[Path | None, Path | None]:
         """The files of the certificate that the gateway shows to it in this role, and of its key."""
@@ -182,11 +183,6 @@ class PostgresTarget(TargetConfig):
     def place(self) -> str:
         """Where it is, ``host:port``."""
         return self.address
-
-    @property
-    def role_names(self) -> frozenset[str]:
-        """What clients may ask to be on it."""
-        return frozenset(self.roles)
 
 
 # HTTP --------------------------------------------------------------------------------------------------------------------
@@ -275,10 +271,9 @@ def _media_range(text: str) -> str:
     return text.lower()
 
 
-class HttpTarget(TargetConfig):
-    """An HTTP API, behind one origin or several that are the same."""
+class OriginTarget(TargetConfig):
+    """A server that speaks HTTP, behind one origin or several that are the same."""
 
-    protocol: Literal["http"] = Field(description="postgres, http, kubernetes, ssh or git")
     origins: Annotated[Items[Annotated[Url, AfterValidator(origin)]], Some] = Field(
         description="a list of URLs without paths, each the same API: requests go to one that answers"
     )
@@ -287,6 +282,31 @@ class HttpTarget(TargetConfig):
         description="who the gateway may be to the target, each with its credential"
     )
     default_role: Annotated[Text, AfterValidator(known_role)] = Field(description="the role of clients that ask for none")
+
+    @field_validator("tls", mode="after")
+    @classmethod
+    def _secured(cls, tls: TargetTls, info: ValidationInfo) -> TargetTls:
+        if tls.mode == "disable":
+            raise expected("mode require or verify-full; an origin with http:// has no TLS")
+        if tls.binding:
+            raise expected("no binding, which is PostgreSQL's")
+        return tls
+
+    @property
+    def door(self) -> str:
+        """Its clients speak HTTP."""
+        return "http"
+
+    @property
+    def place(self) -> str:
+        """Where the first of its origins is, ``host:port``."""
+        return origin_place(self.origins[0])
+
+
+class HttpTarget(OriginTarget):
+    """An HTTP API, behind one origin or several that are the same."""
+
+    protocol: Literal["http"] = Field(description="postgres, http, kubernetes, ssh or git")
     openapi: OpenApi | None = Field(default=None, description="the file of its OpenAPI document, JSON or YAML")
     undocumented: Literal["allow", "unknown"] = Field(
         default="allow", description="allow, or unknown: what requests count as that the document does not have"
@@ -310,25 +330,6 @@ class HttpTarget(TargetConfig):
     redirects: Items[Annotated[Text, AfterValidator(_host)]] = Field(
         default=(), description="hosts besides its own that it may send clients to"
     )
-
-    @field_validator("tls", mode="after")
-    @classmethod
-    def _secured(cls, tls: TargetTls, info: ValidationInfo) -> TargetTls:
-        if tls.mode == "disable":
-            raise expected("mode require or verify-full; an origin with http:// has no TLS")
-        if tls.binding:
-            raise expected("no binding, which is PostgreSQL's")
-        return tls
-
-    @property
-    def place(self) -> str:
-        """Where the first of its origins is, ``host:port``."""
-        return origin_place(self.origins[0])
-
-    @property
-    def role_names(self) -> frozenset[str]:
-        """What clients may ask to be on it."""
-        return frozenset(self.roles)
 
 
 def origin_place(origin: str) -> str:
