@@ -18,7 +18,7 @@ from tests.suites.stage import Way
 
 from gatebook.cli.demo.parts import SUPERUSER, wheel_programs
 
-SUITE_SECONDS = 1500
+SUITE_SECONDS, JDBC_SECONDS = 1500, 4 * 3600  # a test of the latter has a connection, tables and time zones of its own
 FILE_SECONDS, STATEMENT_SECONDS = 600, 60  # what a file defines is asked for anew before the next text
 Results = dict[str, str]  # test -> passed, failed or skipped
 Run = Callable[[Path, Way], Results]
@@ -94,7 +94,8 @@ def maven(source: Path, way: Way) -> Results:
     reports = source / "target/surefire-reports"
     for old in reports.glob("*.xml") if reports.exists() else ():
         old.unlink()
-    _say(["mvn", "-B", "-o" if reports.exists() else "-q", "-Dmaven.test.failure.ignore=true", "test"], source, way, {})
+    _say(["mvn", "-B", "-o" if reports.exists() else "-q", "-Dmaven.test.failure.ignore=true", "test"], source, way, {},
+         JDBC_SECONDS)  # fmt: skip
     (source / "build.local.properties").unlink()
     found: Results = {}
     for report in reports.glob("*.xml"):
@@ -149,10 +150,10 @@ def _alike(said: str) -> str:
     return _OF_CHANCE.sub("?", said)
 
 
-def _say(argv: list[str], folder: Path, way: Way, environment: Mapping[str, str]) -> str:
+def _say(argv: list[str], folder: Path, way: Way, environment: Mapping[str, str], seconds: int = 2 * SUITE_SECONDS) -> str:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     done = subprocess.run(
-        argv, cwd=folder, env=kept | dict(environment), capture_output=True, text=True, timeout=2 * SUITE_SECONDS, check=False
+        argv, cwd=folder, env=kept | dict(environment), capture_output=True, text=True, timeout=seconds, check=False
     )
     (CACHE / f"{folder.name}.{'through' if way.gated else 'direct'}.log").write_text(done.stdout + done.stderr)  # to look at
     return done.stdout

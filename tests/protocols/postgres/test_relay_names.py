@@ -4,12 +4,14 @@ import pytest
 from tests.protocols.postgres.stage import (
     SECRET,
     Stage,
+    asked,
     bind,
     complete,
     description,
     error,
     kinds,
     parse,
+    question,
     ready,
     row,
     sent,
@@ -19,7 +21,7 @@ from tests.protocols.postgres.stage import (
 
 from gatebook.model import Reach
 from gatebook.protocols.postgres import wire
-from gatebook.protocols.relay import Ask, Cancelled, FromClient, FromServer, Interrupt, Own, Stale, ToServer
+from gatebook.protocols.relay import Ask, Cancelled, Effect, FromClient, FromServer, Interrupt, Own, Stale, ToServer
 
 EXECUTE = wire.execute("")
 PARSED, BOUND, NO_ROWS = wire.message(b"1"), wire.message(b"2"), wire.message(b"n")
@@ -424,3 +426,50 @@ def test_a_call_that_the_catalog_tells_of_may_have_set_the_search_path_too() -> 
     stage.allow()
     stage.server(description(("wipe", 0, 0)) + row(b"x") + complete("SELECT 1") + ready())
     assert not stage.relay._answers.catalog.search_path
+
+
+class Intricate(Stage):
+    """A target that says of customers that it is no plain table, whenever it is asked about plain ones."""
+
+    def _look_up(self, data: bytes) -> list[Effect]:
+        text = question(data)
+        if "'w'" not in text:
+            return super()._look_up(data)
+        rows = row(b"s", b"0", b"0", b"0", b"", b"public", b"")
+        rows += row(b"w", b"0", b"100", b"0", b"", b"", b"") if '"customers"' in text else b""
+        return self.feed(FromServer(asked(rows)))
+
+    @property
+    def plain(self) -> list[bool]:
+        """Of each question whether it was about plain tables."""
+        return ["'w'" in question(one.data) for one in self.effects if isinstance(one, Own) and one.kind == "catalog"]
+
+
+def test_what_is_no_plain_table_is_asked_about_whole_and_at_once_so_the_next_time():
+    stage = Intricate().open()
+    run(stage, "SELECT ssn FROM customers", "SELECT 0")
+    assert stage.asked.action.deeds[0].facts["tables"] == {"public.customers"}
+    assert stage.plain == [True, False]
+    run(stage, "CREATE INDEX ON elsewhere (a)", "CREATE INDEX")
+    stage.effects.clear()
+    run(stage, "SELECT ssn FROM customers", "SELECT 0")
+    assert stage.asked.action.deeds[0].facts["tables"] == {"public.customers"}
+    assert stage.plain == [False], "it still is none, most likely"
+    stage.feed(Stale())
+    stage.effects.clear()
+    run(stage, "SELECT ssn FROM customers", "SELECT 0")
+    assert stage.plain == [True, False]
+
+
+def test_a_target_that_says_nothing_else_of_a_name_is_not_asked_for_ever():
+    class Evasive(Intricate):
+        def _look_up(self, data: bytes) -> list[Effect]:
+            rows = row(b"s", b"0", b"0", b"0", b"", b"public", b"") + row(b"w", b"0", b"100", b"0", b"", b"", b"")
+            return self.feed(FromServer(asked(rows)))
+
+    stage = Evasive().open()
+    stage.client(wire.query("SELECT ssn || 'x' FROM customers"))
+    assert stage.plain == [True, False]
+    stage.allow()
+    effects = stage.server(EXPRESSION + row(b"odd-secret") + complete("SELECT 1") + ready())
+    assert b"odd-secret" not in shown(effects)

@@ -15,7 +15,7 @@ from typing import TypeAlias
 from gatebook.errors import WireError
 from gatebook.masking.rules import STRICTNESS, MaskSet, Style, style_of
 from gatebook.protocols.postgres import catalog_facts
-from gatebook.protocols.postgres.catalog_question import MAY_BE_OWN_CODE, OWN_CODE_ROWS, OWN_CODE_WITH, QUESTION
+from gatebook.protocols.postgres.catalog_question import MAY_BE_OWN_CODE, OWN_CODE_ROWS, OWN_CODE_WITH, PLAIN, QUESTION
 from gatebook.protocols.postgres.quoting import literal
 from gatebook.protocols.postgres.quoting import relation as quoted
 from gatebook.protocols.postgres.reading import Relation
@@ -158,6 +158,7 @@ class Catalog:
     _scope: str = ""
     _server: str = ""
     _placed: set[Relation] = field(default_factory=set)  # whose number is known, and nothing else
+    _intricate: set[Relation] = field(default_factory=set)  # of which the question about plain tables told nothing
 
     def missing(self, relations: Iterable[Relation]) -> list[Relation]:
         """Those that must be asked for, in a stable order."""
@@ -176,6 +177,10 @@ class Catalog:
     def asks_names(self, relations: Iterable[Relation]) -> bool:
         """Whether the short question comes first: outside of a transaction, for names not asked by it yet."""
         return self._shared is not None and self._placed.isdisjoint(relations)
+
+    def asks_plain(self, relations: Iterable[Relation]) -> bool:
+        """Whether the question about plain tables comes first: for names that were not answered to be something else."""
+        return self._intricate.isdisjoint(relations)
 
     @property
     def generation(self) -> int | None:
@@ -221,8 +226,12 @@ class Catalog:
         self._told(said)
         self.version += 1
         there = {int(row[1] or 0) for row in rows if row[0] == b"i"}  # by the names of now, if not by the snapshot
+        whole = {int(row[1] or 0) for row in rows if row[0] == b"w"} if self.asks_plain(asked) else set()
         for number, relation in enumerate(asked):
             known = found.get(number)
+            if number in whole:  # it is no plain table: ask all about it
+                self._intricate.add(relation)
+                continue
             self.by_name[relation] = known
             if known is None and rows and number not in there:
                 self.absent.add(relation)
@@ -261,6 +270,7 @@ class Catalog:
         """Count nothing as known any more."""
         self.version += 1
         self._shared = self.namesakes = None
+        self._intricate.clear()
         self.by_name.clear()
         self.by_oid.clear()
         self.absent.clear()
@@ -307,13 +317,13 @@ class Catalog:
         self.settings = "\n".join([*said, self._answered] if self._answered else said)
 
 
-def question(relations: Sequence[Relation], *, own_code: bool = False) -> str:
+def question(relations: Sequence[Relation], *, own_code: bool = False, plain: bool = False) -> str:
     """One SELECT that resolves these names. Each row: kind, number, oid, attnum, schema, table names, column.
 
-    ``own_code``: also about types behind which somebody's own code may run, else only whether there may be such.
+    ``own_code``: also about types behind which somebody's own code may run, else only whether there may be such. ``plain``: of
+    names of anything but plain tables nothing but that they are there, by rows of the kind w.
     """
-    asked = _WITH_OWN_CODE if own_code else _WITHOUT
-    return asked.replace("%VALUES%", _values(relations))
+    return _QUESTIONS[plain, own_code].replace("%VALUES%", _values(relations))
 
 
 def short_question(relations: Sequence[Relation]) -> str:
@@ -336,9 +346,14 @@ _SETTINGS = ", ".join(
 )
 
 
-_ASKED = QUESTION.replace("%SETTINGS%", _SETTINGS)
-_WITH_OWN_CODE = _ASKED.replace("%WITH%", OWN_CODE_WITH).replace("%ROWS%", OWN_CODE_ROWS)
-_WITHOUT = _ASKED.replace("%WITH%", "").replace("%ROWS%", MAY_BE_OWN_CODE)
+def _whole(text: str, *, own_code: bool) -> str:
+    more = (OWN_CODE_WITH, OWN_CODE_ROWS) if own_code else ("", MAY_BE_OWN_CODE)
+    return text.replace("%SETTINGS%", _SETTINGS).replace("%WITH%", more[0]).replace("%ROWS%", more[1])
+
+
+_QUESTIONS = {
+    (plain, own): _whole(PLAIN if plain else QUESTION, own_code=own) for plain in (True, False) for own in (True, False)
+}
 
 
 def answers(rows: Iterable[Sequence[bytes | None]]) -> tuple[dict[int, Known], str, str]:

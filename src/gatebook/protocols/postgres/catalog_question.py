@@ -1,4 +1,9 @@
-"""The text of the question that ``catalog.py`` asks and reads the answers to.
+"""The texts of the questions that ``catalog.py`` asks and reads the answers to.
+
+``PLAIN`` tells all about plain tables: no view, no rule, no generated column, nobody's parent or child. Of what else a name
+stands for it tells only that it is there, and then ``QUESTION`` is asked, which tells all about everything. About a plain
+table both say the same. Nearly all that either costs is the server's planner, which weighs the order of joins: PLAIN has next
+to none, and takes a third.
 
 Names are looked up as they are now, but tables are read by the snapshot of the client's transaction, which may be ``old``:
 older than five seconds where it is kept for the whole transaction. Then the names of columns are those of now, a relation that
@@ -11,6 +16,52 @@ Everything in it is qualified with pg_catalog, so that a search_path cannot put 
 """
 
 from __future__ import annotations
+
+# What somebody wrote under names of the server's, and what goes for the session.
+_NAMES = """SELECT DISTINCT 'p', 0, '0'::pg_catalog.int8, 0, '', p.proname::pg_catalog.text, ''
+FROM pg_catalog.pg_proc p
+WHERE p.oid OPERATOR(pg_catalog.>=) '16384'::pg_catalog.oid
+ AND p.pronamespace OPERATOR(pg_catalog.=) ANY (ARRAY(
+  SELECT s.oid FROM pg_catalog.pg_namespace s WHERE s.nspname OPERATOR(pg_catalog.=) ANY (pg_catalog.current_schemas(true))))
+ AND EXISTS (SELECT FROM pg_catalog.pg_proc b WHERE b.proname OPERATOR(pg_catalog.=) p.proname
+  AND b.oid OPERATOR(pg_catalog.<) '16384'::pg_catalog.oid)
+ AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.objid OPERATOR(pg_catalog.=) p.oid
+  AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid
+  AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char")
+UNION ALL
+SELECT DISTINCT 'p', 0, '0'::pg_catalog.int8, 0, '', p.oprname::pg_catalog.text, ''
+FROM pg_catalog.pg_operator p
+WHERE p.oid OPERATOR(pg_catalog.>=) '16384'::pg_catalog.oid
+ AND p.oprleft OPERATOR(pg_catalog.<) '16384'::pg_catalog.oid
+ AND p.oprright OPERATOR(pg_catalog.<) '16384'::pg_catalog.oid
+ AND p.oprnamespace OPERATOR(pg_catalog.=) ANY (ARRAY(
+  SELECT s.oid FROM pg_catalog.pg_namespace s WHERE s.nspname OPERATOR(pg_catalog.=) ANY (pg_catalog.current_schemas(true))))
+ AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.objid OPERATOR(pg_catalog.=) p.oid
+  AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_operator'::pg_catalog.regclass::pg_catalog.oid
+  AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char")
+UNION ALL
+SELECT DISTINCT 'p', 0, '0'::pg_catalog.int8, 0, '',
+  'type '::pg_catalog.text OPERATOR(pg_catalog.||) t.typname::pg_catalog.text, ''
+FROM pg_catalog.pg_type t WHERE t.oid OPERATOR(pg_catalog.>=) '16384'::pg_catalog.oid
+ AND EXISTS (SELECT FROM pg_catalog.pg_type b WHERE b.typname OPERATOR(pg_catalog.=) t.typname
+  AND b.oid OPERATOR(pg_catalog.<) '16384'::pg_catalog.oid)
+ AND (pg_catalog.current_schemas(true))[1] OPERATOR(pg_catalog.<>) 'pg_catalog'::pg_catalog.name
+ AND pg_catalog.pg_type_is_visible(t.oid)
+%ROWS%UNION ALL
+SELECT 's', 0, '0'::pg_catalog.int8, 0, '', pg_catalog.current_setting('search_path'),
+  pg_catalog.concat_ws(pg_catalog.chr(10), %SETTINGS%)
+"""
+
+# Of a foreign key k each column, and the one that it refers to. Subqueries, since the planner need not order them.
+_REFERENCE = """
+  (SELECT s.nspname FROM pg_catalog.pg_namespace s WHERE s.oid OPERATOR(pg_catalog.=)
+   (SELECT t.relnamespace FROM pg_catalog.pg_class t WHERE t.oid OPERATOR(pg_catalog.=) k.confrelid)),
+  (SELECT t.relname FROM pg_catalog.pg_class t WHERE t.oid OPERATOR(pg_catalog.=) k.confrelid)
+   OPERATOR(pg_catalog.||) pg_catalog.chr(1) OPERATOR(pg_catalog.||)
+  (SELECT b.attname FROM pg_catalog.pg_attribute b WHERE b.attrelid OPERATOR(pg_catalog.=) k.confrelid
+    AND b.attnum OPERATOR(pg_catalog.=) p.there),
+  (SELECT a.attname FROM pg_catalog.pg_attribute a WHERE a.attrelid OPERATOR(pg_catalog.=) k.conrelid
+    AND a.attnum OPERATOR(pg_catalog.=) p.at)"""
 
 QUESTION = """
 WITH RECURSIVE asked(n, given) AS (VALUES %VALUES%),
@@ -157,51 +208,61 @@ JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) h.rel AND a.
    AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid
    AND d.refobjid OPERATOR(pg_catalog.=) h.rel AND d.refobjsubid OPERATOR(pg_catalog.=) a.attnum::pg_catalog.int4))
 UNION ALL
-SELECT 'f', h.n, k.oid::pg_catalog.int8, CASE WHEN h.own THEN a.attnum ELSE 0::pg_catalog.int2 END, s.nspname,
-  t.relname OPERATOR(pg_catalog.||) pg_catalog.chr(1) OPERATOR(pg_catalog.||) b.attname, a.attname
+SELECT 'f', h.n, k.oid::pg_catalog.int8, CASE WHEN h.own THEN p.at ELSE 0::pg_catalog.int2 END,%REFERENCE%
 FROM holds h JOIN pg_catalog.pg_constraint k ON k.conrelid OPERATOR(pg_catalog.=) h.rel
  AND k.contype OPERATOR(pg_catalog.=) 'f'::pg_catalog."char"
-JOIN LATERAL pg_catalog.generate_subscripts(k.conkey, 1) AS p(at) ON true
-JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) k.conrelid
- AND a.attnum OPERATOR(pg_catalog.=) k.conkey[p.at]
-JOIN pg_catalog.pg_attribute b ON b.attrelid OPERATOR(pg_catalog.=) k.confrelid
- AND b.attnum OPERATOR(pg_catalog.=) k.confkey[p.at]
-JOIN pg_catalog.pg_class t ON t.oid OPERATOR(pg_catalog.=) k.confrelid
-JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) t.relnamespace
+CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(k.conkey), pg_catalog.unnest(k.confkey)) AS p(at, there)
 UNION ALL
 SELECT 'o', n, '0'::pg_catalog.int8, 0, '', '', '' FROM calls
 UNION ALL
-SELECT DISTINCT 'p', 0, '0'::pg_catalog.int8, 0, '', p.proname::pg_catalog.text, ''
-FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) p.pronamespace
-WHERE p.oid OPERATOR(pg_catalog.>=) '16384'::pg_catalog.oid
- AND s.nspname OPERATOR(pg_catalog.=) ANY (pg_catalog.current_schemas(true))
- AND EXISTS (SELECT FROM pg_catalog.pg_proc b WHERE b.proname OPERATOR(pg_catalog.=) p.proname
-  AND b.oid OPERATOR(pg_catalog.<) '16384'::pg_catalog.oid)
- AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.objid OPERATOR(pg_catalog.=) p.oid
-  AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid
-  AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char")
+%NAMES%""".replace("%NAMES%", _NAMES).replace("%REFERENCE%", _REFERENCE)
+
+PLAIN = """
+WITH RECURSIVE asked(n, given) AS (VALUES %VALUES%),
+named AS (SELECT n, pg_catalog.to_regclass(given::pg_catalog.text)::pg_catalog.oid AS oid FROM asked),
+plain(n, oid, space, name) AS (
+  SELECT m.n, c.oid, c.relnamespace, c.relname FROM named m JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) m.oid
+  WHERE c.relkind OPERATOR(pg_catalog.<>) 'v'::pg_catalog."char" AND c.relkind OPERATOR(pg_catalog.<>) 'm'::pg_catalog."char"
+   AND NOT c.relhasrules
+   AND (pg_catalog.left(pg_catalog.current_setting('transaction_isolation'), 4) OPERATOR(pg_catalog.=) 'read'::pg_catalog.text
+    OR pg_catalog.clock_timestamp() OPERATOR(pg_catalog.<=)
+     (pg_catalog.transaction_timestamp() OPERATOR(pg_catalog.+) '5s'::pg_catalog.interval))
+   AND '0'::pg_catalog.int8 OPERATOR(pg_catalog.=) (SELECT pg_catalog.count(*) FROM pg_catalog.pg_inherits i
+    WHERE i.inhrelid OPERATOR(pg_catalog.=) c.oid OR i.inhparent OPERATOR(pg_catalog.=) c.oid)
+   AND '0'::pg_catalog.int8 OPERATOR(pg_catalog.=) (SELECT pg_catalog.count(*) FROM pg_catalog.pg_attribute a
+    WHERE a.attrelid OPERATOR(pg_catalog.=) c.oid AND a.attgenerated OPERATOR(pg_catalog.<>) ''::pg_catalog."char"
+     AND NOT a.attisdropped)
+)%WITH%
+SELECT 'c' AS kind, p.n, p.oid::pg_catalog.int8, a.attnum,
+ (SELECT s.nspname FROM pg_catalog.pg_namespace s WHERE s.oid OPERATOR(pg_catalog.=) p.space), p.name::pg_catalog.text,
+ a.attname::pg_catalog.text
+FROM plain p LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) p.oid
+ AND a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2 AND NOT a.attisdropped
 UNION ALL
-SELECT DISTINCT 'p', 0, '0'::pg_catalog.int8, 0, '', p.oprname::pg_catalog.text, ''
-FROM pg_catalog.pg_operator p JOIN pg_catalog.pg_namespace s ON s.oid OPERATOR(pg_catalog.=) p.oprnamespace
-WHERE p.oid OPERATOR(pg_catalog.>=) '16384'::pg_catalog.oid
- AND p.oprleft OPERATOR(pg_catalog.<) '16384'::pg_catalog.oid
- AND p.oprright OPERATOR(pg_catalog.<) '16384'::pg_catalog.oid
- AND s.nspname OPERATOR(pg_catalog.=) ANY (pg_catalog.current_schemas(true))
- AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.objid OPERATOR(pg_catalog.=) p.oid
-  AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_operator'::pg_catalog.regclass::pg_catalog.oid
-  AND d.deptype OPERATOR(pg_catalog.=) 'e'::pg_catalog."char")
+SELECT CASE WHEN m.n OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT n FROM plain)) THEN 'i' ELSE 'w' END, m.n,
+  m.oid::pg_catalog.int8, 0, '', '', '' FROM named m WHERE m.oid IS NOT NULL
 UNION ALL
-SELECT DISTINCT 'p', 0, '0'::pg_catalog.int8, 0, '',
-  'type '::pg_catalog.text OPERATOR(pg_catalog.||) t.typname::pg_catalog.text, ''
-FROM pg_catalog.pg_type t WHERE t.oid OPERATOR(pg_catalog.>=) '16384'::pg_catalog.oid
- AND EXISTS (SELECT FROM pg_catalog.pg_type b WHERE b.typname OPERATOR(pg_catalog.=) t.typname
-  AND b.oid OPERATOR(pg_catalog.<) '16384'::pg_catalog.oid)
- AND (pg_catalog.current_schemas(true))[1] OPERATOR(pg_catalog.<>) 'pg_catalog'::pg_catalog.name
- AND pg_catalog.pg_type_is_visible(t.oid)
-%ROWS%UNION ALL
-SELECT 's', 0, '0'::pg_catalog.int8, 0, '', pg_catalog.current_setting('search_path'),
-  pg_catalog.concat_ws(pg_catalog.chr(10), %SETTINGS%)
-"""
+SELECT 't', p.n, CASE WHEN t.typtype OPERATOR(pg_catalog.=) 'd'::pg_catalog."char" THEN t.typbasetype ELSE t.oid END
+  ::pg_catalog.int8, a.attnum, '', '', ''
+FROM plain p JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) p.oid
+ AND a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2 AND NOT a.attisdropped
+JOIN pg_catalog.pg_type t ON t.oid OPERATOR(pg_catalog.=) a.atttypid
+UNION ALL
+SELECT 'x', p.n, i.indexrelid::pg_catalog.int8, a.attnum, '', '', a.attname
+FROM plain p JOIN pg_catalog.pg_index i ON i.indrelid OPERATOR(pg_catalog.=) p.oid AND (i.indisunique OR i.indisexclusion)
+JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) i.indrelid
+ AND a.attnum OPERATOR(pg_catalog.>) 0::pg_catalog.int2
+ AND (a.attnum OPERATOR(pg_catalog.=) ANY (i.indkey::pg_catalog.int2[]) OR EXISTS (
+  SELECT FROM pg_catalog.pg_depend d WHERE d.objid OPERATOR(pg_catalog.=) i.indexrelid
+   AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid
+   AND d.refobjid OPERATOR(pg_catalog.=) i.indrelid AND d.refobjsubid OPERATOR(pg_catalog.=) a.attnum::pg_catalog.int4))
+UNION ALL
+SELECT 'f', h.n, k.oid::pg_catalog.int8, p.at,%REFERENCE%
+FROM plain h JOIN pg_catalog.pg_constraint k ON k.conrelid OPERATOR(pg_catalog.=) h.oid
+ AND k.contype OPERATOR(pg_catalog.=) 'f'::pg_catalog."char"
+CROSS JOIN LATERAL ROWS FROM (pg_catalog.unnest(k.conkey), pg_catalog.unnest(k.confkey)) AS p(at, there)
+UNION ALL
+%NAMES%""".replace("%NAMES%", _NAMES).replace("%REFERENCE%", _REFERENCE)
 
 # Of types behind which somebody's own code may run: asked only where a first question was answered that there may be some.
 OWN_CODE_WITH = """,

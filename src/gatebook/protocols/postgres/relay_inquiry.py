@@ -106,7 +106,7 @@ class Inquiry:
         elif free and known.asks_names(missing):
             said, looking = catalog.short_question(missing), Looking(missing, short=True)
         else:
-            said = catalog.question(missing, own_code=known.own_code)
+            said = catalog.question(missing, own_code=known.own_code, plain=known.asks_plain(missing))
             looking = Looking(missing, inside, generation=generation)
         self._own("catalog", wire.question(said, self._name, inside=inside), looking)
         return True
