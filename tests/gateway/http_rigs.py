@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -229,10 +229,32 @@ class Http:
 class Stuck(Book):
     """Whose disk may take its time."""
 
-    stuck = False
+    _stuck = False
+
+    def __init__(self, *parts: Any, **options: Any) -> None:
+        super().__init__(*parts, **options)
+        self._unheard: list[tuple[int, Callable[[], None]]] = []
+
+    @property
+    def stuck(self) -> bool:
+        """Whether it takes it now."""
+        return self._stuck
+
+    @stuck.setter
+    def stuck(self, stuck: bool) -> None:
+        self._stuck = stuck
+        unheard, self._unheard = self._unheard, []
+        for index, heard in unheard:
+            self.when_synced(index, heard)
 
     def synced(self, index: int) -> bool:
-        return not self.stuck and super().synced(index)
+        return not self._stuck and super().synced(index)
+
+    def when_synced(self, index: int, heard: Callable[[], None]) -> None:
+        if self._stuck:
+            self._unheard.append((index, heard))
+        else:
+            super().when_synced(index, heard)
 
 
 class Door(Gateway):

@@ -368,6 +368,39 @@ async def test_a_large_answer_goes_past_the_relay_and_its_rest_waits_for_the_dis
     await rig.close()
 
 
+@pytest.mark.parametrize("lane", [True, False])
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
+async def test_an_answer_whose_entry_the_disk_does_not_take_is_cut_and_never_looks_whole(tmp_path, lane, number):
+    disk = FailingDisk()
+    rig = await Rig(tmp_path, lane=lane, disk=disk).open()
+    for _ in range(4):
+        await rig.send(get("/large"))
+    assert (rig.taken > 0) is lane
+    shown, disk.error, disk.fails = len(rig.shown[0]), number, "sync"
+    await rig.send(get("/large"))
+    assert rig.gateway.book.failed
+    assert rig.client.closed
+    assert len(rig.shown[0]) < shown + 70_000
+    assert rig.http.flying == 0
+    disk.fails = None
+    await rig.close()
+
+
+@pytest.mark.parametrize("lane", [True, False])
+async def test_an_answer_that_waits_while_the_log_closes_is_told_and_not_left_waiting(tmp_path, lane):
+    rig = await Rig(tmp_path, lane=lane).open()
+    for _ in range(4):
+        await rig.send(get("/large"))
+    rig.gateway.book.stuck = True
+    await rig.send(get("/large"))
+    assert rig.lands
+    await asyncio.to_thread(rig.gateway.log.close)
+    rig.gateway.book.stuck = False
+    await rig.settle()
+    assert not rig.lands
+    await rig.close()
+
+
 async def test_where_much_is_held_already_answers_are_passed_on_as_they_come(tmp_path):
     rig = await Rig(tmp_path, lane=True).open()
     for _ in range(4):

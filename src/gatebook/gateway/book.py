@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from gatebook.access.previews import Preview
@@ -55,6 +55,10 @@ class Book:
     def synced(self, index: int) -> bool:
         """Whether the entry at this index would survive a power cut by now."""
         return self._log.synced > index
+
+    def when_synced(self, index: int, heard: Callable[[], None]) -> None:
+        """Have ``heard`` called in this event loop once that is so, or nothing can be written any more."""
+        self._log.when_synced(index, heard)
 
     def know(self, identity: Identity) -> None:
         """Make sure that the identity's salt is there. Blocks on the database: call it in a thread. Raises LedgerError."""

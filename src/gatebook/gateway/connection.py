@@ -32,7 +32,7 @@ from gatebook.gateway.doorway import TLS_HANDSHAKE
 from gatebook.gateway.holding import Place
 from gatebook.gateway.preview_rows import RowsTrial
 from gatebook.gateway.recent import Recent
-from gatebook.gateway.released import SYNC_POLL_SECONDS, Released
+from gatebook.gateway.released import Released
 from gatebook.gateway.shortcut import Shortcut
 from gatebook.gateway.standing import Standing, close_in_book
 from gatebook.gateway.store import Decided, decided
@@ -411,12 +411,14 @@ class Connection(Doorstep):
         if self._released.passes(data, self._gateway):
             self._to_client.append(data)
         elif not waits:
-            asyncio.get_running_loop().call_later(SYNC_POLL_SECONDS, self._release_held)
+            self._released.tell(self._gateway, self._release_held)
 
     def _release_held(self) -> None:
-        if not self._released.synced(self._gateway) and not self._gateway.book.failed and not self._finished:
-            asyncio.get_running_loop().call_later(SYNC_POLL_SECONDS, self._release_held)
-        elif not self._finished:
+        if self._finished:
+            return
+        if not self._released.settled(self._gateway):
+            self._released.tell(self._gateway, self._release_held)
+        else:
             self._write(self._released.take(self._gateway))
             self.flow()
 

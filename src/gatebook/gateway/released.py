@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gatebook.model import Receipt
@@ -10,7 +11,6 @@ if TYPE_CHECKING:
     from gatebook.gateway.gateway import Gateway
 
 UNSYNCED_BYTES = 65_536  # of an answer may leave before its entry would survive a power cut
-SYNC_POLL_SECONDS = 0.01
 
 
 class Released:
@@ -37,6 +37,15 @@ class Released:
     def synced(self, gateway: Gateway) -> bool:
         """Whether all may leave."""
         return self._index is None or gateway.book.synced(self._index)
+
+    def tell(self, gateway: Gateway, heard: Callable[[], None]) -> None:
+        """Have ``heard`` called once what was held back may be ``settled``."""
+        if self._index is not None:
+            gateway.book.when_synced(self._index, heard)
+
+    def settled(self, gateway: Gateway) -> bool:
+        """Whether it is known what becomes of what was held back: ``take`` it."""
+        return self.synced(gateway) or gateway.book.failed is not None
 
     def passes(self, data: bytes, gateway: Gateway) -> bool:
         """Whether this may leave now; else it is kept until it is taken."""

@@ -7,7 +7,8 @@ Hashing comes after the acknowledgement; a signed checkpoint follows every secon
 
 An entry that need not be durable can also be written where its producer stands (``append_at_once``), without a thread between:
 that is what makes a statement cheap. It says None where the entry would have to wait: at the end of a segment, behind others
-that wait, and when the writer is late with its sync, so that a slow disk slows everybody instead of leaving more unsynced.
+that wait, and when the writer is late with its sync, so that a slow disk slows everybody instead of leaving more unsynced. Who
+needs such an entry on disk after all has itself told (``when_synced``): the writer then syncs at once, and one sync tells all.
 
 States: open, then ``failed`` or closed; both are final. Whatever goes wrong in the writer sets ``failed``, and every waiter,
 now and later, gets LedgerError: after a failed write or sync nobody knows what is on disk, so nothing may be done on the
@@ -33,6 +34,7 @@ from typing import Any, TypeVar
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gatebook.errors import LedgerError
+from gatebook.ledger.awaited import Awaited, call_in, tell
 from gatebook.ledger.build import SOFTWARE, build_digest
 from gatebook.ledger.disk import Disk, explain, ledger_error
 from gatebook.ledger.entries import check
@@ -90,6 +92,7 @@ class Log:
         self._writable = True
         self._queue: list[_Waiting] = []
         self._taken: list[_Waiting] = []
+        self._awaited = Awaited()
         self._failed: str | None = None
         self._stopping = False
         self._published = self._synced = self._listed = 0
@@ -155,6 +158,19 @@ class Log:
     def open_sids(self) -> list[str]:
         """Sessions that are open in the book, oldest first."""
         return self._scribe.open_sids
+
+    def when_synced(self, index: int, heard: Callable[[], None]) -> None:
+        """Have ``heard`` called in this event loop, once: when this entry would survive a power cut, or the log has failed.
+
+        Which of both, ``synced`` and ``failed`` tell. It is called in a later turn of the loop, never within this call.
+        """
+        loop = asyncio.get_running_loop()
+        with self._condition:
+            if self._synced <= index and self._failed is None:
+                self._awaited.add(index, loop, heard)
+                self._condition.notify()
+                return
+        loop.call_soon(heard)
 
     async def append(self, entry: Entry, *, durable: bool) -> Written:
         """Write an entry; returns once it is in the write-ahead log, and synced if ``durable``.
@@ -277,13 +293,13 @@ class Log:
             self._heartbeat(now)
         if now >= self._checkpoint_at and self._volume.size > self._published:
             self._publish()
-        elif (due := self._sync_at) is not None and now >= due:
+        elif self._awaited or ((due := self._sync_at) is not None and now >= due):
             self._sync()
         return going_on
 
     def _take(self) -> tuple[list[_Waiting], bool]:
         with self._condition:
-            if not self._queue and not self._stopping and self._failed is None:
+            if not (self._queue or self._awaited or self._stopping or self._failed):
                 self._condition.wait(max(0.0, self._due() - time.monotonic()))
             self._check_sound()
             self._taken, self._queue = self._queue[:BATCH], self._queue[BATCH:]
@@ -353,7 +369,10 @@ class Log:
         with self._pen:
             size, self._sync_at = self._volume.size, None
         self._volume.sync()
-        self._synced = size
+        with self._condition:
+            self._synced = size
+            told = self._awaited.synced(size)
+        tell(told)
 
     def _publish(self) -> None:
         self._hash()
@@ -425,7 +444,9 @@ class Log:
             self._failed, self._writable = self._failed or why, False
             why = self._failed
             left, self._queue, self._taken = [*self._taken, *self._queue], [], []
+            told = self._awaited.all()
         self._settle([(waiting, LedgerError(why)) for waiting in left])
+        tell(told)
 
     def _settle(self, outcomes: Sequence[tuple[_Waiting, _Outcome]]) -> None:
         """Wake whoever waits: each event loop once."""
@@ -436,10 +457,7 @@ class Log:
             else:
                 loops.setdefault(waiting.loop, []).append((waiting, outcome))
         for loop, woken in loops.items():
-            try:
-                loop.call_soon_threadsafe(_deliver, woken)
-            except RuntimeError:  # the loop is closed: nobody waits any more
-                continue
+            call_in(loop, _deliver, woken)
 
 
 def _stopped(error: BaseException) -> str:

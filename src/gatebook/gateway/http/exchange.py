@@ -28,7 +28,7 @@ from gatebook.gateway.http.errand import Errand
 from gatebook.gateway.http.sessions import FULL, HttpSession, key_of
 from gatebook.gateway.http.shortcut import Flight, asked_again
 from gatebook.gateway.http.telling import tell
-from gatebook.gateway.released import SYNC_POLL_SECONDS, Released
+from gatebook.gateway.released import Released
 from gatebook.gateway.store import decided
 from gatebook.gateway.tape import UNRECORDED
 from gatebook.gateway.waiting import Waiting
@@ -411,7 +411,7 @@ class Exchange:
                 if self._released.passes(data, self._gateway):
                     self._client.say(reply.message)
                 elif not waits:
-                    asyncio.get_running_loop().call_later(SYNC_POLL_SECONDS, self._release)
+                    self._released.tell(self._gateway, self._release)
             case End(trailers):
                 if trailers:
                     session.tape.head(seq, shown(reply.message))
@@ -433,8 +433,8 @@ class Exchange:
     def _let_go(self) -> None:
         if self._over:
             return
-        if not self._released.synced(self._gateway) and not self._gateway.book.failed:
-            asyncio.get_running_loop().call_later(SYNC_POLL_SECONDS, self._release)
+        if not self._released.settled(self._gateway):
+            self._released.tell(self._gateway, self._release)
             return
         data = self._released.take(self._gateway)
         if not data:

@@ -13,9 +13,9 @@ either side goes away or does not take what it is sent, when the session ends, a
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import orjson
@@ -25,7 +25,7 @@ from gatebook.errors import GatebookError, LedgerError, RecordingError
 from gatebook.gateway.book import Said, new_id
 from gatebook.gateway.http.upstream import Upstream
 from gatebook.gateway.recent import Ruled
-from gatebook.gateway.released import SYNC_POLL_SECONDS, UNSYNCED_BYTES
+from gatebook.gateway.released import UNSYNCED_BYTES
 from gatebook.gateway.store import ActionValues
 from gatebook.gateway.tape import UNRECORDED
 from gatebook.ledger.entries import canonical_value, clip, uuid7
@@ -326,7 +326,7 @@ class Shortcut:
         self._client.tell(answered.told[:most])
         flight.rest = answered.told[most:]
         if flight.rest:
-            asyncio.get_running_loop().call_later(SYNC_POLL_SECONDS, self._land, flight)
+            self._gateway.book.when_synced(flight.index, partial(self._land, flight))
         else:
             self._over(flight)
 
@@ -334,15 +334,12 @@ class Shortcut:
         """The rest of an answer leaves when the disk has its entry."""
         if flight is not self.flight:
             return
-        book = self._gateway.book
-        if book.synced(flight.index):
-            self._client.tell(flight.rest)
-            self._over(flight)
-            self._client.landed()
-        elif book.failed:
+        if not self._gateway.book.synced(flight.index):
             self.drop("the book cannot be written, so nothing may go on")
-        else:
-            asyncio.get_running_loop().call_later(SYNC_POLL_SECONDS, self._land, flight)
+            return
+        self._client.tell(flight.rest)
+        self._over(flight)
+        self._client.landed()
 
     def count(self, flight: Flight, size: int) -> None:
         """So much more is held of an answer; a negative number: less."""

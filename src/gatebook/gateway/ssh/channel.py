@@ -17,7 +17,6 @@ import structlog
 from gatebook.errors import GatebookError, RecordingError
 from gatebook.gateway.book import told
 from gatebook.gateway.desk import Needs
-from gatebook.gateway.released import SYNC_POLL_SECONDS
 from gatebook.gateway.store import decided
 from gatebook.gateway.tape import UNRECORDED
 from gatebook.gateway.waiting import Waiting
@@ -282,9 +281,9 @@ class Channel(asyncssh.SSHServerSession[bytes]):
 
     async def _synced(self, index: int) -> None:
         """Wait until the entry would survive a power cut: what a file holds goes out behind it."""
-        book = self._gateway.book
-        while not book.synced(index) and not book.failed:  # noqa: ASYNC110 (the log tells nobody, and syncs within moments)
-            await asyncio.sleep(SYNC_POLL_SECONDS)
+        synced = asyncio.Event()
+        self._gateway.book.when_synced(index, synced.set)
+        await synced.wait()
 
     def _hear(self, held: Held) -> None:
         self.signal(held)
