@@ -49,6 +49,7 @@ struct Open {
     below: u32,
     name: Option<Arc<[u8]>>, // of an array: its items' nearest
     signs: u32,              // what detectors may find because of the name
+    held: (u64, u32),        // in which batch of tokens the name is held, and where
     said: Said,              // of an object: what its member `name` says
 }
 
@@ -165,7 +166,8 @@ impl From<PyErr> for Stop {
     }
 }
 
-/// A token of this feed: a name or a scalar.
+/// A token of this feed: a name or a scalar. It owns nothing, so that it is made where it is kept.
+#[derive(Clone, Copy)]
 struct Token {
     look: u8,
     start: usize,
@@ -176,10 +178,11 @@ struct Token {
     escaped: bool, // it has a backslash
 }
 
+#[derive(Clone, Copy)]
 enum Around {
     Nothing,
     Here(usize, usize), // the token before it is its name
-    Held(Arc<[u8]>, u32),
+    Held(u32, u32),     // among those that the batch holds, and its signs
 }
 
 pub struct Walk {
@@ -194,6 +197,8 @@ pub struct Walk {
     seen: usize,
     arrays: Vec<(Arc<[u8]>, u32)>, // names of arrays that were met, and their signs
     tokens: Vec<Token>,
+    held: Vec<Arc<[u8]>>, // names that tokens of this batch have and that may not stand in the data
+    batch: u64,
     ends: Vec<usize>,
     masks: Vec<u32>,
     scratch: Scratch,
@@ -215,6 +220,8 @@ impl Walk {
             seen: 0,
             arrays: Vec::new(),
             tokens: Vec::new(),
+            held: Vec::new(),
+            batch: 0,
             ends: Vec::new(),
             masks: Vec::new(),
             scratch: Scratch::default(),
@@ -290,6 +297,7 @@ impl Walk {
     }
 
     /// Take one value, one member or one end of a container.
+    #[inline(always)]
     fn step(&mut self, py: Python<'_>, scan: &Scan, data: &[u8], at: usize, tokens: &mut Vec<Token>) -> Result<usize, Stop> {
         let start = at;
         let mut at = space(data, at);
@@ -357,7 +365,7 @@ impl Walk {
                 _ if *byte == b'{' => None,
                 Around::Nothing => None,
                 Around::Here(from, to) => Some(self.kept(scan, &data[*from..*to])?),
-                Around::Held(name, signs) => Some((name.clone(), *signs)),
+                Around::Held(at, signs) => Some((self.held[*at as usize].clone(), *signs)),
             };
             self.enter(py, *byte, place, held)?;
             if ruled {
@@ -379,6 +387,7 @@ impl Walk {
         Ok(end)
     }
 
+    #[inline(always)]
     fn place_of(
         &mut self,
         py: Python<'_>,
@@ -387,12 +396,22 @@ impl Walk {
         name: Option<(usize, usize, bool)>,
         tokens: &mut Vec<Token>,
     ) -> Result<(u32, Around), Stop> {
-        let Some(around) = self.open.last() else {
-            let held = self.top_name.as_ref().map_or(Around::Nothing, |name| Around::Held(name.clone(), u32::MAX));
+        let Some(around) = self.open.last_mut() else {
+            let held = match &self.top_name {
+                None => Around::Nothing,
+                Some(name) => hold(&mut self.held, name.clone(), u32::MAX),
+            };
             return Ok((self.top, held));
         };
         let Some((start, end, escaped)) = name else {
-            let held = around.name.as_ref().map_or(Around::Nothing, |name| Around::Held(name.clone(), around.signs));
+            let held = match &around.name {
+                None => Around::Nothing,
+                Some(_) if around.held.0 == self.batch => Around::Held(around.held.1, around.signs),
+                Some(name) => {
+                    around.held = (self.batch, self.held.len() as u32);
+                    hold(&mut self.held, name.clone(), around.signs)
+                }
+            };
             return Ok((around.below, held));
         };
         if end - start > self.limits.name {
@@ -406,18 +425,22 @@ impl Walk {
         if &data[start..end] != VALUES {
             return Ok((place, Around::Here(start, end)));
         }
-        let said = match self.open.last().map(|around| &around.said) {
-            Some(Said::Here(from, to)) => Some(self.kept(scan, &data[*from..*to])),
+        let beside = self.beside(scan, data)?;
+        Ok((place, beside.unwrap_or(Around::Here(start, end))))
+    }
+
+    /// What the member `name` of the object says, for the member `value` beside it.
+    #[cold]
+    fn beside(&mut self, scan: &Scan, data: &[u8]) -> Result<Option<Around>, Stop> {
+        let (said, signs) = match self.open.last().map(|around| &around.said) {
+            Some(Said::Here(from, to)) => self.kept(scan, &data[*from..*to])?,
             Some(Said::Held(said)) => {
                 let said = said.clone();
-                Some(self.kept(scan, &said))
+                self.kept(scan, &said)?
             }
-            _ => None,
+            _ => return Ok(None),
         };
-        match said {
-            Some(said) => said.map(|(said, signs)| (place, Around::Held(said, signs))),
-            None => Ok((place, Around::Here(start, end))),
-        }
+        Ok(Some(hold(&mut self.held, said, signs)))
     }
 
     fn enter(&mut self, py: Python<'_>, byte: u8, place: u32, name: Option<(Arc<[u8]>, u32)>) -> Result<(), Stop> {
@@ -431,7 +454,7 @@ impl Walk {
             (None, _) => TOP,
         };
         let (name, signs) = name.map_or((None, 0), |(name, signs)| (Some(name), signs));
-        self.open.push(Open { object, place, below, name, signs, said: Said::Nothing });
+        self.open.push(Open { object, place, below, name, signs, held: (u64::MAX, 0), said: Said::Nothing });
         self.next = if object { Next::FirstMember } else { Next::FirstItem };
         Ok(())
     }
@@ -581,24 +604,39 @@ impl Walk {
                         feed.hits.push((NEW, token.start, token.end, token.place, Cow::Owned(new)));
                         continue;
                     }
-                    None => named(data, &token.around),
+                    None => self.named(data, token.around),
                 },
-                Held::Python => named(data, &token.around),
+                Held::Python => self.named(data, token.around),
             };
             feed.hits.push((token.look, token.start, token.end, token.place, name));
         }
         tokens.clear();
+        self.held.clear();
+        self.batch += 1;
         self.masks = masks;
         Ok(())
+    }
+
+    /// The name around a token, as it is written.
+    fn named<'a>(&self, data: &'a [u8], around: Around) -> Cow<'a, [u8]> {
+        match around {
+            Around::Nothing => Cow::Borrowed(&b""[..]),
+            Around::Here(from, to) => Cow::Borrowed(&data[from..to]),
+            Around::Held(at, _) => Cow::Owned(self.held[at as usize].to_vec()),
+        }
     }
 
     /// A token with its findings covered, where nothing about it is special; `Some(None)`: there are none. Else Python covers it.
     fn covered(&mut self, scan: &Scan, data: &[u8], token: &Token, set: u32, counts: &mut [u64]) -> Option<Option<Vec<u8>>> {
         let written = &data[token.start..token.end];
-        let name: &[u8] = match &token.around {
-            Around::Nothing => b"",
-            Around::Here(from, to) => &data[*from..*to],
-            Around::Held(name, _) => name,
+        let held = match token.around {
+            Around::Held(at, _) => Some(self.held[at as usize].clone()),
+            _ => None,
+        };
+        let name: &[u8] = match (&held, token.around) {
+            (Some(name), _) => name,
+            (None, Around::Here(from, to)) => &data[from..to],
+            _ => b"",
         };
         let size = written.len() + name.len() + 1;
         if size > LONG || memchr(b'\\', name).is_some() {
@@ -641,10 +679,14 @@ impl Walk {
         if scan.detectors.is_empty() {
             return Ok(Held::Nothing);
         }
-        let name: &[u8] = match &token.around {
-            Around::Nothing => b"",
-            Around::Here(from, to) => &data[*from..*to],
-            Around::Held(name, _) => name,
+        let held = match token.around {
+            Around::Held(at, _) => Some(self.held[at as usize].clone()),
+            _ => None,
+        };
+        let name: &[u8] = match (&held, token.around) {
+            (Some(name), _) => name,
+            (None, Around::Here(from, to)) => &data[from..to],
+            _ => b"",
         };
         if (token.escaped && hides(written)) || (signs & NAMED != 0 && hides(name)) {
             self.plain.clear();
@@ -682,12 +724,9 @@ enum Held {
     Python,
 }
 
-fn named<'a>(data: &'a [u8], around: &Around) -> Cow<'a, [u8]> {
-    match around {
-        Around::Nothing => Cow::Borrowed(&b""[..]),
-        Around::Here(from, to) => Cow::Borrowed(&data[*from..*to]),
-        Around::Held(name, _) => Cow::Owned(name.to_vec()),
-    }
+fn hold(held: &mut Vec<Arc<[u8]>>, name: Arc<[u8]>, signs: u32) -> Around {
+    held.push(name);
+    Around::Held((held.len() - 1) as u32, signs)
 }
 
 fn limit(_: Halt) -> PyErr {
