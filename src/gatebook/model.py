@@ -125,7 +125,7 @@ class Session:
     """One client connection, from proof of identity to its close. ``id`` is a UUIDv7 in text form.
 
     ``purpose`` is the ticket or task it is for, ``purpose_attested`` where its provider vouches for that. ``browser``: it
-    stands on a person's sign-in by browser.
+    stands on a person's sign-in by browser. ``certificate`` is the serial number of the one that opened it, 0 for none.
     """
 
     id: str
@@ -136,6 +136,7 @@ class Session:
     purpose: str = ""
     purpose_attested: bool = False
     browser: bool = False
+    certificate: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

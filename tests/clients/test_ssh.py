@@ -159,7 +159,7 @@ def test_a_client_that_leaves_while_it_waits_withdraws(web1: Hosted) -> None:
 def test_what_proves_nothing_hears_nothing(web1: Hosted, token: str, rule: str) -> None:
     done = web1.ssh("id", token=token)
     assert done.returncode == 255
-    assert done.stderr.decode().strip() == "web1@127.0.0.1: Permission denied (keyboard-interactive,password)."
+    assert done.stderr.decode().strip() == "web1@127.0.0.1: Permission denied (publickey,keyboard-interactive,password)."
     assert web1.gateway.entries("session.refuse")[-1]["rule"] == rule
 
 

@@ -13,7 +13,9 @@ from typing import Any
 from tests.testbed.gateways import LiveGateway, World
 from tests.testbed.hosts import Host, program
 
+from gatebook.cli.demo.clients import Answer, run
 from gatebook.cli.demo.processes import wait_until
+from gatebook.cli.demo.world import clean_environment, gatebook_command
 
 SECONDS = 60.0  # for a command of a test, on a busy machine
 RULES = """
@@ -73,6 +75,32 @@ class Hosted:
         argv = [program("ssh"), *self.options(*options), "127.0.0.1", *command]
         pipe = subprocess.PIPE
         return subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, env=self.environment(token))
+
+    def gatebook(self, *arguments: str, token: str | None = None, **more: str) -> Answer:
+        """The `gatebook` command as somebody runs it who has a token."""
+        settings = {
+            **clean_environment(),
+            "GATEBOOK_URL": f"https://127.0.0.1:{self.gateway.api_port}",
+            "GATEBOOK_CA": str(self.gateway.world.authority.path),
+            "GATEBOOK_TOKEN": self.gateway.mint() if token is None else token,
+            "HOME": str(self.folder),
+            "XDG_CACHE_HOME": str(self.folder / "cache"),
+            **more,
+        }
+        return run([*gatebook_command(), *arguments], settings)
+
+    def certified(self, *more: str, token: str | None = None) -> Path:
+        """A folder with a key, its certificate and a configuration of OpenSSH, as `gatebook ssh-config` makes it."""
+        folder = self.folder / "identity"
+        answer = self.gatebook("ssh-config", "--folder", str(folder), *more, token=token)
+        assert answer.status == 0, answer.output
+        return folder
+
+    def by_name(self, *words: str, folder: Path, client: str = "ssh", stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        """A client of OpenSSH with that configuration and nothing else: nobody can be asked for anything."""
+        argv = [program(client), "-F", str(folder / "config"), "-o", "BatchMode=yes", *words]
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
+        return subprocess.run(argv, input=stdin, capture_output=True, env=kept, timeout=SECONDS)
 
     def actions(self, *, ended: bool = True) -> list[dict[str, Any]]:
         """The actions of the latest session with their answers where they came; ``ended``: once it is closed in the book."""

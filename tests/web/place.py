@@ -21,6 +21,7 @@ from gatebook.access.approvals import Approvals
 from gatebook.access.book import Book
 from gatebook.access.grants import Grants, Terms
 from gatebook.db import engine, migrate
+from gatebook.identity.certificates import Authority, Certificates
 from gatebook.identity.oidc import Verifier
 from gatebook.identity.prove import Prover
 from gatebook.identity.tokens import GatewayTokens
@@ -29,6 +30,7 @@ from gatebook.policy.rules import load
 from gatebook.web.access import Door
 from gatebook.web.acts import Acts
 from gatebook.web.app import make_app
+from gatebook.web.certificates import Signing
 
 
 def describe(folder: Path, rules: str = "", **changes: Any) -> configuration.Config:
@@ -89,6 +91,7 @@ class Place:
     ledger_ok: bool = True
     may_open: Callable[[Identity, str, str], bool] = lambda _identity, name, _why: name == "shop"
     pages: Pages = field(default_factory=Pages)
+    authority: Authority | None = None  # over users of SSH
     approvals: Approvals = field(init=False)
     grants: Grants = field(init=False)
     app: Starlette = field(init=False)
@@ -111,6 +114,7 @@ class Place:
             acts=acts_of(self.config, lambda: self.now, book),
             approvals=self.approvals,
             grants=self.grants,
+            signing=self.authority and Signing(Certificates(self.source), self.authority, self.authority.public),
         )
 
     def _may_open_now(self, identity: Identity, name: str, why: str) -> bool:
@@ -123,9 +127,9 @@ class Place:
 
 
 @contextmanager
-def open_place(folder: Path, **changes: Any) -> Iterator[Place]:
+def open_place(folder: Path, *, authority: Authority | None = None, **changes: Any) -> Iterator[Place]:
     """A place whose database lives in ``folder``."""
     source = engine(f"sqlite:///{folder}/gatebook.db")
     migrate(source)
-    yield Place(describe(folder, **changes), source, GatewayTokens(source))
+    yield Place(describe(folder, **changes), source, GatewayTokens(source), authority=authority)
     source.dispose()

@@ -22,6 +22,7 @@ from gatebook.cli.kubeconfig import Wish as Cluster
 from gatebook.cli.kubeconfig import configuration, plugin
 from gatebook.cli.places import (
     HOLD_HELP,
+    SECRETS,
     WHY_HELP,
     Choice,
     Door,
@@ -33,6 +34,7 @@ from gatebook.cli.places import (
     client_options,
     find_place,
 )
+from gatebook.cli.sshidentity import CONFIG, kept_at, refresh
 from gatebook.cli.token import CaOption, FromOption, IssuerOption, UrlOption, fail
 from gatebook.errors import GatebookError
 
@@ -47,10 +49,10 @@ WAIT_HELP = "How long to wait for people; as long as they may answer, otherwise.
 NO_WAIT_HELP = "Ask, and do not wait: exit code 3 while it waits for people."
 AGAIN_HELP = "Ask anew about a script that was denied."
 ROLE_HELP = "Role to ask for at the target; the target's default role otherwise."
-CLIENT_HELP = "The client to run instead of the first psql, curl or kubectl on PATH."
+CLIENT_HELP = "The client to run instead of the first psql, curl, kubectl or ssh on PATH."
 
 
-_PACKAGE = {"psql": "PostgreSQL's client", "curl": "curl", "kubectl": "kubectl"}
+_PACKAGE = {"psql": "PostgreSQL's client", "curl": "curl", "kubectl": "kubectl", "ssh": "OpenSSH's client"}
 
 
 def connect(
@@ -77,7 +79,8 @@ def connect(
 
     Runs psql for PostgreSQL targets, and curl for HTTP targets, with the arguments that stand after --; the exit code is the
     client's: gatebook connect billing/customers/1 -- --request DELETE. For clusters it runs kubectl, or without arguments a
-    shell in which kubectl, helm and their like go there: gatebook connect prod/shop -- get pods.
+    shell in which kubectl, helm and their like go there: gatebook connect prod/shop -- get pods. For hosts it runs ssh with a
+    certificate of its own: gatebook connect web1 -- uptime.
 
     With --propose nothing but the file is run, as one. Exit code 0 when it ran, 1 when it was refused, denied or failed,
     3 while it waits for people: the same command run again goes on.
@@ -106,6 +109,12 @@ def connect(
             cluster = Cluster(target=name, context=name, namespace=namespace, role=role or "", why=why, hold=said)
             made = configuration(cluster, place, gateway, plugin(gateway, source, issuer))
             _run_kubectl(kubectl.command(client, args or [], os.environ), kubectl.held(made))
+        if place.protocol == "ssh":
+            if file is not None:
+                raise UsageError("--file is for scripts of SQL; a host takes what ssh sends it: -- sh -s < FILE")
+            folder = kept_at(gateway, source, issuer, why)
+            refresh(gateway, token, folder, why)
+            _run_ssh(program or find_client(None, "ssh"), folder, target.partition("/")[0], role, args or [])
         if place.protocol != "postgres":
             raise UsageError(_elsewhere(place, target.partition("/")[0]))
         program = program or ("" if proposed else find_client(None))
@@ -129,7 +138,7 @@ def _elsewhere(place: Place, target: str) -> str:
             f"{target} is a git server: git clone https://{place.host}:{place.port}/git/{target}/REPOSITORY.git, "
             "with `gatebook git-credential` as git's helper"
         )
-    return f"{target} is a host: ssh -p {place.port} {target}@{place.host}, and what `gatebook token` prints where it asks"
+    raise AssertionError(f"a target of {place.protocol}, which has a client")
 
 
 def _run_curl(
@@ -138,6 +147,14 @@ def _run_curl(
     pipe = curl.piped(curl.configuration(place, target, wish, token, ca))
     argv = [program, "-q", "--config", f"/dev/fd/{pipe}", *args]
     os.execve(program, argv, curl.environment(os.environ))  # noqa: S606 - no shell is wanted
+
+
+def _run_ssh(program: str, folder: Path, target: str, role: str | None, args: list[str]) -> NoReturn:
+    """ssh, or scp and sftp, which take the same; its configuration is the gateway's alone."""
+    asked = ["-o", f"User={role}%{target}"] if role else []
+    argv = [program, "-F", str(folder / CONFIG), *asked, target, *args]
+    kept = {name: value for name, value in os.environ.items() if name not in SECRETS}
+    os.execve(program, argv, kept)  # noqa: S606 - no shell is wanted
 
 
 def _run_kubectl(argv: list[str], kubeconfig: str) -> NoReturn:

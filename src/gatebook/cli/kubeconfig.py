@@ -110,7 +110,7 @@ def plugin(gateway: Gateway, source: str | None, issuer: str | None) -> dict[str
     args += ["--issuer", issuer] if issuer is not None else []
     return {
         "apiVersion": "client.authentication.k8s.io/v1",
-        "command": _own_command(),
+        "command": own_command(),
         "args": args,
         "interactiveMode": "Never",
         "provideClusterInfo": False,
@@ -118,7 +118,7 @@ def plugin(gateway: Gateway, source: str | None, issuer: str | None) -> dict[str
     }
 
 
-def _own_command() -> str:
+def own_command() -> str:
     """This command as others can run it: by name where that finds this very file."""
     own = Path(sys.argv[0]).absolute()
     found = shutil.which("gatebook")

@@ -43,6 +43,7 @@ COMMANDS = {
     "tokens": Entry("Identity", "gatebook.cli.tokens", "app", "List and revoke gateway tokens."),
     "connect": Entry("Identity", "gatebook.cli.connect", "connect", "Run psql on a target with your identity in place."),
     "kubeconfig": Entry("Identity", "gatebook.cli.kubeconfig", "kubeconfig", "Let kubectl reach a cluster through Gatebook."),
+    "ssh-config": Entry("Identity", "gatebook.cli.sshconfig", "ssh_config", "Let plain ssh reach hosts through Gatebook."),
     "git-credential": Entry("Identity", "gatebook.cli.gitcredential", "git_credential", "Give git a token as its password."),
     "approvals": Entry("Access", "gatebook.cli.approvals", "app", "List, read, approve and deny what waits for a person."),
     "grants": Entry("Access", "gatebook.cli.grants", "app", "Ask for access for a time, list it, end it."),

@@ -14,7 +14,9 @@ from gatebook.access.book import Book
 from gatebook.cli.common import load_config
 from gatebook.config import Config
 from gatebook.gateway.running import Parts
+from gatebook.gateway.ssh.keys import HOST_AUTHORITY, USER_AUTHORITY
 from gatebook.gateway.supervisor import supervise
+from gatebook.identity.certificates import Authority, Certificates
 from gatebook.ledger.commitments import Commitments
 from gatebook.policy.rules import load
 from gatebook.protocols.postgres import native
@@ -22,6 +24,7 @@ from gatebook.recording.reader import Reader
 from gatebook.web.access import now_microseconds
 from gatebook.web.acts import Acts
 from gatebook.web.app import make_app
+from gatebook.web.certificates import Signing
 from gatebook.web.pages.site import page_routes
 from gatebook.web.server import serve_api
 
@@ -55,9 +58,19 @@ async def _api(parts: Parts, ready: Callable[[], None]) -> None:
         acts=acts,
         approvals=parts.approvals,
         grants=parts.grants,
+        signing=_signing(parts),
         pages=page_routes(parts.config, parts.engine, parts.approvals, acts, now_microseconds, reader=reader),
     )
     await serve_api(parts.config, app, started=lambda _port: ready())
+
+
+def _signing(parts: Parts) -> Signing | None:
+    """What gives certificates to users of SSH; here alone: no process that serves sessions can sign any."""
+    if parts.config.listeners.ssh is None:
+        return None
+    keys = parts.config.home / "keys"
+    authorities = Authority(keys / USER_AUTHORITY), Authority(keys / HOST_AUTHORITY)
+    return Signing(Certificates(parts.engine), authorities[0], authorities[1].public)
 
 
 def _ready(config: Config) -> None:

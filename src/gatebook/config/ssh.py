@@ -40,6 +40,10 @@ class SshListener(Part):
     """Where SSH clients connect. What they say is encrypted from before their token on, wherever that is."""
 
     bind: Bind = Field(description="host:port to listen on")
+    certificate_seconds: int = Field(default=3_600, ge=60, le=86_400, description="seconds a user's certificate may last")
+    certificate_source: Literal["any", "asker"] = Field(
+        default="any", description="any, or asker to have certificates count from the address alone that asked for them"
+    )
 
 
 class SshRole(Part):

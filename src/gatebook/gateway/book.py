@@ -76,7 +76,7 @@ class Book:
                 "iss": identity.issuer,
                 "exp": identity.expires_at,
                 "proven": identity.proven_at,
-                "by": "browser" if session.browser else "token",
+                **_by(session),
             },
             "proto": target.protocol,
             "role": role,
@@ -354,6 +354,13 @@ def _held_to(held_to: Mapping[str, str]) -> dict[str, object]:
 
 def _resource(target: Target) -> dict[str, object]:
     return {"kind": target.protocol, "name": target.name, "labels": dict(target.labels)}
+
+
+def _by(session: Session) -> dict[str, object]:
+    """By what its identity was proven."""
+    if session.certificate:
+        return {"by": "certificate", "serial": session.certificate}
+    return {"by": "browser" if session.browser else "token"}
 
 
 def _size(action: Action) -> int:

@@ -100,6 +100,7 @@ class Desk:
             purpose=cover_text(identity.purpose or wanted.purpose),
             purpose_attested=bool(identity.purpose),
             browser=wanted.browser,
+            certificate=wanted.certificate,
         )
         verdict = self._opens(session, role)
         if verdict.ruling not in (Ruling.ALLOW, Ruling.MASK):

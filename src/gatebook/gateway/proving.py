@@ -9,6 +9,7 @@ from __future__ import annotations
 from gatebook.access.grants import Live
 from gatebook.gateway.book import Book
 from gatebook.gateway.granted import Granted
+from gatebook.identity.certificates import Proven
 from gatebook.identity.prove import Prover
 from gatebook.model import Identity
 
@@ -25,16 +26,35 @@ class Proving:
         ``browser``: it came as the cookie of the target's own host. Raises IdentityError, and LedgerError when their salt
         cannot be kept.
         """
-        found: list[Live | None] = []
-
-        def learn(identity: Identity) -> None:
-            found.append(self._granted.ask(identity, target))
-            self._book.know(identity)
-
+        learning = _Learning(self._granted, self._book, target)
         if browser:
-            identity = await self._prover.prove_browser(token, target, now, learn)
+            identity = await self._prover.prove_browser(token, target, now, learning.learn)
         else:
-            identity = await self._prover.prove(token, now, learn)
-        for live in found:
-            self._granted.learn(identity, target, live)
+            identity = await self._prover.prove(token, now, learning.learn)
+        learning.done(identity)
         return identity
+
+    async def prove_certificate(self, blob: bytes, target: str, now: int) -> Proven:
+        """The same of a certificate of SSH, whose signature and bearer were checked."""
+        learning = _Learning(self._granted, self._book, target)
+        proven = await self._prover.prove_certificate(blob, now, learning.learn)
+        learning.done(proven.identity)
+        return proven
+
+
+class _Learning:
+    """What is learnt of an identity in the thread that asks the database, and told to the loop behind it."""
+
+    def __init__(self, granted: Granted, book: Book, target: str) -> None:
+        self._granted, self._book, self._target = granted, book, target
+        self._found: list[Live | None] = []
+
+    def learn(self, identity: Identity) -> None:
+        """In the thread."""
+        self._found.append(self._granted.ask(identity, self._target))
+        self._book.know(identity)
+
+    def done(self, identity: Identity) -> None:
+        """In the loop."""
+        for live in self._found:
+            self._granted.learn(identity, self._target, live)

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gatebook.db import writing
 from gatebook.errors import IdentityError
 from gatebook.identity import store
+from gatebook.identity.certificates import Certificates, Proven
 from gatebook.identity.claims import shown
 from gatebook.identity.oidc import Verifier
 from gatebook.identity.tokens import GatewayTokens, is_gateway_token
@@ -38,6 +39,7 @@ class Prover:
         self._engine = engine
         self._verifier = verifier
         self._tokens = tokens
+        self._certificates = Certificates(engine)
         self._seen: OrderedDict[tuple[str, str], tuple[Identity, int]] = OrderedDict()
         self._lock = Lock()
 
@@ -57,6 +59,19 @@ class Prover:
         """Whom a browser's cookie proves on a target's own host; raises IdentityError. No token of another sort is one."""
         try:
             return await asyncio.to_thread(self._from_gateway_token, token, now, learn, target)
+        except SQLAlchemyError as error:
+            raise IdentityError(_UNUSABLE) from error
+
+    async def prove_certificate(self, blob: bytes, now: int, learn: Learn = _nothing) -> Proven:
+        """Whom a certificate of SSH proves, whose signature and bearer were checked; raises IdentityError."""
+
+        def find() -> Proven:
+            found = self._certificates.find(blob, now)
+            learn(found.identity)
+            return found
+
+        try:
+            return await asyncio.to_thread(find)
         except SQLAlchemyError as error:
             raise IdentityError(_UNUSABLE) from error
 

@@ -25,6 +25,16 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Certificate:
+    """A user's certificate of SSH as stored: the token that it stands on, by its digest, and what it is for."""
+
+    serial: int
+    token: bytes = field(repr=False)
+    purpose: str
+    valid_before: int
+
+
+@dataclass(frozen=True, slots=True)
 class Code:
     """What a browser brings back to a target from the pages, as stored, and whom it signs in."""
 
@@ -321,3 +331,45 @@ def _identity(row: Mapping[Any, Any]) -> Identity:
         expires_at=row["expires_at"],
         on_behalf_of=row["on_behalf_of"],
     )
+
+
+# Certificates of SSH ------------------------------------------------------------------------------------------------------
+
+
+def next_serial(connection: Connection, now: int) -> int:
+    """A number that no certificate had: the time, or the next one."""
+    last = connection.execute(text("SELECT max(serial) FROM ssh_certificates")).scalar_one()
+    return max(now, (last or 0) + 1)
+
+
+def insert_certificate(connection: Connection, digest: bytes, one: Certificate) -> None:
+    """Keep a certificate by its digest."""
+    query = "INSERT INTO ssh_certificates (serial, digest, token, purpose, valid_before)"
+    connection.execute(
+        text(f"{query} VALUES (:serial, :digest, :token, :purpose, :valid_before)"),
+        {
+            "serial": one.serial,
+            "digest": digest,
+            "token": one.token,
+            "purpose": one.purpose,
+            "valid_before": one.valid_before,
+        },
+    )
+
+
+def certificate_held(connection: Connection, digest: bytes) -> Certificate | None:
+    """The certificate of this digest, an expired one included."""
+    query = text("SELECT serial, token, purpose, valid_before FROM ssh_certificates WHERE digest = :digest")
+    row = connection.execute(query, {"digest": digest}).mappings().first()
+    return Certificate(**{**row, "token": bytes(row["token"])}) if row else None
+
+
+def count_live_certificates(connection: Connection, token: bytes, now: int) -> int:
+    """How many certificates stand on one token at ``now``."""
+    query = text("SELECT count(*) FROM ssh_certificates WHERE token = :token AND valid_before > :now")
+    return int(connection.execute(query, {"token": token, "now": now}).scalar_one())
+
+
+def delete_expired_certificates(connection: Connection, before: int) -> None:
+    """Forget certificates that ended before this time."""
+    connection.execute(text("DELETE FROM ssh_certificates WHERE valid_before < :before"), {"before": before})

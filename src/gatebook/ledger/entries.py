@@ -115,6 +115,7 @@ KINDS: Mapping[str, Shape] = MappingProxyType(
         "grant.use": {"grant": str},
         "grant.expire": {"grant": str},
         "grant.revoke": {"grant": str, "by": str},
+        "certificate.issue": {"serial": int, "actor": dict, "token": str, "key": str, "targets": list, "exp": int},
         # running the gateway
         "gatebook.act": {
             "verb": str,

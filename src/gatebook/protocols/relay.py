@@ -192,6 +192,7 @@ class Prove:
     hold: Hold = Hold.WAIT  # what the client wants of a held action
     protocol: str = "postgres"
     browser: bool = False  # the token is a browser's sign-in to this very target
+    certificate: int = 0  # the serial number of the one that came in the token's place
 
     def __repr__(self) -> str:
         return f"Prove(token=…, target={self.target!r}, database={self.database!r}, role={self.role!r})"

@@ -42,7 +42,7 @@ class Door:
 
     async def bearer(self, request: Request) -> Identity:
         """Whom the Authorization header proves; raises Problem 401, 429 or 503."""
-        token = _bearer_token(request)
+        token = bearer_token(request)
         try:
             return await self.checked(request, token, self._prover.prove)
         except ProviderError as error:
@@ -71,7 +71,8 @@ class Door:
             raise
 
 
-def _bearer_token(request: Request) -> str:
+def bearer_token(request: Request) -> str:
+    """The token that a request sends; raises Problem 401."""
     given = request.headers.getlist("authorization")
     if not given:
         raise _unauthorized("send a token: Authorization: Bearer TOKEN; `gatebook token` gets one")

@@ -16,6 +16,8 @@ from starlette.requests import Request
 
 from gatebook.access.book import Book, shortened
 from gatebook.errors import AccessError
+from gatebook.identity.certificates import Issued
+from gatebook.identity.store import ID_CHARACTERS
 from gatebook.masking.detectors import cover_text
 from gatebook.model import Entry, Identity, Reach, Verdict
 from gatebook.policy.acts import ACTS, Concern, decide_act, permits
@@ -132,6 +134,18 @@ class Acts:
             "actor": self._actor(asker),
         }
         self._book.keep(Entry(kind="recording.read", fields=fields))
+
+    def certified(self, asker: Asker, issued: Issued, token: bytes) -> None:
+        """Write down that somebody is about to get a certificate. Raises LedgerError: then they must not."""
+        fields = {
+            "serial": issued.serial,
+            "actor": self._actor(asker),
+            "token": token.hex()[:ID_CHARACTERS],
+            "key": issued.fingerprint,
+            "targets": list(issued.principals),
+            "exp": issued.valid_before,
+        }
+        self._book.keep(Entry(kind="certificate.issue", fields=fields))
 
     def _actor(self, asker: Asker) -> dict[str, object]:
         one = asker.identity

@@ -8,7 +8,7 @@ GET  /api/v1/whoami    who the bearer token proves
 GET  /api/v1/targets   the targets this identity may open, and where; ?why=, the purpose of the session
 GET  /api/v1/events    what changed, as server-sent events (events.py)
 
-and those of approvals.py, grants.py, sessions.py and tokens.py
+and those of approvals.py, certificates.py, grants.py, sessions.py and tokens.py
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ from gatebook.web.access import Door
 from gatebook.web.acts import Acts
 from gatebook.web.answers import on_access_error, on_ledger_error
 from gatebook.web.approvals import Asking, approval_routes
+from gatebook.web.certificates import Signing, certificate_routes
 from gatebook.web.events import Events
 from gatebook.web.exchange import exchange
 from gatebook.web.grants import Giving, grant_routes
@@ -74,11 +75,13 @@ def make_app(
     approvals: Approvals,
     grants: Grants,
     pages: Sequence[Route] = (),
+    signing: Signing | None = None,
 ) -> Starlette:
     """The API's app. ``may_open`` says whether an identity may open the target of that name; ``door`` is for other clocks;
     ``serving`` whether clients of targets are served.
 
-    ``acts`` says who may look at and decide what; ``pages`` are the web app's (pages/site.py).
+    ``acts`` says who may look at and decide what; ``pages`` are the web app's (pages/site.py); ``signing`` gives
+    certificates to users of SSH.
     """
     door = door or Door(prover)
     api = _Api(config, engine, door, tokens, ledger_ok, may_open, serving)
@@ -90,6 +93,8 @@ def make_app(
         *session_routes(Sessions(engine, acts), door.bearer, acts),
         *token_routes(Given(tokens, acts), door.bearer, acts),
     ]
+    if signing is not None:
+        more += certificate_routes(config, signing, door, tokens, may_open, acts)
     return Starlette(
         routes=[
             Route("/healthz", api.healthz),

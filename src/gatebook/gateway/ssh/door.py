@@ -9,32 +9,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
 import structlog
-from asyncssh.packet import PacketDecodeError
+from asyncssh.public_key import SSHOpenSSHCertificate
 
 from gatebook.config import SshTarget
 from gatebook.errors import ConfigError, GatebookError, IdentityError
 from gatebook.gateway.desk import Welcome
 from gatebook.gateway.ssh.channel import PACKET_BYTES, WINDOW_BYTES, Channel
+from gatebook.gateway.ssh.connection import Connection
 from gatebook.gateway.ssh.keys import Keys, load_or_make
+from gatebook.gateway.ssh.proof import ByCertificate, ByToken, Proof
 from gatebook.gateway.ssh.session import SshSession
 from gatebook.gateway.ssh.upstream import needles
-from gatebook.identity.tokens import digest_of
 from gatebook.model import Ruling, Verdict
 from gatebook.protocols.relay import NO_IDENTITY, Prove
 
 if TYPE_CHECKING:
     from gatebook.gateway.gateway import Gateway
 
-TRIES = 6  # tokens and keys that one connection may show
+TRIES = 6  # tokens and certificates that one connection may show
 TOKEN_CHARACTERS = 16_384
 ALIVE_SECONDS = 30  # between two questions whether a client is there, where nothing comes
 ALIVE_TRIES = 4
-VARIABLES, VARIABLE_BYTES = 64, 4_096
 NO_FORWARD = "forwards are not passed on"
 PROMPT = "Gatebook token: "
 INSIDE = "an error inside the gateway; its operators' log has it"
@@ -105,57 +104,6 @@ class Ssh:
             doorman.stop()
 
 
-class Connection(asyncssh.SSHServerConnection):
-    """asyncssh's, with what is ours: a fault is told to the operator, and no channel keeps more than it needs."""
-
-    def internal_error(self, exc_info: Any = None, error_logger: Any = None) -> None:
-        """A fault of ours or of the library's: the connection ends, closed. A packet that is none is its peer's."""
-        error = exc_info[1] if exc_info else sys.exc_info()[1]
-        if isinstance(error, PacketDecodeError):
-            log.info("no SSH", why=str(error))
-        else:
-            log.error("connection failed", exc_info=error)
-        super().internal_error(exc_info, error_logger)
-
-    def new_channel(self, target: SshTarget) -> ServerChannel:
-        """A channel for a session."""
-        return ServerChannel(self, asyncio.get_running_loop(), target)
-
-
-class ServerChannel(asyncssh.SSHServerChannel[bytes]):
-    """asyncssh's, which keeps of the environment what the target takes."""
-
-    def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop, target: SshTarget) -> None:
-        super().__init__(
-            connection,
-            loop,
-            allow_pty=True,
-            line_editor=False,
-            line_echo=False,
-            line_history=0,
-            max_line_length=1,
-            encoding=None,
-            errors="strict",
-            window=WINDOW_BYTES,
-            max_pktsize=PACKET_BYTES,
-        )
-        self._target = target
-
-    def _process_env_request(self, packet: asyncssh.packet.SSHPacket) -> bool:
-        """RFC 4254, section 6.4. A client goes on where a variable is not taken."""
-        name, value = packet.get_string(), packet.get_string()
-        packet.check_end()
-        try:
-            named = name.decode("ascii")
-            value.decode("utf-8")
-        except UnicodeDecodeError:
-            return False
-        if len(value) > VARIABLE_BYTES or len(self._env) >= VARIABLES or b"\0" in value or not self._target.takes(named):
-            return False
-        self._env[name] = value
-        return True
-
-
 class Doorman(asyncssh.SSHServer):
     """One client, from its first byte on. Lives in one event loop."""
 
@@ -200,8 +148,8 @@ class Doorman(asyncssh.SSHServer):
         return True
 
     def public_key_auth_supported(self) -> bool:
-        """A key alone proves nothing here."""
-        return False
+        """A certificate of the gateway's own is taken; a key alone proves nothing here."""
+        return True
 
     def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> Any:
         """What is asked for, and not shown as it is typed."""
@@ -209,11 +157,22 @@ class Doorman(asyncssh.SSHServer):
 
     async def validate_kbdint_response(self, username: str, responses: Any) -> bool:
         """The token."""
-        return len(responses) == 1 and await self._take(username, responses[0])
+        return len(responses) == 1 and await self.validate_password(username, responses[0])
 
     async def validate_password(self, username: str, password: str) -> bool:
         """The same."""
-        return await self._take(username, password)
+        if not 0 < len(password) <= TOKEN_CHARACTERS:
+            password = ""
+        return await self._take(username, ByToken(self._gateway.proving, password))
+
+    def vouched(self, certificate: SSHOpenSSHCertificate) -> bool:
+        """Whether the gateway signed it, for a user."""
+        keys = self._gateway.ssh.keys
+        return keys is not None and keys.vouched(certificate)
+
+    async def certified(self, username: str, certificate: SSHOpenSSHCertificate) -> bool:
+        """A certificate of the gateway's, shown by who has its key."""
+        return await self._take(username, ByCertificate(self._gateway.proving, certificate, self._address))
 
     def session_requested(self) -> Any:
         """A channel that will run something."""
@@ -253,22 +212,22 @@ class Doorman(asyncssh.SSHServer):
 
     # Identity, session ----------------------------------------------------------------------------------------------------
 
-    async def _take(self, username: str, token: str) -> bool:
-        """Whether the token opens what the user's name says. asyncssh may stop waiting; a session is opened whole."""
+    async def _take(self, username: str, proof: Proof) -> bool:
+        """Whether the proof opens what the user's name says. asyncssh may stop waiting; a session is opened whole."""
         self._tries += 1
         if self._tries > TRIES and self._connection is not None:
             self._connection.abort()
-        if self._tries > TRIES or self._proving or self._session is not None or not 0 < len(token) <= TOKEN_CHARACTERS:
+        if self._tries > TRIES or self._proving or self._session is not None or not proof.whole:
             return False
         self._proving = True
         opened: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._gateway.spawn(self._prove(username, token, opened))
+        self._gateway.spawn(self._prove(username, proof, opened))
         return await asyncio.shield(opened)
 
-    async def _prove(self, username: str, token: str, opened: asyncio.Future[bool]) -> None:
+    async def _prove(self, username: str, proof: Proof, opened: asyncio.Future[bool]) -> None:
         said = False
         try:
-            said = await self._open(username, token)
+            said = await self._open(username, proof)
         except GatebookError as error:
             log.error("a session cannot be opened", client=self._address, why=str(error))
         except Exception:
@@ -277,21 +236,22 @@ class Doorman(asyncssh.SSHServer):
             self._proving = False
             opened.set_result(said)
 
-    async def _open(self, username: str, token: str) -> bool:
+    async def _open(self, username: str, proof: Proof) -> bool:
         gateway, now = self._gateway, self._gateway.clock()
         role, _, target = username.rpartition("%")
         try:
-            identity = await gateway.proving.prove(token, target, now)
+            proven = await proof.prove(target, now)
         except IdentityError as error:
             nobody = Verdict(ruling=Ruling.BLOCK, rule=NO_IDENTITY, reason=str(error), policy_digest="")
             await gateway.turn_away(None, target, self._address, nobody, str(error))
             return False
-        welcome = gateway.desk.welcome(identity, Prove(token, target, "", role, protocol="ssh"), self._address, now)
+        wanted = Prove("", target, "", role, proven.purpose, protocol="ssh", certificate=proven.certificate)
+        welcome = gateway.desk.welcome(proven.identity, wanted, self._address, now)
         if not isinstance(welcome, Welcome):
-            refused = await gateway.turn_away(identity, target, self._address, welcome.verdict, welcome.why)
+            refused = await gateway.turn_away(proven.identity, target, self._address, welcome.verdict, welcome.why)
             self._tell(f"blocked by {welcome.verdict.rule}: {welcome.verdict.reason} (decision {refused.decision})")
             return False
-        return await self._begin(welcome, digest_of(token))
+        return await self._begin(welcome, proven.token)
 
     async def _begin(self, welcome: Welcome, token: bytes | None) -> bool:
         gateway, target = self._gateway, welcome.target

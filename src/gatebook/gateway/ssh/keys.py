@@ -6,11 +6,13 @@ the host authority, so that the host key may change, and replicas have their own
 
 from __future__ import annotations
 
+import hmac
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import asyncssh
+from asyncssh.public_key import SSHOpenSSHCertificate
 
 from gatebook.errors import ConfigError
 
@@ -21,7 +23,7 @@ WHOLE_YEAR = "52w"
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Read once by each process. Its repr shows none."""
+    """Read once by each process. Its repr shows none. Of the authority for users it has the public half: the API signs."""
 
     host: asyncssh.SSHKey
     host_authority: asyncssh.SSHKey
@@ -35,6 +37,10 @@ class Keys:
         certificate = self.host_authority.generate_host_certificate(self.host, "gatebook", valid_before=WHOLE_YEAR)
         return self.host, certificate
 
+    def vouched(self, certificate: SSHOpenSSHCertificate) -> bool:
+        """Whether the gateway's own authority for users signed it. Its signature was checked as it was read."""
+        return hmac.compare_digest(certificate.signing_key.public_data, self.user_authority.public_data)
+
     @property
     def known_hosts(self) -> str:
         """The authority's public key, as a line of ``known_hosts`` has it behind the marker and the names."""
@@ -43,8 +49,8 @@ class Keys:
 
 def load_or_make(home: Path) -> Keys:
     """The keys of this home. Raises ConfigError."""
-    folder = home / "keys"
-    return Keys(*(_key(folder / name) for name in (HOST, HOST_AUTHORITY, USER_AUTHORITY)))
+    host, host_authority, user_authority = (_key(home / "keys" / name) for name in (HOST, HOST_AUTHORITY, USER_AUTHORITY))
+    return Keys(host, host_authority, user_authority.convert_to_public())
 
 
 def make_sure(home: Path) -> None:

@@ -1,0 +1,112 @@
+"""asyncssh's connection of a client, with what is ours: faults told, certificates left to the door, the environment bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import asyncssh
+import structlog
+from asyncssh.packet import PacketDecodeError
+from asyncssh.public_key import SSHOpenSSHCertificate
+
+from gatebook.config import SshTarget
+from gatebook.gateway.ssh.channel import PACKET_BYTES, WINDOW_BYTES
+
+if TYPE_CHECKING:
+    from gatebook.gateway.ssh.door import Doorman
+
+KEYS = 60  # that one client may show: OpenSSH's shows all that an agent has before it asks for a token
+VARIABLES, VARIABLE_BYTES = 64, 4_096
+
+log = structlog.get_logger("gatebook.ssh")
+
+
+class Connection(asyncssh.SSHServerConnection):
+    """A fault of ours ends it, closed; of keys it takes certificates of the gateway's own authority alone."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        options: asyncssh.SSHServerConnectionOptions,
+        made: Callable[[], Doorman] | None = None,
+    ) -> None:
+        super().__init__(loop, options)
+        if made is not None:
+            self._protocol_factory = made
+        self._keys_shown = 0
+        self._certificate: SSHOpenSSHCertificate | None = None
+
+    def internal_error(self, exc_info: Any = None, error_logger: Any = None) -> None:
+        """A fault of ours or of the library's: the connection ends, closed. A packet that is none is its peer's."""
+        error = exc_info[1] if exc_info else sys.exc_info()[1]
+        if isinstance(error, PacketDecodeError):
+            log.info("no SSH", why=str(error))
+        else:
+            log.error("connection failed", exc_info=error)
+        super().internal_error(exc_info, error_logger)
+
+    async def validate_public_key(self, username: str, key_data: bytes, msg: bytes, signature: bytes) -> bool:
+        """Whether a key lets its bearer in: a certificate does, once it is proven that they have its key."""
+        self._keys_shown += 1
+        if self._keys_shown > KEYS:
+            self.abort()
+            return False
+        self._certificate = None
+        valid = await super().validate_public_key(username, key_data, msg, signature)
+        certificate, self._certificate = self._certificate, None
+        if not valid or certificate is None or not msg:
+            return valid and certificate is not None
+        return await self._doorman.certified(username, certificate)
+
+    async def _validate_openssh_certificate(self, username: str, cert: SSHOpenSSHCertificate) -> asyncssh.SSHKey | None:
+        """asyncssh's place for it, before the signature is looked at: who signed it, and nothing that tells of anybody."""
+        if not self._doorman.vouched(cert):
+            return None
+        self._certificate = cert
+        return cert.key
+
+    @property
+    def _doorman(self) -> Doorman:
+        doorman: Any = self._owner
+        return doorman  # type: ignore[no-any-return]
+
+    def new_channel(self, target: SshTarget) -> ServerChannel:
+        """A channel for a session."""
+        return ServerChannel(self, asyncio.get_running_loop(), target)
+
+
+class ServerChannel(asyncssh.SSHServerChannel[bytes]):
+    """asyncssh's, which keeps of the environment what the target takes."""
+
+    def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop, target: SshTarget) -> None:
+        super().__init__(
+            connection,
+            loop,
+            allow_pty=True,
+            line_editor=False,
+            line_echo=False,
+            line_history=0,
+            max_line_length=1,
+            encoding=None,
+            errors="strict",
+            window=WINDOW_BYTES,
+            max_pktsize=PACKET_BYTES,
+        )
+        self._target = target
+
+    def _process_env_request(self, packet: asyncssh.packet.SSHPacket) -> bool:
+        """RFC 4254, section 6.4. A client goes on where a variable is not taken."""
+        name, value = packet.get_string(), packet.get_string()
+        packet.check_end()
+        try:
+            named = name.decode("ascii")
+            value.decode("utf-8")
+        except UnicodeDecodeError:
+            return False
+        if len(value) > VARIABLE_BYTES or len(self._env) >= VARIABLES or b"\0" in value or not self._target.takes(named):
+            return False
+        self._env[name] = value
+        return True
