@@ -11,8 +11,10 @@ help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' Makefile | while IFS='|' read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
 
 .PHONY: demo
-demo: install ## Play the main job end to end on real parts; KEEP=1 leaves it running, ACTS="http kubernetes" adds acts
+demo: install ## Play the main job end to end on real parts; KEEP=1 leaves it running, ACTS="http ssh" adds acts
 	@case " $(ACTS) " in *" kubernetes "*) scripts/kubernetes;; esac
+	@case " $(ACTS) " in *" ssh "*) scripts/testbed openssh;; esac
+	@case " $(ACTS) " in *" git "*) scripts/testbed git;; esac
 	@$(DEMO) $(if $(filter-out 0,$(KEEP)),--keep) $(if $(strip $(ACTS)),--acts "$(strip $(ACTS))")
 
 .PHONY: demo-stop

@@ -37,7 +37,7 @@ def variables(folder: Path) -> dict[str, str]:
 
 def test_the_story_keeps_its_word_and_leaves_nothing_running(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
-    answer = demo(folder, "--acts", "http git")
+    answer = demo(folder, "--acts", "http ssh git")
     assert answer.status == 0, answer.output
     assert "Every step did what it says" in answer.output
     assert "✗" not in answer.output
@@ -48,6 +48,7 @@ def test_the_story_keeps_its_word_and_leaves_nothing_running(tmp_path: Path) -> 
         "another audience",
         "INTACT",
         "DAMAGED",
+        "ssh-no-halt",
         "approval required",
         "git-no-force",
         "wal/000000000000, offset",

@@ -84,6 +84,8 @@ def _start_parts(stage: Stage, place: world.World, more: Sequence[str]) -> None:
         stage.doing("a Kubernetes cluster: a real API server, its pods local processes", place.start_cluster)
     if "git" in more:
         stage.doing("a git server, with a repository", place.start_forge)
+    if "ssh" in more:
+        stage.doing("a host: OpenSSH's server, on this machine", place.start_host)
     stage.doing("the gateway: gatebook serve", place.start_gateway)
 
 
@@ -101,15 +103,18 @@ def _tell_how_to_try(story: acts.Story) -> None:
     path = place.write_env(story.token, place.approver_token())
     stage.say("Everything is left running. Try it by hand, as the agent:")
     stage.console.print()
-    for line in (
+    lines = [
         shown(place.psql_arguments(), place.psql_environment(story.token)),
         f". {shlex.quote(str(path))} && {CURL}",
-        f". {shlex.quote(str(path))} && \"$PSQL\"",
-    ):  # fmt: skip
+        f'. {shlex.quote(str(path))} && "$PSQL"',
+    ]
+    if place.host is not None:
+        lines.append(f". {shlex.quote(str(path))} && $SSH_COMMAND uptime")
+    for line in lines:
         stage.console.print(Text("    " + line, style="bold cyan"), soft_wrap=True)
     stage.say(f"What waits is decided at {place.url}/approvals (sign in as dana), or with her token:")
     stage.console.print(Text('    GATEBOOK_TOKEN="$APPROVER_TOKEN" gatebook approvals ls', style="bold cyan"), soft_wrap=True)
-    stage.say("The first line stands alone, the second takes its settings from the file. `make demo-stop` ends it all.")
+    stage.say("The first line stands alone, the others take their settings from the file. `make demo-stop` ends it all.")
 
 
 def _show_failure(console: Console, error: Exception, place: world.World) -> None:

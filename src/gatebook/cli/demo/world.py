@@ -22,6 +22,7 @@ from gatebook.cli.demo.certificates import Authority
 from gatebook.cli.demo.clients import Answer, Psql, run
 from gatebook.cli.demo.cluster import Cluster
 from gatebook.cli.demo.forge import USER, new_repository
+from gatebook.cli.demo.host import Host, program
 from gatebook.cli.demo.parts import EmbeddedPostgres, wheel_programs
 from gatebook.cli.demo.processes import PartError, Roster, Running, answers, free_port, wait_until, write_private
 from gatebook.cli.demo.provider import Registration, register
@@ -33,7 +34,7 @@ READY_SECONDS = 30.0
 LOG_TAIL = 30
 DATABASE = "shop"
 ROLE = "shop_app"
-BILLING, CLUSTER, FORGE = "billing", "cluster", "forge"
+BILLING, CLUSTER, FORGE, WEB1 = "billing", "cluster", "forge", "web1"
 REPOSITORY = "shop/app"
 AGENT, FOREIGN, APPROVER, JOB = "shop-agent", "payroll-agent", "dana", "nightly-report"
 JOB_CLAIMS: Mapping[str, str | list[str]] = {"kind": "ci", "groups": ["jobs"]}
@@ -90,11 +91,13 @@ class World:
     http_port: int = field(default_factory=free_port)
     billing_port: int = field(default_factory=free_port)
     forge_port: int = field(default_factory=free_port)
+    ssh_port: int = field(default_factory=free_port)
     roster: Roster = field(init=False)
     database: EmbeddedPostgres = field(init=False)
     gateway: Running = field(init=False)
     cluster: Cluster | None = None
     forge: Running | None = None
+    host: Host | None = None
     secrets: dict[str, str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -224,6 +227,13 @@ class World:
         self.forge = self._start(FORGE, [*argv, str(self.folder / "repositories"), str(password)])
         self._wait(FORGE, self.forge, lambda: answers(self.forge_port))
 
+    def start_host(self) -> None:
+        """A host that lets in one key, which only the gateway has."""
+        self.host = Host(self.folder / "host")
+        running = self._start("host", self.host.argv())
+        port = self.host.port
+        self._wait("host", running, lambda: answers(port))
+
     def _secrets_folder(self) -> Path:
         folder = self.folder / "secrets"
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -272,6 +282,7 @@ class World:
                 "postgres": {"bind": f"127.0.0.1:{self.postgres_port}", "tls": tls},
                 "http": {"bind": f"127.0.0.1:{self.http_port}", "tls": dict(tls), "domain": "targets.localhost"},
                 "api": {"bind": f"127.0.0.1:{self.api_port}", "tls": dict(tls)},
+                **({"ssh": {"bind": f"127.0.0.1:{self.ssh_port}"}} if self.host is not None else {}),
                 "public_url": self.url,
             },
             "identity": {
@@ -314,6 +325,7 @@ class World:
                 },
                 *([self.cluster.target(CLUSTER)] if self.cluster is not None else []),
                 *([self._forge_target(secrets_folder)] if self.forge is not None else []),
+                *([self.host.target(WEB1)] if self.host is not None else []),
             ],
             "policy": {"folder": "policies"},
             "masking": {
@@ -416,6 +428,32 @@ class World:
         """How curl is quiet, and trusts the demo's authority."""
         return ["-sS", "--cacert", str(self.ca)]
 
+    def ssh_environment(self, token: str) -> dict[str, str]:
+        """How ssh asks for its password where nobody sits: a program that says the token."""
+        return {"SSH_ASKPASS": str(self.folder / "askpass"), "SSH_ASKPASS_REQUIRE": "force", "GATEBOOK_TOKEN": token}
+
+    def write_ssh_config(self) -> Path:
+        """How the agent's ssh finds the host through the gateway, and knows the gateway by its authority."""
+        authority = run([program("ssh-keygen"), "-y", "-f", str(self.folder / "keys" / "ssh_host_authority")], {}).output
+        known = self.folder / "known_hosts"
+        known.write_text(f"@cert-authority [127.0.0.1]:{self.ssh_port} {authority}\n")
+        asked = self.folder / "askpass"
+        asked.write_text('#!/bin/sh\nprintf %s "$GATEBOOK_TOKEN"\n')
+        asked.chmod(0o700)
+        settings = {
+            "HostName": "127.0.0.1",
+            "Port": self.ssh_port,
+            "User": WEB1,
+            "UserKnownHostsFile": f'"{known}"',
+            "StrictHostKeyChecking": "yes",
+            "IdentityAgent": "none",
+            "PreferredAuthentications": "keyboard-interactive",
+            "NumberOfPasswordPrompts": 1,
+        }
+        path = self.folder / "ssh_config"
+        path.write_text("\n".join([f"Host {WEB1}", *(f"    {name} {value}" for name, value in settings.items()), ""]))
+        return path
+
     # Keeping and ending -------------------------------------------------------------------------------------------------
 
     def write_env(self, agent_token: str, approver_token: str) -> Path:
@@ -431,6 +469,7 @@ class World:
             "HTTP_URL": self.http_url,
             **({"KUBECONFIG": str(self.kubeconfig), "KUBECTL": self.cluster.kubectl} if self.cluster is not None else {}),
             **({"GIT_URL": self.git_url} if self.forge is not None else {}),
+            **self._ssh_variables(agent_token),
             "TARGET_DSN": self.target_dsn,
             "PSQL": str(wheel_programs() / "psql"),
         }
@@ -439,6 +478,12 @@ class World:
         path = self.folder / "env"
         write_private(path, "\n".join([*lines, hint, ""]))
         return path
+
+    def _ssh_variables(self, token: str) -> dict[str, str]:
+        if self.host is None:
+            return {}
+        command = ["ssh", "-F", str(self.write_ssh_config()), WEB1]
+        return {"SSH_COMMAND": shlex.join(command), **self.ssh_environment(token)}
 
     def stop(self) -> None:
         """End everything and remove the database's data; the book and the logs stay."""
