@@ -21,7 +21,8 @@ LOG = f"""09:12:04 order 7 placed by {EMAIL}
 09:12:09 disk is 81 % full
 """
 SCRIPT = "#!/bin/sh\necho cleaning\n: > orders.log\n"
-HELD_SECONDS = 20.0
+HELD_SECONDS = 60.0
+SURROUNDINGS = PLAIN_ENVIRONMENT | {"HOME": "/nonexistent"}  # nobody's own configuration
 REFUSED = 77  # how ssh ends where the gateway refuses
 
 
@@ -34,7 +35,7 @@ def play_host(story: Story) -> None:
     log, script = folder / "orders.log", folder / "clean.sh"
     log.write_text(LOG)
     script.write_text(SCRIPT)
-    stage.output(world.write_ssh_config().read_text())
+    _get_in(story)
     said = _ssh(story, f"tail -n 3 {log}")
     stage.check("it reads the log", said.status == 0 and "81 % full" in said.output, said.output)
     stage.check("the card and the address in it are covered", not any(one in said.output for one in (CARD, EMAIL)), said.output)
@@ -44,18 +45,23 @@ def play_host(story: Story) -> None:
     _replay(story)
 
 
+def _get_in(story: Story) -> None:
+    stage, world = story.stage, story.world
+    stage.command("gatebook ssh-config --folder ssh", "shop-agent$")
+    answer = world.gatebook("ssh-config", "--folder", str(world.ssh_config.parent), env={"GATEBOOK_TOKEN": story.token})
+    stage.output(answer.output)
+    certified = answer.status == 0 and story.token not in world.ssh_config.read_text()
+    stage.check("it has a key of its own, which the gateway certified for an hour", certified, answer.output)
+
+
 def _argv(story: Story, *words: str, client: str = "ssh") -> list[str]:
-    return [program(client), "-F", str(story.world.folder / "ssh_config"), *words]
-
-
-def _surroundings(story: Story) -> dict[str, str]:
-    return PLAIN_ENVIRONMENT | {"HOME": "/nonexistent"} | story.world.ssh_environment(story.token)
+    return [program(client), "-F", str(story.world.ssh_config), *words]
 
 
 def _ssh(story: Story, command: str) -> Answer:
     """Show a command as it is typed, and what comes."""
     story.stage.command(f"ssh {WEB1} {shlex.quote(command)}", "shop-agent$")
-    answer = run(_argv(story, WEB1, command), _surroundings(story))
+    answer = run(_argv(story, WEB1, command), SURROUNDINGS)
     story.stage.output(answer.output)
     return answer
 
@@ -77,7 +83,7 @@ def _run_a_script(story: Story, script: Path, log: Path) -> None:
     told = story.world.folder / "ssh.out"
     with told.open("wb") as output:
         waiting = subprocess.Popen(
-            _argv(story, WEB1, command), stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=_surroundings(story)
+            _argv(story, WEB1, command), stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=SURROUNDINGS
         )
     try:
         wait_until(lambda: "/approvals/" in told.read_text() or waiting.poll() is not None, HELD_SECONDS)
@@ -103,7 +109,7 @@ def _copy(story: Story, folder: Path) -> None:
     own.write_text("rotate = daily\n")
     stage.say("Files come and go by sftp and scp, each decided by the path that the host makes of it.")
     stage.command(f"scp shop.conf {WEB1}:{there}", "shop-agent$")
-    answer = run(_argv(story, "-q", str(own), f"{WEB1}:{there}", client="scp"), _surroundings(story))
+    answer = run(_argv(story, "-q", str(own), f"{WEB1}:{there}", client="scp"), SURROUNDINGS)
     stage.output(answer.output)
     stage.check("it may bring a file", answer.status == 0 and there.exists(), answer.output)
 

@@ -22,7 +22,7 @@ from gatebook.cli.demo.certificates import Authority
 from gatebook.cli.demo.clients import Answer, Psql, run
 from gatebook.cli.demo.cluster import Cluster
 from gatebook.cli.demo.forge import USER, new_repository
-from gatebook.cli.demo.host import Host, program
+from gatebook.cli.demo.host import Host
 from gatebook.cli.demo.parts import EmbeddedPostgres, wheel_programs
 from gatebook.cli.demo.processes import PartError, Roster, Running, answers, free_port, wait_until, write_private
 from gatebook.cli.demo.provider import Registration, register
@@ -140,6 +140,11 @@ class World:
     def kubeconfig(self) -> Path:
         """How the agent's kubectl reaches the cluster through the gateway."""
         return self.folder / "kubeconfig"
+
+    @property
+    def ssh_config(self) -> Path:
+        """How the agent's ssh reaches the host through the gateway: ``gatebook ssh-config`` writes it."""
+        return self.folder / "ssh" / "config"
 
     @property
     def command_path(self) -> str:
@@ -428,32 +433,6 @@ class World:
         """How curl is quiet, and trusts the demo's authority."""
         return ["-sS", "--cacert", str(self.ca)]
 
-    def ssh_environment(self, token: str) -> dict[str, str]:
-        """How ssh asks for its password where nobody sits: a program that says the token."""
-        return {"SSH_ASKPASS": str(self.folder / "askpass"), "SSH_ASKPASS_REQUIRE": "force", "GATEBOOK_TOKEN": token}
-
-    def write_ssh_config(self) -> Path:
-        """How the agent's ssh finds the host through the gateway, and knows the gateway by its authority."""
-        authority = run([program("ssh-keygen"), "-y", "-f", str(self.folder / "keys" / "ssh_host_authority")], {}).output
-        known = self.folder / "known_hosts"
-        known.write_text(f"@cert-authority [127.0.0.1]:{self.ssh_port} {authority}\n")
-        asked = self.folder / "askpass"
-        asked.write_text('#!/bin/sh\nprintf %s "$GATEBOOK_TOKEN"\n')
-        asked.chmod(0o700)
-        settings = {
-            "HostName": "127.0.0.1",
-            "Port": self.ssh_port,
-            "User": WEB1,
-            "UserKnownHostsFile": f'"{known}"',
-            "StrictHostKeyChecking": "yes",
-            "IdentityAgent": "none",
-            "PreferredAuthentications": "keyboard-interactive",
-            "NumberOfPasswordPrompts": 1,
-        }
-        path = self.folder / "ssh_config"
-        path.write_text("\n".join([f"Host {WEB1}", *(f"    {name} {value}" for name, value in settings.items()), ""]))
-        return path
-
     # Keeping and ending -------------------------------------------------------------------------------------------------
 
     def write_env(self, agent_token: str, approver_token: str) -> Path:
@@ -469,7 +448,7 @@ class World:
             "HTTP_URL": self.http_url,
             **({"KUBECONFIG": str(self.kubeconfig), "KUBECTL": self.cluster.kubectl} if self.cluster is not None else {}),
             **({"GIT_URL": self.git_url} if self.forge is not None else {}),
-            **self._ssh_variables(agent_token),
+            **({"SSH_COMMAND": shlex.join(["ssh", "-F", str(self.ssh_config), WEB1])} if self.host is not None else {}),
             "TARGET_DSN": self.target_dsn,
             "PSQL": str(wheel_programs() / "psql"),
         }
@@ -478,12 +457,6 @@ class World:
         path = self.folder / "env"
         write_private(path, "\n".join([*lines, hint, ""]))
         return path
-
-    def _ssh_variables(self, token: str) -> dict[str, str]:
-        if self.host is None:
-            return {}
-        command = ["ssh", "-F", str(self.write_ssh_config()), WEB1]
-        return {"SSH_COMMAND": shlex.join(command), **self.ssh_environment(token)}
 
     def stop(self) -> None:
         """End everything and remove the database's data; the book and the logs stay."""
