@@ -27,6 +27,8 @@ const EFFORT: usize = 256; // work for each of its bytes
 const BATCH: usize = 512; // tokens that are looked through together
 const ARRAYS: usize = 8; // names of arrays that are kept
 const SAID: usize = 1024; // bytes of what a member `name` says
+const MET: usize = 1024; // names that rules with stars were asked about, and that are kept
+const MET_BYTES: usize = 256; // of each
 const NAMES: &[u8] = b"\"name\"";
 const VALUES: &[u8] = b"\"value\"";
 const MALFORMED: &str = "JSON that is not well-formed";
@@ -68,8 +70,10 @@ pub struct Limits {
     pub held: usize,
 }
 
-/// The rules' places, asked of Python and kept.
+/// The rules' places, asked of Python and kept. `paired` is the member where rules have names with stars, by what stands beside.
 pub struct Places {
+    paired: Option<Py<PyAny>>,
+    met: usize,
     member: Py<PyAny>,
     item: Py<PyAny>,
     ruled: Py<PyAny>,
@@ -90,9 +94,13 @@ struct Known {
 }
 
 impl Places {
-    pub fn new(member: Py<PyAny>, item: Py<PyAny>, ruled: Py<PyAny>, names: HashSet<Vec<u8>>, aliased: HashSet<Vec<u8>>) -> Places {
+    pub fn new(
+        (member, item, ruled, paired): (Py<PyAny>, Py<PyAny>, Py<PyAny>, Option<Py<PyAny>>),
+        names: HashSet<Vec<u8>>,
+        aliased: HashSet<Vec<u8>>,
+    ) -> Places {
         let sizes = names.iter().fold(0, |sizes, name| sizes | 1 << name.len().min(63));
-        Places { member, item, ruled, names, sizes, aliased, known: Vec::new(), lower: Vec::new() }
+        Places { paired, met: 0, member, item, ruled, names, sizes, aliased, known: Vec::new(), lower: Vec::new() }
     }
 
     fn known(&mut self, place: u32) -> &mut Known {
@@ -104,8 +112,11 @@ impl Places {
     }
 
     /// The place of a member; its name is as it is written, with quotes.
-    fn member(&mut self, py: Python<'_>, place: u32, written: &[u8], escaped: bool) -> PyResult<u32> {
+    fn member(&mut self, py: Python<'_>, place: u32, written: &[u8], escaped: bool, said: &[u8]) -> PyResult<u32> {
         let bare = &written[1..written.len() - 1];
+        if self.paired.is_some() {
+            return self.starred(py, place, written, escaped, said);
+        }
         if escaped || !bare.is_ascii() || (!self.aliased.is_empty() && self.aliased.contains(bare)) {
             return self.member.call1(py, (place, written))?.extract(py);
         }
@@ -132,6 +143,37 @@ impl Places {
             known.other = Some(below);
         }
         Ok(below)
+    }
+
+    /// The same where names with stars may mean any name, and one called `value` goes by what is `said` beside it.
+    #[cold]
+    fn starred(&mut self, py: Python<'_>, place: u32, written: &[u8], escaped: bool, said: &[u8]) -> PyResult<u32> {
+        let bare = &written[1..written.len() - 1];
+        let mut key = std::mem::take(&mut self.lower);
+        key.clear();
+        key.extend_from_slice(bare);
+        key.make_ascii_lowercase();
+        if key == b"value" {
+            key.push(0); // no name has this byte as it is
+            key.extend_from_slice(said);
+        }
+        let keeps = !escaped && bare.is_ascii() && key.len() <= MET_BYTES;
+        let known = if keeps { self.known(place).below.get(&key).copied() } else { None };
+        let found = match (known, &self.paired) {
+            (Some(below), _) => Ok(below),
+            (None, Some(paired)) => paired.call1(py, (place, written, said)).and_then(|below| Ok(below.extract(py)?)),
+            (None, None) => Ok(TOP),
+        };
+        if let (true, None, Ok(below)) = (keeps, known, &found) {
+            if self.met >= MET {
+                self.known.iter_mut().for_each(|known| known.below.clear());
+                self.met = 0;
+            }
+            self.met += 1;
+            self.known(place).below.insert(key.clone(), *below);
+        }
+        self.lower = key;
+        found
     }
 
     fn item(&mut self, py: Python<'_>, place: u32) -> PyResult<u32> {
@@ -419,7 +461,14 @@ impl Walk {
         }
         tokens.push(Token { look: NAME, start, end, place: around.place, around: Around::Nothing, hit: false, escaped });
         let place = match &mut self.places {
-            Some(places) => places.member(py, around.place, &data[start..end], escaped)?,
+            Some(places) => {
+                let said = match &around.said {
+                    Said::Nothing => b"",
+                    Said::Here(from, to) => &data[*from..*to],
+                    Said::Held(said) => said.as_ref(),
+                };
+                places.member(py, around.place, &data[start..end], escaped, said)?
+            }
             None => TOP,
         };
         if &data[start..end] != VALUES {

@@ -293,17 +293,17 @@ struct Json {
 #[pymethods]
 impl Json {
     /// `limits` are of levels, names, numbers and held strings; `rules` those on fields, if there are any: the functions member,
-    /// item and ruled, the names that they know, and those that may stand for others.
+    /// item, ruled and, where names have stars, paired; the names that they know, and those that may stand for others.
     #[new]
     fn new(
         detectors: &Detectors,
         limits: (usize, usize, usize, usize),
-        rules: Option<(Py<PyAny>, Py<PyAny>, Py<PyAny>, HashSet<Vec<u8>>, HashSet<Vec<u8>>)>,
+        rules: Option<((Py<PyAny>, Py<PyAny>, Py<PyAny>, Option<Py<PyAny>>), HashSet<Vec<u8>>, HashSet<Vec<u8>>)>,
         top: u32,
         name: Vec<u8>,
     ) -> Json {
         let (depth, longest, number, held) = limits;
-        let places = rules.map(|(member, item, ruled, names, aliased)| json::Places::new(member, item, ruled, names, aliased));
+        let places = rules.map(|(asked, names, aliased)| json::Places::new(asked, names, aliased));
         let walk = json::Walk::new(json::Limits { depth, name: longest, number, held }, places, top, &name);
         Json { scan: detectors.scan.clone(), walk }
     }

@@ -61,6 +61,10 @@ JSON = b'[{"id": 1, "name": "Ada Brown", "ssn": "123-45-6789"}, 4, "a"]'
 CARD = b'{"note": "paid by 4111 1111 1111 1111"}'
 
 
+def _id(count: int) -> bytes:
+    return b"3f2a9c1e-77b0-4d15-9a6e-%012x" % (count * 7919)
+
+
 def answer(path: str, count: int) -> bytes:
     """What the target says to the request of this number for this path."""
 
@@ -75,6 +79,15 @@ def answer(path: str, count: int) -> bytes:
             return said(CARD)
         case "/dated":
             return said(JSON, b"X-Request-Id: %d" % (count // 2), b"X-Mail: ada%d@example.com" % (count // 4))
+        case "/audited":
+            return said(JSON, b"Date: Sat, 21 Nov 2026 10:00:%02d GMT" % (count // 2 % 60), b"Audit-Id: " + _id(count))
+        case "/twice":
+            return said(JSON, b"Audit-Id: " + _id(count), b"AUDIT-ID: " + _id(count + 1))
+        case "/echoes":
+            own = b"abcdefab-cdef-4abc-8def-abcdefabcdea"  # what stands in for an id where heads are kept
+            return said(JSON, b"Audit-Id: " + _id(count), b"X-Same: " + own, b"Request-Id: " + own)
+        case "/numbered":
+            return said(JSON, b"X-Request-Id: 41111111-1111-1111-%04d-123456789012" % count)
         case "/image":
             return said(b"\x89PNG" * 20, kind=b"image/png")
         case "/text":

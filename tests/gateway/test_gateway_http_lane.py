@@ -23,7 +23,7 @@ from gatebook.protocols.http.terms import Injected
 PATHS = (
     "/json", "/card", "/dated", "/image", "/text", "/none", "/gone", "/away", "/home", "/chunks", "/close", "/broken", "/odd",
     "/more", "/old", "/login", "/part", "/long", "/large", "/early", "/switching", "/junk", "/iam/users", "/JSON", "/a?b=c",
-    "/..;/iam",
+    "/..;/iam", "/audited", "/twice", "/echoes", "/numbered",
 )  # fmt: skip
 REQUESTS = (
     get(),
@@ -237,6 +237,18 @@ async def test_what_came_before_goes_past_the_relay_and_nothing_else_does(tmp_pa
     for other in (get("/JSON"), get("/json", "X-A: 1"), get(token="two"), get(method="HEAD"), get() * 2):
         await rig.send(other)
     assert rig.taken == before + 3
+    await rig.close()
+
+
+async def test_answers_that_differ_in_a_date_and_an_id_alone_have_their_heads_read_once_and_each_its_own(tmp_path):
+    rig = await Rig(tmp_path, lane=True).open()
+    for _ in range(8):
+        await rig.send(get("/audited"))
+    assert rig.taken >= 5
+    ids = re.findall(rb"audit-id: ([0-9a-f-]{36})", rig.shown[0].lower())
+    assert len(set(ids)) == len(ids) == 8
+    (ticket,) = rig.sessions["one"].tickets._kept.values()
+    assert len(ticket.answers._heads) == 1
     await rig.close()
 
 

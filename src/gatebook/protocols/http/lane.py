@@ -6,11 +6,14 @@ session and decided alike, are then the same bytes to the target.
 
 What becomes of an answer is told by its head, byte for byte, and kept with it; its content is covered anew each time. Heads are
 read, covered and written by the very code that does it for every other answer (``h1.py``, ``answering.py``), once for each that
-is another. What is not whole, says too much, ends the connection, or cannot be passed on as it is, is None: the relay's to do.
+is another. Heads that differ in a date or an id of the answer alone are one: something stands in for these where the head is
+kept, and they are covered by themselves each time; where they would not pass as they are, the head is read as any other.
+What is not whole, says too much, ends the connection, or cannot be passed on as it is, is None: the relay's to do.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -20,6 +23,7 @@ from gatebook.protocols.http import grpc
 from gatebook.protocols.http.answering import Answering, shown
 from gatebook.protocols.http.checks import HEAD_BYTES
 from gatebook.protocols.http.covering.choosing import Both
+from gatebook.protocols.http.covering.heads import covered_fields
 from gatebook.protocols.http.covering.json_cover import JsonCover
 from gatebook.protocols.http.covering.needles import NeedleFilter
 from gatebook.protocols.http.covering.plan import Counts, Coverer, Plan
@@ -30,6 +34,19 @@ from gatebook.protocols.http.terms import Terms
 
 CONTENT_BYTES = 131_072  # of an answer; what is longer has time
 HEADS = 16  # of answers to one request; one that has more begins anew
+# What differs from one answer to the next and says nothing of it: by its name, and in its common form alone.
+_VARYING = re.compile(
+    rb"(?<=\r\n)((?i:date)): ([A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT)(?=\r\n)"
+    rb"|(?<=\r\n)((?i:audit-id|x-request-id|request-id|x-correlation-id)): "
+    rb"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?=\r\n)"
+)
+_STANDING_IN = {
+    b"date": b"Sat, 03 Feb 1990 04:05:06 GMT",
+    b"audit-id": b"abcdefab-cdef-4abc-8def-abcdefabcdea",
+    b"x-request-id": b"abcdefab-cdef-4abc-8def-abcdefabcdeb",
+    b"request-id": b"abcdefab-cdef-4abc-8def-abcdefabcdec",
+    b"x-correlation-id": b"abcdefab-cdef-4abc-8def-abcdefabcded",
+}
 _NEVER = (206, 401)  # a part may have to be asked for as a whole, and a credential may be of no use any more
 _WITHOUT_CONTENT = (204, 304)
 
@@ -103,6 +120,7 @@ class Answers:
     def __init__(self, went: Went) -> None:
         self._went = went
         self._heads: dict[tuple[str, bytes], Head] = {}
+        self._last: tuple[str, bytes, Head] | None = None
 
     def size(self, data: bytes, origin: str) -> int | None:
         """How many bytes an answer has that begins so; None where the relay must read it."""
@@ -133,6 +151,41 @@ class Answers:
         return Answered(b"".join((head.told, *pieces)), content, head, masked)
 
     def _head(self, origin: str, data: bytes) -> Head | None:
+        last = self._last
+        if last is not None and last[1] == data and last[0] == origin:
+            return last[2]
+        found = self._varied(origin, data) or self._kept(origin, data)
+        if found is not None:
+            self._last = origin, data, found
+        return found
+
+    def _varied(self, origin: str, data: bytes) -> Head | None:
+        """What becomes of a head by one that is kept and differs from it in a date or an id alone, if that is sure."""
+        own: dict[bytes, bytes] = {}
+
+        def stand_in(found: re.Match[bytes]) -> bytes:
+            name, value = (found[1], found[2]) if found[1] else (found[3], found[4])
+            own[name.lower()] = value
+            return name + b": " + _STANDING_IN[name.lower()]
+
+        alike, count = _VARYING.subn(stand_in, data)
+        if not count or count != len(own):
+            return None
+        fields = tuple(own.items())
+        if covered_fields(fields, self._went.plan, {}) != fields:
+            return None
+        known = self._kept(origin, alike)
+        if known is None:
+            return None
+        told, seen = known.told, known.shown
+        for name, value in fields:
+            stands = _STANDING_IN[name]
+            if told.count(stands) != 1 or seen.count(stands) != 1:
+                return None
+            told, seen = told.replace(stands, value), seen.replace(stands, value)
+        return Head(told, seen, known.status, known.length, known.in_chunks, known.make, known.masked)
+
+    def _kept(self, origin: str, data: bytes) -> Head | None:
         key = origin, data
         known = self._heads.get(key)
         if known is not None:

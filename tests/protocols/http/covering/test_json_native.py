@@ -13,7 +13,7 @@ from tests.protocols.http.covering.test_json_cover import VALUES
 from gatebook.errors import WireError
 from gatebook.masking import compiled
 from gatebook.masking.detectors import NAMES, scan
-from gatebook.masking.rules import Style
+from gatebook.masking.rules import FieldPattern, MaskSet, Style
 from gatebook.protocols.http.covering.json_cover import JsonCover
 from gatebook.protocols.http.covering.native import python_walk
 
@@ -21,7 +21,14 @@ pytestmark = pytest.mark.skipif(compiled.crate is None, reason="the compiled twi
 
 PYTHON = partial(JsonCover, make=python_walk)
 STARS = plan(mask_set(Style.HASH, "a.*.b", "$.**.é", "items.*"), mask_set(Style.TOKEN, "$.top", "x"), x=["a"], y=["ssn"])
+OBJECTS = tuple(
+    FieldPattern.of_objects(one) for one in ("data.*host*", "env[DB_*]", "*pass*", "top.b*", "items.name", "x.**.s*n")
+)
+WILD = plan(MaskSet("objects", (), Style.REDACT, OBJECTS))
+WILD_ALONE = plan(MaskSet("objects", (), Style.HASH, OBJECTS[1:3]), detectors=())
 PLANS = [
+    WILD,
+    WILD_ALONE,
     RULES,
     DETECTORS,
     STARS,
@@ -33,6 +40,11 @@ VECTORS = sorted(
     {line.partition(" -> ")[0] for expect in ("cover", "keep") for _, line in (one.values for one in each_vector(expect))}
 )
 KEYS = [
+    "data",
+    "env",
+    "Value",
+    "db_HOST",
+    "val\u0075e",
     "a",
     "b",
     "ssn",
@@ -57,6 +69,8 @@ TEXTS = st.sampled_from(
         *VECTORS,
         CREDENTIAL.decode(),
         "DB_PASSWORD",
+        "DB_HOST",
+        "db\u005fx",
         "api\\key",
         '{"ssn":"x"}',
         '[["a",{"b":1}]]',
@@ -113,7 +127,9 @@ def test_both_cover_the_same(value, chosen, ascii_only, indent, cuts):
     assert told(PYTHON, chosen, data, cuts) == whole
 
 
-@pytest.mark.parametrize("chosen", PLANS, ids=["rules", "detectors", "stars", "nothing", "fields", "needles"])
+@pytest.mark.parametrize(
+    "chosen", PLANS, ids=["wild", "wild alone", "rules", "detectors", "stars", "nothing", "fields", "needles"]
+)
 def test_both_cover_every_vector_the_same_bare_and_escaped(chosen):
     for text in VECTORS:
         for written in (json.dumps(text), '"' + escaped(text, every=True).replace('"', '\\"').replace("\n", "\\n") + '"'):

@@ -24,13 +24,20 @@ class NativeWalk:
         if plan.tree:
             names = {one.encode() for one in plan.tree.names if one.isascii()}
             aliases = {one.encode() for one in plan.aliases if one.isascii()}
-            rules = (
+            tree = plan.tree
+            paired = None
+            if tree.wild:
+
+                def paired(place: Place, written: bytes, said: bytes) -> Place:
+                    return tree.paired(place, read_string(written), read_string(said) if said else None)
+
+            asked = (
                 lambda place, written: plan.member(place, read_string(written)),
-                plan.tree.item,
-                lambda place: plan.tree.style(place) is not None,
-                names,
-                aliases,
+                tree.item,
+                lambda place: tree.style(place) is not None,
+                paired,
             )
+            rules = asked, names, aliases
         self._plan = plan
         self._masked = masked
         self._walk: Any = compiled.crate.Json(compiled.detectors(plan.names), LIMITS, rules, top, name)
@@ -66,8 +73,8 @@ MakeWalk: TypeAlias = Callable[[Plan, Counts, Place, bytes], Walk]
 
 
 def walk(plan: Plan, masked: Counts, top: Place = TOP, name: bytes = b"") -> Walk:
-    """The walk of one content; ``masked`` counts what it covers itself. The compiled one knows no names with stars."""
-    if compiled.crate is None or plan.tree.wild:
+    """The walk of one content; ``masked`` counts what it covers itself."""
+    if compiled.crate is None:
         return JsonWalk(plan, top, name)
     return NativeWalk(plan, masked, top, name)
 
