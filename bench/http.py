@@ -150,7 +150,7 @@ def bulk(ways: list[Way], home: Path, wanted: argparse.Namespace, gateway: LiveG
     print(f"  memory of the worker: {before / 1024:.0f} MiB before, {gateway.memory_kilobytes / 1024:.0f} MiB after")
 
 
-def build(stack: ExitStack, home: Path, megabytes: int) -> tuple[list[Way], LiveGateway]:
+def build(stack: ExitStack, home: Path, megabytes: int, *more: dict[str, object]) -> tuple[list[Way], LiveGateway]:
     authority = Authority(home / "tls")
     made = authority.certificate("gateway")
     www = home / "www"
@@ -175,7 +175,7 @@ def build(stack: ExitStack, home: Path, megabytes: int) -> tuple[list[Way], Live
     database.port = free_port()
     api = {"name": "api", "protocol": "http", "origins": [f"http://127.0.0.1:{plain}"], "default_role": "agent"}
     gateway = LiveGateway(
-        home / "gateway", World(authority, issuer, database), apis=[api | {"roles": {"agent": {}}}], allows_all=True
+        home / "gateway", World(authority, issuer, database), apis=[api | {"roles": {"agent": {}}}, *more], allows_all=True
     ).start()
     stack.callback(gateway.stop)
     bearer = f"Authorization: Bearer {gateway.gateway_token()}"

@@ -15,7 +15,7 @@ from gatebook.masking.rules import FieldPattern, MaskSet, Style
 from gatebook.model import Reach, RefusalClass
 from gatebook.protocols.http import graphql_socket, websocket
 from gatebook.protocols.http.message import Data, End, Response
-from gatebook.protocols.http.relay import Effect, Forward, Reply, Step
+from gatebook.protocols.http.relay import Effect, Failed, Forward, Reply, Step
 from gatebook.protocols.http.websocket import Text, Writer
 from gatebook.protocols.relay import Answered, Covering, Refused
 
@@ -316,3 +316,18 @@ def test_a_message_is_read_as_it_was_meant_however_it_is_spaced(payload: Any, na
     assert json.loads(said.payload or b"null") == payload
     again = graphql_socket.read(graphql_socket.message(said.type, said.id, said.payload))
     assert again == said
+
+
+def test_one_that_was_let_go_and_cannot_be_sent_has_an_answer_and_the_others_go_on() -> None:
+    talk = Talk().begin()
+    talk.start("{ me }", "a")
+    talk.allow()
+    (ask,) = asks(talk.start("{ you }", "b"))
+    effects = talk.stage.feed(Failed(503, "its token endpoint says 500", allowed(ask.action).permit))
+    assert talk.to_target(effects) == []
+    ((told),) = talk.to_client(effects)
+    assert (told["id"], told["type"], told["payload"][0]["message"]) == ("b", "error", "its token endpoint says 500")
+    assert [(one.action.seq, one.status) for one in effects if isinstance(one, Answered)] == [(ask.action.seq, "503")]
+    result = {"id": "2", "type": "next", "payload": {"data": {"me": 1}}}
+    assert talk.to_client(talk.hear(result)) == [{**result, "id": "a"}]
+    assert asks(talk.start("{ you }", "b"))

@@ -20,7 +20,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gatebook.config import Config
 from gatebook.errors import IdentityError
+from gatebook.gateway.desk import NOT_OPEN
 from gatebook.identity.browsers import BrowserSignIns
+from gatebook.masking.detectors import cover_text
 from gatebook.model import Ruling, Verdict
 from gatebook.protocols.http import refusal, refusal_page
 from gatebook.protocols.http.browsers import (
@@ -90,7 +92,11 @@ class Browsers:
     def not_let_in(self, request: Request, knock: Knock, refused: Refused) -> refusal.Problem | Shown:
         """The same for a token or a sign-in that is refused: one that is over is begun anew."""
         problem = refusal.not_let_in(refused)
-        if not knock.browser or refused.verdict.rule != NO_IDENTITY:
+        if not knock.browser:
+            return problem
+        if refused.verdict.rule == NOT_OPEN:
+            return replace(problem, more={**problem.more, "instead": _ask_for(knock.target)})
+        if refused.verdict.rule != NO_IDENTITY:
             return problem
         sent = self._send(request, knock.target, page_of(request)) if navigates(request) else None
         again = {"instead": "Nothing was sent on. Open a page of this site to sign in again.", "open": "/"}
@@ -162,6 +168,14 @@ class Browsers:
         told = ["You are signed out here. On Gatebook's own pages you may still be; they let you in here again without asking."]
         content = refusal_page.page("Signed out", told, {}, links)
         return Shown(HTTPStatus.OK, (*refusal_page.HEAD, dropped_cookie(COOKIE)), content)
+
+
+def _ask_for(target: str) -> str:
+    """What a person does who may not open a target yet: its pages have no place to say why one comes."""
+    return (
+        f"Ask for access by `gatebook grants request {cover_text(target)} --reason WHY`, or ask whoever runs the gateway. "
+        f"Where rules want a ticket or task, go by `gatebook connect {cover_text(target)} --why TICKET`: a page states none."
+    )
 
 
 def _page(status: int, title: str, why: str, page: str) -> Shown:

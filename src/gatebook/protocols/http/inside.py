@@ -62,6 +62,14 @@ class Inside:
             return moved.then(Moved(answered=(Answered(action, "403", 0, 0, {}),))), None
         return self._talk.allowed(action, resolved.content, plan), said.permit
 
+    def failed(self, status: int, why: str) -> Moved:
+        """What was let go cannot be sent, as without a credential: its client hears so, and the rest goes on."""
+        if self._asked is None:
+            raise AssertionError("what failed was not asked for")
+        (_, action, _), self._asked = self._asked, None
+        ended = Answered(replace(action, text="", parameters=()), str(status), 0, 0, {})
+        return self._talk.refused(why, {"class": "fix"}).then(Moved(answered=(ended,)))
+
     def over(self, status: str) -> list[Withdraw | Answered]:
         """The exchange is over, and with it all that is under way."""
         withdrawn = [Withdraw(self._asked[1])] if self._asked is not None else []

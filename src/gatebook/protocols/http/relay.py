@@ -181,6 +181,8 @@ class HttpRelay:
             case Held():
                 return []
             case Failed(status, why, permit):
+                if permit is not None and self._inside is not None and self._inside.asks:
+                    return self._went_on(self._inside.failed(status, why))
                 self._permit = self._permit or permit
                 return self._failed(status, why)
             case Inquired(ask, meant):
@@ -376,9 +378,12 @@ class HttpRelay:
 
     def _settled(self, inside: Inside, said: Allowed | Refused) -> list[Effect]:
         """What was asked for inside is decided; behind it goes what the client said meanwhile."""
+        return self._went_on(*inside.settled(said))
+
+    def _went_on(self, moved: Moved, permit: Permit | None = None) -> list[Effect]:
         if self._tunnel is None:
             raise AssertionError("inside of nothing")
-        effects = self._moved(*inside.settled(said))
+        effects = self._moved(moved, permit)
         return effects if self.step is Step.OVER else [*effects, *self._moved(self._tunnel.idle())]
 
     def _moved(self, moved: Moved, permit: Permit | None = None, status: str = "101") -> list[Effect]:
