@@ -287,7 +287,7 @@ def test_a_forward_is_refused_and_in_the_book(web1: Hosted) -> None:
 def test_a_listening_forward_is_refused(web1: Hosted) -> None:
     done = web1.ssh("true", options=["-R", "0:127.0.0.1:1", "-o", "ExitOnForwardFailure=yes"])
     assert done.returncode == 255
-    assert [one["verb"] for one in web1.actions()] == ["ssh.forward"]
+    assert "ssh.forward" in [one["verb"] for one in web1.actions()]
 
 
 def test_no_agent_is_forwarded(web1: Hosted) -> None:

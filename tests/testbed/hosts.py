@@ -20,8 +20,8 @@ SETTINGS = ("AcceptEnv LANG LC_* SECRET", "MaxSessions 200", "MaxStartups 200")
 class Host(host.Host):
     """Owns its process and its folder."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder, SETTINGS)
+    def __init__(self, folder: Path, *more: str) -> None:
+        super().__init__(folder, (*SETTINGS, *more))
         folder.chmod(0o755)
         self.home = folder / "home"
         self.home.mkdir()

@@ -18,14 +18,17 @@ from asyncssh.public_key import SSHOpenSSHCertificate
 from gatebook.config import SshTarget
 from gatebook.errors import ConfigError, GatebookError, IdentityError
 from gatebook.gateway.desk import Welcome
+from gatebook.gateway.ssh import known
 from gatebook.gateway.ssh.channel import PACKET_BYTES, WINDOW_BYTES, Channel
 from gatebook.gateway.ssh.connection import Connection
+from gatebook.gateway.ssh.forwards import FULL, Forward
 from gatebook.gateway.ssh.keys import Keys, load_or_make
 from gatebook.gateway.ssh.proof import ByCertificate, ByToken, Proof
 from gatebook.gateway.ssh.session import SshSession
 from gatebook.gateway.ssh.upstream import needles
 from gatebook.model import Ruling, Verdict
 from gatebook.protocols.relay import NO_IDENTITY, Prove
+from gatebook.protocols.ssh.forwarding import PLACE_CHARACTERS, Wish, failure
 
 if TYPE_CHECKING:
     from gatebook.gateway.gateway import Gateway
@@ -35,6 +38,7 @@ TOKEN_CHARACTERS = 16_384
 ALIVE_SECONDS = 30  # between two questions whether a client is there, where nothing comes
 ALIVE_TRIES = 4
 NO_FORWARD = "forwards are not passed on"
+SHOWN = 300  # characters of a forward that no rule is asked about
 PROMPT = "Gatebook token: "
 INSIDE = "an error inside the gateway; its operators' log has it"
 
@@ -181,29 +185,47 @@ class Doorman(asyncssh.SSHServer):
             raise asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, "gatebook: no further channel may be opened")
         return self._connection.new_channel(session.target), Channel(self._gateway, session)
 
-    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
-        """A connection through the host."""
-        raise self._no_forward(dest_host, dest_port)
+    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> Any:
+        """A connection through the host: pending until it is decided and the host has made it."""
+        return self._to(Wish(dest_host, dest_port))
 
-    def unix_connection_requested(self, dest_path: str) -> bool:
+    def unix_connection_requested(self, dest_path: str) -> Any:
         """The same to a socket."""
-        raise self._no_forward(dest_path, -1)
+        return self._to(Wish(dest_path, -1))
 
-    def server_requested(self, listen_host: str, listen_port: int) -> bool:
+    def server_requested(self, listen_host: str, listen_port: int) -> Any:
         """The host is to listen."""
-        self._no_forward(listen_host, listen_port, listens=True)
-        return False
+        return self._from(Wish(listen_host, listen_port, listens=True))
 
-    def unix_server_requested(self, listen_path: str) -> bool:
+    def unix_server_requested(self, listen_path: str) -> Any:
         """The same at a socket."""
-        self._no_forward(listen_path, -1, listens=True)
-        return False
+        return self._from(Wish(listen_path, -1, listens=True))
 
-    def _no_forward(self, host: str, port: int, *, listens: bool = False) -> asyncssh.ChannelOpenError:
-        if self._session is not None:
-            shown = f"forward {'from' if listens else 'to'} {host[:255]}" + (f" port {port}" if port >= 0 else "")
-            self._session.turn_down("ssh.forward", shown, NO_FORWARD, host=host[:255], port=port, listens=listens)
-        return asyncssh.ChannelOpenError(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, f"gatebook: {NO_FORWARD}")
+    def _to(self, wish: Wish) -> Any:
+        session = self._session
+        if session is None or (why := self._not_passed(session, wish)):
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, failure(why if session else NO_FORWARD))
+        return Forward(self._gateway, session, wish).connect()
+
+    def _from(self, wish: Wish) -> Any:
+        session = self._session
+        if session is None or self._connection is None or self._not_passed(session, wish):
+            return False
+        return Forward(self._gateway, session, wish).listen(self._connection)
+
+    def _not_passed(self, session: SshSession, wish: Wish) -> str:
+        """Why no rule is asked about a forward, "" where rules are."""
+        if session.full:
+            return FULL
+        why = wish.fault
+        if ("remote" if wish.listens else "local") not in session.target.forwards:
+            why = NO_FORWARD
+        elif not wish.listens and (there := known.at(self._gateway.config, wish.host, wish.port)):
+            why = f"that is target {there.name}, which is reached through the gateway itself"
+        if why:
+            host = wish.host[:PLACE_CHARACTERS]
+            session.turn_down("ssh.forward", wish.shown[:SHOWN], why, host=host, port=wish.port, listens=wish.listens)
+        return why
 
     def stop(self) -> None:
         """The gateway stops; what is a session's ends with that."""

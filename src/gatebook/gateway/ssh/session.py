@@ -32,6 +32,7 @@ from gatebook.protocols.ssh.verbs import VERBS
 if TYPE_CHECKING:
     from gatebook.gateway.gateway import Gateway
     from gatebook.gateway.ssh.channel import Channel
+    from gatebook.gateway.ssh.forwards import Forward
 
 CHANNELS = 100  # of one connection at a time
 IDLE_SECONDS = 900.0  # without a channel
@@ -58,7 +59,8 @@ class SshSession:
         self.token, self.target, self.role, self.tape = token, target, welcome.role, tape
         self.session: Session = welcome.session
         self.place = Place(welcome.role, target.user(welcome.role), target.identity)
-        self.channels: set[Channel] = set()
+        self.channels: set[Channel | Forward] = set()
+        self.piped = 0  # connections to places where the host listens
         self.received = self.sent = 0
         self.ended = ""
         self._closed = False
@@ -82,9 +84,9 @@ class SshSession:
     @property
     def full(self) -> bool:
         """Whether no further channel may be opened."""
-        return bool(self.ended) or len(self.channels) >= CHANNELS
+        return bool(self.ended) or len(self.channels) + self.piped >= CHANNELS
 
-    def leave(self, channel: Channel) -> None:
+    def leave(self, channel: Channel | Forward) -> None:
         """A channel is over."""
         self.channels.discard(channel)
         self._used_at = asyncio.get_running_loop().time()
