@@ -70,9 +70,11 @@ class Hosted:
         argv = [program("ssh"), *self.options(*options, user=user), "127.0.0.1", *command]
         return subprocess.run(argv, input=stdin, capture_output=True, env=self.environment(token), timeout=SECONDS)
 
-    def open_ssh(self, *command: str, token: str | None = None, options: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+    def open_ssh(
+        self, *command: str, token: str | None = None, options: Sequence[str] = (), user: str = "web1"
+    ) -> subprocess.Popen[bytes]:
         """An ssh that stays open."""
-        argv = [program("ssh"), *self.options(*options), "127.0.0.1", *command]
+        argv = [program("ssh"), *self.options(*options, user=user), "127.0.0.1", *command]
         pipe = subprocess.PIPE
         return subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, env=self.environment(token))
 

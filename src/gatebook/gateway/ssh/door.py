@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import asyncssh
@@ -22,6 +23,7 @@ from gatebook.gateway.ssh import known
 from gatebook.gateway.ssh.channel import PACKET_BYTES, WINDOW_BYTES, Channel
 from gatebook.gateway.ssh.connection import Connection
 from gatebook.gateway.ssh.forwards import FULL, Forward
+from gatebook.gateway.ssh.jump import INSIDE, JUMP, Jump
 from gatebook.gateway.ssh.keys import Keys, load_or_make
 from gatebook.gateway.ssh.proof import ByCertificate, ByToken, Proof
 from gatebook.gateway.ssh.session import SshSession
@@ -38,9 +40,10 @@ TOKEN_CHARACTERS = 16_384
 ALIVE_SECONDS = 30  # between two questions whether a client is there, where nothing comes
 ALIVE_TRIES = 4
 NO_FORWARD = "forwards are not passed on"
+NO_WAY = "a jump leads to hosts of this gateway alone, by their targets' names: ssh -J jump@GATEWAY ROLE@TARGET"
+RUNS_NOTHING = "nothing runs here: ssh -J jump@GATEWAY ROLE@TARGET goes on to a target"
 SHOWN = 300  # characters of a forward that no rule is asked about
 PROMPT = "Gatebook token: "
-INSIDE = "an error inside the gateway; its operators' log has it"
 
 log = structlog.get_logger("gatebook.ssh")
 logging.getLogger("asyncssh").setLevel(logging.CRITICAL)  # its lines hold commands
@@ -89,6 +92,12 @@ class Ssh:
             raise AssertionError("a client before the keys were read")
         return Connection(asyncio.get_running_loop(), self._options)
 
+    def inner(self, inside: Inside) -> Connection:
+        """A client that jumped: it speaks SSH again, inside of a channel."""
+        if self._options is None:
+            raise AssertionError("a client before the keys were read")
+        return Connection(asyncio.get_running_loop(), self._options, lambda: Doorman(self._gateway, inside))
+
     def stand(self, doorman: Doorman) -> None:
         """Somebody is at the door."""
         self._doormen.add(doorman)
@@ -108,13 +117,23 @@ class Ssh:
             doorman.stop()
 
 
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """By which jump a client comes, to which target, from where."""
+
+    jump: Jump
+    target: str
+    address: str
+
+
 class Doorman(asyncssh.SSHServer):
     """One client, from its first byte on. Lives in one event loop."""
 
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
+    def __init__(self, gateway: Gateway, inside: Inside | None = None) -> None:
+        self._gateway, self._inside = gateway, inside
         self._connection: Connection | None = None
-        self._address = ""
+        self._address = inside.address if inside is not None else ""
+        self._jump: Jump | None = None
         self._tries = 0
         self._proving = False
         self._session: SshSession | None = None
@@ -126,7 +145,10 @@ class Doorman(asyncssh.SSHServer):
         if not isinstance(conn, Connection):
             raise AssertionError("a connection of another kind")
         self._connection = conn
-        self._address = str((conn.get_extra_info("peername") or ("",))[0])
+        if self._inside is None:
+            self._address = str((conn.get_extra_info("peername") or ("",))[0])
+        else:
+            self._inside.jump.entered()
         self._gateway.ssh.stand(self)
         if why := self._gateway.knock(self, self._address):
             log.warning("connection turned away", why=why, client=self._address)
@@ -136,24 +158,32 @@ class Doorman(asyncssh.SSHServer):
         """The client is gone."""
         self._connection = None
         self._gateway.ssh.leave(self)
+        if self._inside is not None:
+            self._inside.jump.left()
+        if self._jump is not None:
+            self._jump.close()
         if self._session is not None:
             self._session.close("the client went away")
 
-    def begin_auth(self, username: str) -> bool:
-        """Everybody has to prove who they are."""
-        return True
+    async def begin_auth(self, username: str) -> bool:
+        """Whether anything is to be proven yet. Who comes by a jump has proved it, which is asked again for this target."""
+        if self._inside is None:
+            return True
+        target = self._inside.target
+        named = username.rpartition("%")[2] == target
+        return not await self._take(username if named else f"{username}%{target}", self._inside.jump.proof)
 
     def kbdint_auth_supported(self) -> bool:
         """A token is asked for."""
-        return True
+        return self._inside is None
 
     def password_auth_supported(self) -> bool:
         """A token is taken as a password."""
-        return True
+        return self._inside is None
 
     def public_key_auth_supported(self) -> bool:
         """A certificate of the gateway's own is taken; a key alone proves nothing here."""
-        return True
+        return self._inside is None
 
     def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> Any:
         """What is asked for, and not shown as it is typed."""
@@ -182,11 +212,14 @@ class Doorman(asyncssh.SSHServer):
         """A channel that will run something."""
         session = self._session
         if session is None or self._connection is None or session.full:
-            raise asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, "gatebook: no further channel may be opened")
+            why = RUNS_NOTHING if self._jump is not None else "no further channel may be opened"
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, f"gatebook: {why}")
         return self._connection.new_channel(session.target), Channel(self._gateway, session)
 
     def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> Any:
-        """A connection through the host: pending until it is decided and the host has made it."""
+        """A connection through the host: pending until it is decided and the host has made it. Of a jump, one to a target."""
+        if self._jump is not None:
+            return self._jumped(self._jump, dest_host)
         return self._to(Wish(dest_host, dest_port))
 
     def unix_connection_requested(self, dest_path: str) -> Any:
@@ -200,6 +233,15 @@ class Doorman(asyncssh.SSHServer):
     def unix_server_requested(self, listen_path: str) -> Any:
         """The same at a socket."""
         return self._from(Wish(listen_path, -1, listens=True))
+
+    def _jumped(self, jump: Jump, name: str) -> Connection:
+        """An SSH server of ours for a target of this name. Whether it may be opened is asked inside, where it can be told."""
+        target = self._gateway.config.target(name)
+        if not isinstance(target, SshTarget):
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, failure(NO_WAY))
+        if jump.inside >= INSIDE:
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_RESOURCE_SHORTAGE, failure(FULL))
+        return self._gateway.ssh.inner(Inside(jump, target.name, self._address))
 
     def _to(self, wish: Wish) -> Any:
         session = self._session
@@ -241,6 +283,8 @@ class Doorman(asyncssh.SSHServer):
             self._connection.abort()
         if self._tries > TRIES or self._proving or self._session is not None or not proof.whole:
             return False
+        if self._jump is not None:
+            return False
         self._proving = True
         opened: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._gateway.spawn(self._prove(username, proof, opened))
@@ -261,12 +305,15 @@ class Doorman(asyncssh.SSHServer):
     async def _open(self, username: str, proof: Proof) -> bool:
         gateway, now = self._gateway, self._gateway.clock()
         role, _, target = username.rpartition("%")
+        jumps = target == JUMP and self._inside is None and gateway.config.target(JUMP) is None
         try:
-            proven = await proof.prove(target, now)
+            proven = await proof.prove(target, now, jumps=jumps)
         except IdentityError as error:
             nobody = Verdict(ruling=Ruling.BLOCK, rule=NO_IDENTITY, reason=str(error), policy_digest="")
             await gateway.turn_away(None, target, self._address, nobody, str(error))
             return False
+        if jumps:
+            return self._begin_jump(proof, proven.identity.expires_at)
         wanted = Prove("", target, "", role, proven.purpose, protocol="ssh", certificate=proven.certificate)
         welcome = gateway.desk.welcome(proven.identity, wanted, self._address, now)
         if not isinstance(welcome, Welcome):
@@ -274,6 +321,16 @@ class Doorman(asyncssh.SSHServer):
             self._tell(f"blocked by {welcome.verdict.rule}: {welcome.verdict.reason} (decision {refused.decision})")
             return False
         return await self._begin(welcome, proven.token)
+
+    def _begin_jump(self, proof: Proof, expires_at: int) -> bool:
+        """They may go on from here. What they may open is decided there."""
+        if self._connection is None:
+            return False
+        if why := self._gateway.seat_at_once(self):
+            self._tell(why)
+            return False
+        self._jump = Jump(self._gateway, self._connection, proof, expires_at)
+        return True
 
     async def _begin(self, welcome: Welcome, token: bytes | None) -> bool:
         gateway, target = self._gateway, welcome.target

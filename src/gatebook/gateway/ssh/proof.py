@@ -35,8 +35,11 @@ class Proof(Protocol):
         """Whether there is anything to ask about."""
         ...
 
-    async def prove(self, target: str, now: int) -> Proven:
-        """Who it is that may open this target; raises IdentityError, and LedgerError where they cannot be written down."""
+    async def prove(self, target: str, now: int, *, jumps: bool = False) -> Proven:
+        """Who it is that wants this target; raises IdentityError, and LedgerError where they cannot be written down.
+
+        ``jumps``: they come to go on, and are asked again for the target that they go on to.
+        """
         ...
 
 
@@ -54,7 +57,7 @@ class ByToken:
         """Whether there is one."""
         return bool(self._token)
 
-    async def prove(self, target: str, now: int) -> Proven:
+    async def prove(self, target: str, now: int, *, jumps: bool = False) -> Proven:
         """Whom it proves."""
         return Proven(await self._proving.prove(self._token, target, now), digest_of(self._token))
 
@@ -67,15 +70,18 @@ class ByCertificate:
 
     whole = True
 
-    async def prove(self, target: str, now: int) -> Proven:
+    async def prove(self, target: str, now: int, *, jumps: bool = False) -> Proven:
         """Whom it proves, on a target that it names, while it is good, from where it is good."""
-        check(self._certificate, target, self._address)
+        check(self._certificate, None if jumps else target, self._address)
         found = await self._proving.prove_certificate(self._certificate.public_data, target, now)
         return Proven(found.identity, found.token, found.purpose, found.serial)
 
 
-def check(certificate: SSHOpenSSHCertificate, target: str, address: str) -> None:
-    """Raises IdentityError where a certificate is not one for users, not good now, or not for this target or address."""
+def check(certificate: SSHOpenSSHCertificate, target: str | None, address: str) -> None:
+    """Raises IdentityError where a certificate is not one for users, not good now, or not for this target or address.
+
+    ``None`` is any target that it names.
+    """
     if not certificate.principals:
         raise IdentityError("the certificate names no targets")
     try:
