@@ -31,7 +31,15 @@ ANSWER_SECONDS = 10
 
 
 class Swept(Gateway):
-    sweep_seconds, blind_seconds = 0.001, 0.05
+    """Blind only where tokens are not answered for: a machine with much to do may rest for longer than the shortest wait."""
+
+    sweep_seconds, blind_seconds = 0.001, ANSWER_SECONDS / 2
+
+
+class Hasty(Swept):
+    """Blind soon, for questions that are never answered."""
+
+    blind_seconds = 0.2
 
 
 @dataclass(eq=False)
@@ -123,7 +131,8 @@ def parts() -> Iterator[Parts]:
 
 def gateway(folder: Path, parts: Parts, tasks: asyncio.TaskGroup, *some: Somebody) -> Gateway:
     one = cast(Any, parts)
-    made = Swept(load(written(folder)), *[one] * 11, cast(Any, lambda: make.NOW), tasks)
+    kind = Hasty if parts.errs or "tokens" in parts.hangs else Swept
+    made = kind(load(written(folder)), *[one] * 11, cast(Any, lambda: make.NOW), tasks)
     made._live |= cast(Any, set(some))
     return made
 

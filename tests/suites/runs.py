@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -98,9 +99,12 @@ def maven(source: Path, way: Way) -> Results:
          JDBC_SECONDS)  # fmt: skip
     (source / "build.local.properties").unlink()
     found: Results = {}
+    times: Counter[str] = Counter()
     for report in reports.glob("*.xml"):
         for case in ElementTree.parse(report).iter("testcase"):
-            found[f"{case.get('classname', '').removeprefix('org.postgresql.')}.{case.get('name')}"] = _of(case)
+            name = f"{case.get('classname', '').removeprefix('org.postgresql.')}.{case.get('name')}"
+            times[name] += 1  # what is run with several parameters has one name for all of them
+            found[f"{name}#{times[name]}" if times[name] > 1 else name] = _of(case)
     return found
 
 
