@@ -69,4 +69,4 @@ check-imports:
 check-unit:
 	@$(BIN)/pytest -m "not real" -n auto
 check-twin: # what the compiled twin does, by the Python twin alone
-	@GATEBOOK_NATIVE=0 $(BIN)/pytest -m "not real" -n auto tests/protocols tests/masking
+	@GATEBOOK_NATIVE=0 $(BIN)/pytest -m "not real" -n auto tests/protocols tests/masking tests/ledger/test_ledger_tree.py

@@ -2,7 +2,8 @@
 //!
 //! Python gives the patterns, tables and limits (`Table`), and the columns of one result (`Rows`); `feed` walks the messages of
 //! a chunk with the interpreter's lock released. It stops before a message that is not a row, is not whole, or that the twin
-//! has to do, so that every fault and every case this crate does not know is the twin's.
+//! has to do, so that every fault and every case this crate does not know is the twin's. Beside them: the plain way of a
+//! statement (`lane`), JSON (`json`), and the hashes of the ledger's tree (`tree`).
 
 mod binary;
 mod checks;
@@ -13,6 +14,7 @@ mod numbers;
 mod rows;
 mod scan;
 mod signs;
+mod tree;
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -346,6 +348,8 @@ fn wanted() -> bool {
 fn gatebook_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(wanted, module)?)?;
+    module.add_function(wrap_pyfunction!(tree::leaves, module)?)?;
+    module.add_function(wrap_pyfunction!(tree::perfect_root, module)?)?;
     module.add_class::<Table>()?;
     module.add_class::<Rows>()?;
     module.add_class::<Detectors>()?;

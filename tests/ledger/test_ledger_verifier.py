@@ -163,7 +163,7 @@ def rebuild(folder, found, key=None):
     rmtree(folder / "tile")
     shelf = Shelf(TileFiles(folder / "tile", Disk()))
     for entry in found:
-        shelf.add(entry)
+        shelf.add([entry])
     shelf.put_partials()
     if key is not None:
         note = Signer(ORIGIN, key).sign(Checkpoint(shelf.size, shelf.root())).encode()

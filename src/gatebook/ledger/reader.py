@@ -16,7 +16,7 @@ from typing import Any
 
 from gatebook.errors import LedgerError
 from gatebook.ledger.note import Checkpoint, Signer
-from gatebook.ledger.tree import WIDTH, node_hash, perfect_root, tile_name
+from gatebook.ledger.tree import HASH_BYTES, WIDTH, node_hash, perfect_root, tile_name
 from gatebook.ledger.wal import NAME, frames
 
 TRIES = 20
@@ -61,7 +61,7 @@ class Reader:
         found = {int(path.name): path for path in parts}
         return [found[one] for one in sorted(found) if one >= width] + [whole]
 
-    def rows(self, size: int) -> list[list[bytes]]:
+    def rows(self, size: int) -> list[bytes]:
         """The tree's right edge at this size: by level, the hashes that do not fill a tile. Raises LedgerError.
 
         Only full tiles of lower levels are read besides the last of the lowest, since partial tiles of other levels are kept
@@ -75,18 +75,19 @@ class Reader:
             count, level = number, level + 1
         return found
 
-    def _row(self, level: int, number: int, width: int) -> list[bytes]:
+    def _row(self, level: int, number: int, width: int) -> bytes:
         if level == 0:
-            return _hashes(self.tile("0", number, width)) if width else []
+            return self.tile("0", number, width) if width else b""
         below = range(number * WIDTH, number * WIDTH + width)
-        return [perfect_root(_hashes(self.tile(str(level - 1), one))) for one in below]
+        return b"".join(perfect_root(self.tile(str(level - 1), one)) for one in below)
 
     def root(self, size: int) -> bytes:
         """The root of the tree over the first ``size`` entries, by the tiles. Raises LedgerError."""
         root = b""
         for row in self.rows(size):
             while row:
-                cut = len(row) & -len(row)
+                count = len(row) // HASH_BYTES
+                cut = (count & -count) * HASH_BYTES
                 part, row = perfect_root(row[-cut:]), row[:-cut]
                 root = node_hash(part, root) if root else part
         return root
@@ -131,10 +132,6 @@ class Reader:
                     yield json.loads(entry)
                 except ValueError as error:
                     raise LedgerError(f"{self.folder}: an entry cannot be read") from error
-
-
-def _hashes(data: bytes) -> list[bytes]:
-    return [data[at : at + HASH] for at in range(0, len(data), HASH)]
 
 
 def bundle_start(data: bytes, width: int) -> bytes:

@@ -121,7 +121,7 @@ class _Replay:
             self.past.read(orjson.loads(entry))
         except (ValueError, KeyError, TypeError) as error:
             raise LedgerError(f"entry {self.shelf.size} is not one of a ledger: {error!r}") from error
-        self.shelf.add(entry)
+        self.shelf.add((entry,))
         if self.shelf.size in self._published:
             self.roots[self.shelf.size] = self.shelf.root()
 

@@ -27,7 +27,7 @@ from pathlib import Path
 from gatebook.ledger.disk import Disk
 from gatebook.ledger.note import Checkpoint, Signer
 from gatebook.ledger.pruning import Pruner
-from gatebook.ledger.tree import WIDTH, Edge, leaf_hash, tile_name
+from gatebook.ledger.tree import WIDTH, Edge, leaves, tile_name
 from gatebook.ledger.wal import Wal
 
 LENGTH_BYTES = 2  # before each entry of a bundle
@@ -65,15 +65,19 @@ class Shelf:
         """Root of the tree."""
         return self._edge.root()
 
-    def add(self, entry: bytes) -> None:
-        """Hash an entry in; keeps the bundle and tiles that it fills."""
-        self._bundle += len(entry).to_bytes(LENGTH_BYTES) + entry
-        self._edge.add(leaf_hash(entry))
-        if self.size % WIDTH == 0:
-            self.files.keep(f"entries/{tile_name(self.size // WIDTH - 1)}", bytes(self._bundle))
-            self._bundle.clear()
+    def add(self, entries: Sequence[bytes]) -> None:
+        """Hash entries in, in their order; keeps the bundles and tiles that they fill."""
+        at = 0
+        while at < len(entries):
+            some = entries[at : at + WIDTH - self.size % WIDTH]
+            self._bundle += b"".join([part for entry in some for part in (len(entry).to_bytes(LENGTH_BYTES), entry)])
+            self._edge.add(leaves(some))
+            at += len(some)
+            if self.size % WIDTH == 0:
+                self.files.keep(f"entries/{tile_name(self.size // WIDTH - 1)}", bytes(self._bundle))
+                self._bundle.clear()
 
-    def resume(self, size: int, rows: list[list[bytes]], bundle: bytes) -> None:
+    def resume(self, size: int, rows: list[bytes], bundle: bytes) -> None:
         """Go on after so many entries; ``rows`` is the tree's edge, ``bundle`` the entries of the bundle that is begun."""
         self._edge.resume(size, rows)
         self._bundle[:] = bundle
@@ -140,8 +144,7 @@ class Volume:
 
     def grow(self, entries: Sequence[bytes]) -> None:
         """Hash written entries into the tree."""
-        for entry in entries:
-            self._shelf.add(entry)
+        self._shelf.add(entries)
         self._wal.prepare()
 
     def root(self) -> bytes:
