@@ -102,6 +102,7 @@ class HttpRelay:
         self._kept: list[Data] = []
         self._kept_bytes = 0
         self._whole = False  # the client has said all
+        self._bare = False  # it says that there is no content, and nobody wants any
         self._expects = False
         self._content: bytes | None = None  # None: not read
         self._meant: Meant | None = None
@@ -206,13 +207,16 @@ class HttpRelay:
                     return self._keep_for_tunnel(message)
                 if self.step is Step.SENDING and self._permit is not None:
                     return [Forward(self._permit, message)]
+                if self._bare:
+                    self._bare = False
+                    return [*self._ask(None), *self._keep(message)]
                 return self._keep(message)
             case End():
                 if self._request is not None and self._request.upgrade:
                     return []  # of an opening there is no content, and its end is said with its head
                 self._whole = True
                 if self.step is Step.GATHERING:
-                    return self._ask(b"".join(one.data for one in self._kept))
+                    return self._ask(None if self._bare else b"".join(one.data for one in self._kept))
                 if self.step is Step.SENDING and self._permit is not None:
                     return [Forward(self._permit, message)]
                 return []
@@ -230,7 +234,8 @@ class HttpRelay:
                 return self._problem(refusal.Problem(error.status, str(error)))
         self._expects = (request.get(b"expect") or b"").lower() == b"100-continue"
         if not self._terms.dialect.wants(request) and not self._held(request):
-            return self._ask(None)
+            self._bare = request.method in ("GET", "HEAD") and not request.upgrade and not _stated(request)
+            return [] if self._bare else self._ask(None)  # its end is at hand: then it is known whole
         return self._go_on()
 
     def _held(self, request: Request) -> bool:
@@ -298,10 +303,10 @@ class HttpRelay:
             return self._problem(refusal.Problem(403, resolved.refusal, fix))
         if plan.rules_fields and self._meant.reading.renames:
             return self._problem(refusal.Problem(403, f"a rule covers fields, and {self._meant.reading.renames}", fix))
-        as_it_came = resolved is not None and content == b"".join(one.data for one in self._kept) and said is self._request
+        as_it_came = content == b"".join(one.data for one in self._kept) and said is self._request
         plainly = as_it_came and not self._inquires and shows is None and not grpc.spoken(said.fields)
-        if self._whole and self._content is not None and plainly:
-            self._went = again(Went(self._request, self._content, self._meant, allowed.permit.masks, plan, told, terms))
+        if self._whole and (self._content is not None or self._bare) and plainly:
+            self._went = again(Went(self._request, self._content or b"", self._meant, allowed.permit.masks, plan, told, terms))
         kept = self._kept if resolved is None else [Data(content)] if content else []
         if said.upgrade:
             return [Forward(self._permit, told, 0), Forward(self._permit, End())]
