@@ -74,7 +74,7 @@ def test_nothing_reaches_a_host_without_a_grant(verb: str, reach: Reach) -> None
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_what_cannot_be_told_waits_or_does_not_pass(verb: str) -> None:
-    asked = {"ssh.exec", "ssh.input", "ssh.shell"}
+    asked = {"ssh.exec", "ssh.input", "ssh.shell", "ssh.line", "ssh.upload", "ssh.download"}
     assert ruled(verb, Reach.UNKNOWN, Reach.UNKNOWN) is (Ruling.APPROVE if verb in asked else Ruling.BLOCK)
     assert ruled(verb, Reach.ADMIN, Reach.READ) is Ruling.APPROVE
 

@@ -22,6 +22,7 @@ class Host(host.Host):
 
     def __init__(self, folder: Path, *more: str) -> None:
         super().__init__(folder, (*SETTINGS, *more))
+        self.more = more  # lines of its configuration
         folder.chmod(0o755)
         self.home = folder / "home"
         self.home.mkdir()

@@ -11,11 +11,14 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
+from gatebook.config.git import PUSH_BYTES_MAX
 from gatebook.config.targets import TargetConfig, known_role
 from gatebook.config.values import Bind, File, HostPort, Items, Part, PrivateFile, Secret, Some, Table, Text, expected
+from gatebook.protocols.git.pushing import PUSH_BYTES
 
 ENVIRONMENT = ("LANG", "LC_*")  # as OpenSSH's own defaults have it
 
+_FOLDER = re.compile(r"/|(?:/[A-Za-z0-9_][A-Za-z0-9._+-]*)+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\*?")
 
 
@@ -34,6 +37,12 @@ def _variable(name: str) -> str:
     if not _VARIABLE.fullmatch(name):
         raise expected("the name of a variable, or the beginning of names with * behind it, as LC_*")
     return name
+
+
+def _folder(path: str) -> str:
+    if not _FOLDER.fullmatch(path):
+        raise expected("a folder of the host from / on, of plain letters and without .., as /srv/git")
+    return path
 
 
 class SshListener(Part):
@@ -99,12 +108,24 @@ class SshTarget(TargetConfig):
             raise expected("host_keys or host_authorities: whoever answers in the host's place is shown what opens it")
         return authorities
 
+    lines: Literal["recorded", "decided"] = Field(
+        default="recorded", description="recorded, or decided: what becomes of lines that are typed at a terminal"
+    )
+    repositories: Annotated[Text, AfterValidator(_folder)] | None = Field(
+        default=None, description="the folder of the host below which git repositories lie, / for a forge"
+    )
+    push_bytes: int = Field(
+        default=PUSH_BYTES, ge=65_536, le=PUSH_BYTES_MAX, description="how long a push may be, all of which is read"
+    )
+
     def user(self, role: str) -> str:
         """The name that the gateway logs in by."""
         return self.roles[role].user or role
 
     def takes(self, variable: str) -> bool:
-        """Whether clients may set it."""
+        """Whether clients may set it. The version of git's protocol is git's to say."""
+        if variable == "GIT_PROTOCOL" and self.repositories is not None:
+            return True
         return any(variable == one or (one.endswith("*") and variable.startswith(one[:-1])) for one in self.environment)
 
     @property

@@ -93,7 +93,7 @@ def understood(argv: tuple[str, ...], nested: int = 0) -> Run:
         return _shell(base, argv, nested)
     if base in _INTERPRETERS or base in ("python", "pypy"):
         return Run((name,), argv, takes=True, reads=True, why=f"{name} runs what it is told")
-    if name in _RUNNERS or name.startswith("ld-") or _tar_runs(name, rest) or _find_runs(name, rest):
+    if name in _RUNNERS or name.startswith(("ld-", "git-")) or _tar_runs(name, rest) or _find_runs(name, rest):
         return Run((name,), argv, reads=True, why=f"{name} may run other programs")
     if not _NAME.fullmatch(argv[0]):
         return Run((), argv, reads=True, why="its program has no plain name")

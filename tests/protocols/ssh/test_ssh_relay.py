@@ -339,3 +339,19 @@ def test_after_its_end_every_signal_gives_nothing(side: str) -> None:
     story.allow()
     story.tell(Ended(side, "over"))
     assert story.tell(TargetSaid(Data(b"x\n")), ClientSaid(Data(b"x")), Idle(), Ended(side, "again")) == []
+
+
+def test_what_comes_in_rsyncs_own_stream_is_refused_where_a_mask_set_holds() -> None:
+    story = Story(Start("rsync --server --sender -logDtpre.iLsfxCIvu . /srv/a"))
+    effects = story.allow(masks=frozenset({"pii"}))
+    assert [one for one in effects if isinstance(one, Forward)] == []
+    said = [one.message for one in effects if isinstance(one, Reply)]
+    assert isinstance(said[0], Errors)
+    assert b"fetch it by sftp or scp" in said[0].data
+    assert said[1:] == [Exit(77), Closed()]
+
+
+@pytest.mark.parametrize("command", ["rsync --server -logDtpre.iLsfxCIvu . /srv/a", "scp -f /srv/a"])
+def test_what_goes_up_or_comes_as_it_is_passes_under_a_mask_set(command: str) -> None:
+    story = Story(Start(command))
+    assert [one.message for one in story.allow(masks=frozenset({"pii"})) if isinstance(one, Forward)] == [story.start]

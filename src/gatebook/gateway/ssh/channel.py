@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, assert_never
 
 import asyncssh
@@ -17,9 +18,15 @@ import structlog
 from gatebook.errors import GatebookError, RecordingError
 from gatebook.gateway.book import told
 from gatebook.gateway.desk import Needs
+from gatebook.gateway.ssh.far import ERRORS_OF, Far
+from gatebook.gateway.ssh.looking import inquired
 from gatebook.gateway.store import decided
 from gatebook.gateway.tape import UNRECORDED
 from gatebook.gateway.waiting import Waiting
+from gatebook.model import Hold
+from gatebook.protocols.git.commands import wanted
+from gatebook.protocols.git.push_inquiry import PushInquiry
+from gatebook.protocols.git.ssh_relay import GitEffect, GitRelay, GitSignal, Inquire, Inquired
 from gatebook.protocols.relay import Allowed, Answered, Ask, Ended, Held, Refused, Side, Withdraw
 from gatebook.protocols.ssh import refusal
 from gatebook.protocols.ssh.messages import (
@@ -47,9 +54,6 @@ from gatebook.protocols.ssh.relay import (
     Idle,
     Record,
     Reply,
-    SshEffect,
-    SshSignal,
-    TargetSaid,
 )
 from gatebook.protocols.ssh.sftp_relay import SftpRelay
 
@@ -60,9 +64,9 @@ if TYPE_CHECKING:
 MODES = 64  # of a terminal; RFC 4254 has some fifty
 WINDOW_BYTES = 2_097_152  # either side may send unread; on a line of 50 ms this is 40 MB/s
 PACKET_BYTES = 32_768
-ERRORS_OF = asyncssh.EXTENDED_DATA_STDERR
 DUMB = "dumb"  # the kind of terminal that a client has who names none
 SFTP = "sftp"
+NO_TERMINAL = "lines of shells are decided here, which needs a terminal; send a command, or ssh -tt"
 NO_SUBSYSTEM = "subsystems are not passed on"
 
 log = structlog.get_logger("gatebook.ssh")
@@ -77,7 +81,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._chan: asyncssh.SSHServerChannel[bytes] | None = None
         self._terminal: Terminal | None = None
         self._start: Start | None = None
-        self._relay: ChannelRelay | SftpRelay | None = None
+        self._relay: ChannelRelay | SftpRelay | GitRelay | None = None
         self._far: Far | None = None
         self._unsent: list[OfClient] = []  # forwarded before the host's channel is there
         self._patience: asyncio.TimerHandle | None = None
@@ -132,17 +136,24 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         asyncio.get_running_loop().call_soon(self.flow)  # asyncssh begins to read right behind this call
 
     def _begin_relay(self, start: Start) -> None:
-        relay: ChannelRelay | SftpRelay
-        user = self._session.target.user(self._session.role)
+        relay: ChannelRelay | SftpRelay | GitRelay
+        target = self._session.target
+        user = target.user(self._session.role)
+        of_git = wanted(start.command, target.repositories or "") if start.command and start.terminal is None else None
         if start.subsystem:
             relay = SftpRelay(self._session.terms, start, user)
+        elif of_git is not None:
+            relay = GitRelay(self._session.terms, start, of_git, target.push_bytes)
+            self._people.hold = Hold.ANSWER  # as over HTTP: whoever pushes is told where to follow it, and pushes again
         else:
             reading = read(start, user)
+            if target.lines == "decided" and start.command is None and start.terminal is None:
+                reading = replace(reading, fault=NO_TERMINAL)
             if reading.fault:
                 self._session.turn_down("ssh.exec", reading.shown, reading.fault)
                 self._turn_away(f"blocked by {refusal.NOT_PASSED}: {reading.fault}")
                 return
-            relay = ChannelRelay(self._session.terms, start, reading)
+            relay = ChannelRelay(self._session.terms, start, reading, user if target.lines == "decided" else "")
         self._relay = relay
         self._guard(lambda: self._do_all(relay.begin()))
 
@@ -198,13 +209,20 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         self._forget()
         self._chan = None
 
-    def signal(self, signal: SshSignal) -> None:
+    def signal(self, signal: GitSignal) -> None:
         """Feed the relay and carry out what it says."""
         relay = self._relay
         if relay is None:
             return
-        self._guard(lambda: self._do_all(relay.feed(signal)))
+        self._guard(lambda: self._feed(relay, signal))
         self.flow()
+
+    def _feed(self, relay: ChannelRelay | SftpRelay | GitRelay, signal: GitSignal) -> None:
+        match relay:
+            case GitRelay():
+                self._do_all(relay.feed(signal))
+            case _ if not isinstance(signal, Inquired):
+                self._do_all(relay.feed(signal))
 
     def _guard(self, work: Any) -> None:
         """A fault of ours ends this channel alone, closed, and is told to the operator; without book or recording all ends."""
@@ -218,17 +236,19 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             log.exception("channel failed", session=self._session.session.id)
             self._turn_away("an error inside the gateway; its operators' log has it")
 
-    def _do_all(self, effects: list[SshEffect]) -> None:
+    def _do_all(self, effects: Sequence[GitEffect]) -> None:
         for effect in effects:
             self._do(effect)
         self._await_more()
 
-    def _do(self, effect: SshEffect) -> None:
+    def _do(self, effect: GitEffect) -> None:
         match effect:
             case Ask():
                 self._spawn(self._decide(effect))
             case Forward():
                 self._forward(effect)
+            case Inquire(inquiry):
+                self._spawn(self._inquire(inquiry))
             case Record(seq, data):
                 self._session.tape.content(seq, data)
             case Reply(message):
@@ -275,7 +295,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         session.tape.asked(ask, decided(ask.action, verdict), answer.decision)
         if isinstance(answer, Allowed):
             self._started[ask.action.seq] = self._gateway.clock()
-        if isinstance(answer, Allowed) and ask.action.verb == "ssh.sftp.read":
+        if isinstance(answer, Allowed) and ask.action.verb in ("ssh.sftp.read", "git.fetch"):
             await self._synced(answer.permit.receipt.index)
         self.signal(answer)
 
@@ -284,6 +304,9 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         synced = asyncio.Event()
         self._gateway.book.when_synced(index, synced.set)
         await synced.wait()
+
+    async def _inquire(self, inquiry: PushInquiry) -> None:
+        self.signal(Inquired(await inquired(self._session, inquiry)))
 
     def _hear(self, held: Held) -> None:
         self.signal(held)
@@ -390,91 +413,3 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         if wanted is not self._reads:
             self._reads = wanted
             (chan.resume_reading if wanted else chan.pause_reading)()
-
-
-class Far(asyncssh.SSHClientSession[bytes]):
-    """The host's side of one channel."""
-
-    def __init__(self, near: Channel) -> None:
-        self._near: Channel | None = near
-        self.chan: asyncssh.SSHClientChannel[bytes] | None = None
-        self.full = False
-        self._reads = True
-
-    def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
-        """The channel stands."""
-        self.chan = chan
-
-    def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
-        """What the command writes."""
-        self._tell(TargetSaid(Errors(data) if datatype == ERRORS_OF else Data(data)))
-
-    def eof_received(self) -> bool:
-        """It writes no more."""
-        self._tell(TargetSaid(Eof()))
-        return True
-
-    def exit_status_received(self, status: int) -> None:
-        """It has ended."""
-        self._tell(TargetSaid(Exit(status)))
-
-    def exit_signal_received(self, signal: str, core_dumped: bool, msg: str, lang: str) -> None:
-        """A signal has ended it."""
-        self._tell(TargetSaid(Killed(signal if signal in SIGNALS else "TERM", core_dumped)))
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The channel is over, or all of the connection to the host is."""
-        if exc is None:
-            self._tell(TargetSaid(Closed()))
-        else:
-            self._tell(Failed("the connection to the host was lost"))
-
-    def pause_writing(self) -> None:
-        """The host does not read."""
-        self.full = True
-        self._turn()
-
-    def resume_writing(self) -> None:
-        """It reads again."""
-        self.full = False
-        self._turn()
-
-    def say(self, message: OfClient) -> None:
-        """What the client says, as it was permitted."""
-        chan = self.chan
-        if chan is None:
-            return
-        with contextlib.suppress(OSError):  # it has ended, and its status is on the way
-            match message:
-                case Data(data):
-                    chan.write(data)
-                case Eof():
-                    chan.write_eof()
-                case Resize(columns, lines):
-                    chan.change_terminal_size(columns, lines)
-                case Signal(name):
-                    chan.send_signal(name)
-                case _:
-                    assert_never(message)
-
-    def read(self, wanted: bool) -> None:
-        """Whether the host is read."""
-        if self.chan is not None and wanted is not self._reads:
-            self._reads = wanted
-            (self.chan.resume_reading if wanted else self.chan.pause_reading)()
-
-    def drop(self) -> None:
-        """The client's side is over."""
-        self._near = None
-        if self.chan is not None:
-            self.chan.close()
-            if not self._reads:
-                self.read(True)
-
-    def _tell(self, signal: SshSignal) -> None:
-        if self._near is not None:
-            self._near.signal(signal)
-
-    def _turn(self) -> None:
-        if self._near is not None:
-            self._near.flow()

@@ -24,19 +24,25 @@ def refused(place: Place, push: Push | None, why: str, advice: str = "") -> tupl
     if place.opens:
         content = line(f"# service={service}\n") + b"0000" + line(f"ERR {_whole(why, advice)}")
         return _said(f"application/x-{service}-advertisement"), content
+    return _said(f"application/x-{service}-result"), report(push, why, advice)
+
+
+def report(push: Push | None, why: str, advice: str = "") -> bytes:
+    """What a service answers in its own protocol: for each ref, where its client can read that."""
+    why, advice = _plain(why), _plain(advice)
     if push is None or not push.commands or not any(push.capability(one) is not None for one in _REPORTS):
-        return _said(f"application/x-{service}-result"), line(f"ERR {_whole(why, advice)}")
-    report = (
+        return line(f"ERR {_whole(why, advice)}")
+    refs = (
         b"".join([line("unpack ok\n"), *(line(f"ng {one.ref} {why[:REASON_CHARACTERS]}\n") for one in push.commands)]) + b"0000"
     )
     band = next((name for name in _BANDS if push.capability(name) is not None), None)
     if band is None:
-        return _said(f"application/x-{service}-result"), report
+        return refs
     most = BAND_BYTES if band == _BANDS[0] else _OLD_BAND_BYTES
     told = f"{_whole(why, advice)}\n".encode()
     content = b"".join(line(b"\2" + told[at : at + most]) for at in range(0, len(told), most))
-    content += b"".join(line(b"\1" + report[at : at + most]) for at in range(0, len(report), most))
-    return _said(f"application/x-{service}-result"), content + b"0000"
+    content += b"".join(line(b"\1" + refs[at : at + most]) for at in range(0, len(refs), most))
+    return content + b"0000"
 
 
 def _whole(why: str, advice: str) -> str:

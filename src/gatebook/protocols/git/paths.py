@@ -41,19 +41,19 @@ def read_place(request: Request, doubts: Doubts) -> Place:
     path, query = request.path, request.query
     if _LFS in path:
         doubts.wrong("large files (LFS) are not carried; push without lfs.url, or keep them in the repository")
-        return Place(_name(path[: path.index(_LFS)], doubts), lfs=True)
+        return Place(read_name(path[: path.index(_LFS)], doubts), lfs=True)
     if path.endswith(_REFS):
         service = _service(query.removeprefix("service="))
         if request.method != "GET" or service is None or not query.startswith("service="):
             doubts.wrong("a list of refs by git's dumb protocol; use a git that is newer than 1.6.6")
-            return Place(_name(path.removesuffix(_REFS), doubts))
-        return Place(_name(path.removesuffix(_REFS), doubts), service, opens=True)
+            return Place(read_name(path.removesuffix(_REFS), doubts))
+        return Place(read_name(path.removesuffix(_REFS), doubts), service, opens=True)
     for one in Service:
         if path.endswith(f"/{one}"):
             kind = (request.get(b"content-type") or b"").decode("latin-1")
             if request.method != "POST" or query or kind != f"application/x-{one}-request":
                 doubts.wrong(f"not as git asks {one}: by POST, of type application/x-{one}-request")
-            return Place(_name(path.removesuffix(f"/{one}"), doubts), one)
+            return Place(read_name(path.removesuffix(f"/{one}"), doubts), one)
     doubts.wrong(f"{request.method} {quoted(path)} is nothing that git asks for")
     return Place()
 
@@ -65,8 +65,8 @@ def _service(name: str) -> Service | None:
         return None
 
 
-def _name(path: str, doubts: Doubts) -> str:
-    """``org/app`` of ``/org/app.git``."""
+def read_name(path: str, doubts: Doubts) -> str:
+    """``org/app`` of ``/org/app.git``; "" with a fault for what is no plain name."""
     name = path.removeprefix("/").removesuffix(".git")
     segments = name.split("/")
     if not path.startswith("/") or len(segments) > SEGMENTS or not all(map(_is_plain, segments)):

@@ -5,7 +5,7 @@ Format: gitprotocol-pack, "Reference Update Request and Packfile Transfer".
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from gatebook.errors import WireError
@@ -56,6 +56,16 @@ class Push:
         """It asks for nothing: git finds out so whether it may, before a long push."""
         return not self.commands
 
+    @property
+    def brings(self) -> bool:
+        """A pack stands behind it: nobody deletes with one."""
+        return any(one.change is not Change.DELETE for one in self.commands)
+
+    @property
+    def states(self) -> bool:
+        """Options stand behind its commands."""
+        return bool(self.commands) and self.capability("push-options") is not None
+
     def capability(self, name: str) -> str | None:
         """The value of a capability, "" for one that has none, None where the client does not have it."""
         for one in self.capabilities:
@@ -72,8 +82,8 @@ class _Reading:
     shallow: set[str] = field(default_factory=set)
 
 
-def read_push(data: bytes) -> Push:
-    """Read the content of a push. Raises WireError with what is wrong, and for signed pushes, which are not read here."""
+def read_commands(data: bytes) -> Push:
+    """Which refs a push moves, without what stands behind them. Raises WireError with what is wrong, and for signed pushes."""
     lines, mark, at = read_section(data, 0, COMMANDS + COMMANDS)
     if mark is not Mark.FLUSH:
         raise WireError(f"git's protocol wants a flush after the refs of a push, and here is {mark.value}")
@@ -84,15 +94,20 @@ def read_push(data: bytes) -> Push:
         raise WireError("a push that names a ref twice; push it once")
     if len(found.commands) > COMMANDS:
         raise WireError(f"a push of more than {COMMANDS} refs; push them in parts")
-    options: tuple[str, ...] = ()
     push = Push(commands=tuple(found.commands), capabilities=found.capabilities, shallow=frozenset(found.shallow), pack=at)
-    if push.commands and push.capability("push-options") is not None:
-        said, mark, at = read_section(data, at, OPTIONS)
-        if mark is not Mark.FLUSH:
-            raise WireError(f"git's protocol wants a flush after the options of a push, and here is {mark.value}")
-        options = tuple(line.text for line in said)
     _check_format(push)
-    return Push(commands=push.commands, capabilities=push.capabilities, options=options, shallow=push.shallow, pack=at)
+    return push
+
+
+def read_push(data: bytes) -> Push:
+    """Read the content of a push. Raises WireError with what is wrong, and for signed pushes, which are not read here."""
+    push = read_commands(data)
+    if not push.states:
+        return push
+    said, mark, at = read_section(data, push.pack, OPTIONS)
+    if mark is not Mark.FLUSH:
+        raise WireError(f"git's protocol wants a flush after the options of a push, and here is {mark.value}")
+    return replace(push, options=tuple(line.text for line in said), pack=at)
 
 
 def _take(found: _Reading, line: Line) -> None:

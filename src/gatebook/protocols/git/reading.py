@@ -11,23 +11,19 @@ from typing import TypeAlias
 from gatebook.errors import WireError
 from gatebook.masking.detectors import cover_text
 from gatebook.model import Deed, Resource
-from gatebook.protocols.git.diffs import told as told_diff
 from gatebook.protocols.git.fetching import read_fetch
-from gatebook.protocols.git.history import MissingError
 from gatebook.protocols.git.inquiry import Inquiry
 from gatebook.protocols.git.meaning import FACTS, VERBS, Told, deeds_of, fetch_deed
 from gatebook.protocols.git.paths import Place, Service, read_place
 from gatebook.protocols.git.pushing import Push, read_push
-from gatebook.protocols.http.doubts import Doubts, visible
+from gatebook.protocols.git.seeing import diff_of, seen, shown
+from gatebook.protocols.http.doubts import Doubts
 from gatebook.protocols.http.message import Request
 from gatebook.protocols.http.reading import Reading
 
 Facts: TypeAlias = dict[str, bool | int | str | frozenset[str]]
 
 UNASKED = "what this push does is not known"
-SHOWN_COMMITS = 50
-SHOWN_REFS = 20
-SHOWN_FILES = 500
 _UNREAD = "it is longer than the gateway reads of one request; push it in parts"
 
 
@@ -43,7 +39,7 @@ class GitReading(Reading):
     @property
     def seen(self) -> str:
         """What people are shown who decide about it: refs, commits, files, the diff; covered."""
-        return "\n".join([self.shown, *(row for one in self.told for row in _rows(one)), *([self.diff] if self.diff else [])])
+        return seen(self.shown, self.told, self.diff)
 
 
 def read(request: Request, content: bytes | None, inquiry: Inquiry | None = None) -> GitReading:
@@ -85,7 +81,7 @@ def _read(request: Request, content: bytes | None, place: Place, doubts: Doubts,
         doubts.wrong(UNASKED)
         return _said(request, content, place, doubts, (), push)
     told = tuple(inquiry.told)
-    return _said(request, content, place, doubts, tuple(deeds_of(told, place.repository)), push, told, _diff(inquiry))
+    return _said(request, content, place, doubts, tuple(deeds_of(told, place.repository)), push, told, diff_of(inquiry))
 
 
 def _said(
@@ -102,7 +98,7 @@ def _said(
         deeds = (*deeds, _deed("git.lfs" if place.lfs else "git.unknown", place, doubts))
     return GitReading(
         deeds=deeds,
-        shown=_shown(place, deeds, told),
+        shown=shown(deeds[0].verb, place.repository, told),
         fault=doubts.fault,
         request=request,
         body=content,
@@ -118,58 +114,3 @@ def _deed(verb: str, place: Place, doubts: Doubts) -> Deed:
     return Deed(
         verb=verb, reach=VERBS[verb], resource=Resource(kind="repository", name=cover_text(place.repository)), facts=facts
     )
-
-
-def _shown(place: Place, deeds: tuple[Deed, ...], told: tuple[Told, ...]) -> str:
-    """In one line, for logs: ``push org/app: main 1a2b3c4..5d6e7f8``."""
-    verb = deeds[0].verb.partition(".")[2]
-    if not told:
-        return _line(f"{verb} {place.repository or '-'}")
-    moves = ", ".join(_move(one) for one in told[:SHOWN_REFS])
-    more = f" and {len(told) - SHOWN_REFS} more" if len(told) > SHOWN_REFS else ""
-    return _line(f"{verb} {place.repository}: {moves}{more}")
-
-
-def _move(one: Told) -> str:
-    command = one.command
-    name = command.ref.removeprefix("refs/heads/")
-    short = [digest[:12] if int(digest, 16) else "nothing" for digest in (command.old, command.new)]
-    return f"{name} {short[0]}..{short[1]}" + (" (forced)" if one.facts.get("force") else "")
-
-
-def _rows(one: Told) -> list[str]:
-    rows = ["", _line(_move(one))]
-    for digest, commit in one.commits[:SHOWN_COMMITS]:
-        rows.append(_line(f"  {digest[:12]} {commit.subject[:100]} ({commit.author})"))
-        rows += [_line(f"      {name}: {value[:200]}") for name, value in commit.trailers[:8]]
-    if len(one.commits) > SHOWN_COMMITS:
-        rows.append(f"  and {len(one.commits) - SHOWN_COMMITS} more commits")
-    return rows
-
-
-def _diff(inquiry: Inquiry) -> str:
-    """Of what each ref had with what it gets. What is not at hand for it is said, not asked for."""
-    history = inquiry.history
-    if history is None or inquiry.told is None:
-        return ""
-    texts = []
-    for one in inquiry.told:
-        if not one.files:
-            continue
-        try:
-            text, stats = told_diff(history, one.ends)
-        except (MissingError, WireError) as error:
-            texts.append(f"(no diff of {_line(one.command.ref)}: {_line(str(error))})")
-            continue
-        counts = [
-            f"  {_line(stat.path)} {'(not compared)' if stat.added < 0 else f'+{stat.added} -{stat.removed}'}"
-            for stat in stats[:SHOWN_FILES]
-        ]
-        if len(stats) > SHOWN_FILES:
-            counts.append(f"  and {len(stats) - SHOWN_FILES} more files")
-        texts.append("\n".join([_line(one.command.ref), *counts, "", text]))
-    return "\n\n".join(texts)
-
-
-def _line(text: str) -> str:
-    return visible(cover_text(text[:2_000])).replace("\n", "\\n")

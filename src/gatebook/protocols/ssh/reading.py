@@ -18,7 +18,9 @@ from typing import Any
 from gatebook.masking.detectors import cover_text
 from gatebook.model import Deed, Reach, Resource
 from gatebook.protocols.shell import Run, understood
+from gatebook.protocols.ssh.lines import Line
 from gatebook.protocols.ssh.messages import Start
+from gatebook.protocols.ssh.transfers import UNTOLD, Transfer, transfer
 from gatebook.protocols.ssh.verbs import FACTS, VERBS
 
 COMMAND_CHARACTERS = 65_536  # of one command; OpenSSH's client sends no longer ones by itself
@@ -30,7 +32,10 @@ _LOGIN_SHELL = "sh"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What a channel wants. ``fed`` says that input is part of what was decided: none needs to be asked about."""
+    """What a channel wants. ``fed`` says that input is part of what was decided: none needs to be asked about.
+
+    ``opaque``: what it writes is a protocol's, in which no mask set covers anything.
+    """
 
     deeds: tuple[Deed, ...]
     shown: str
@@ -39,6 +44,7 @@ class Reading:
     seen: str
     fault: str = ""
     fed: bool = False
+    opaque: bool = False
     input: tuple[Deed, ...] = ()
 
 
@@ -52,6 +58,9 @@ def read(start: Start, user: str) -> Reading:
     command = start.command
     if command is None:
         return _shell(start, user)
+    carried = transfer(command) if start.terminal is None else None
+    if carried is not None:
+        return _transfer(start, user, command, carried)
     run = understood((_LOGIN_SHELL, "-c", command)) if command.strip() else Run(why="it has no command")
     typed = start.terminal is not None and (run.takes or run.reads)
     unknown = bool(run.why) or typed
@@ -75,6 +84,41 @@ def _shell(start: Start, user: str) -> Reading:
     facts = _facts(start, user, Run(), "a shell runs what it is told")
     deed = Deed(verb="ssh.shell", reach=VERBS["ssh.shell"], resource=TARGET, facts=facts)
     return Reading(deeds=(deed,), shown="(a shell)", text="", settings=_settings(start), seen=_seen(start, user), fed=True)
+
+
+def read_line(line: Line, start: Start, user: str) -> Reading:
+    """Read a line that was typed at a terminal."""
+    run = understood((_LOGIN_SHELL, "-c", line.text)) if line.text.strip() and not line.why else Run()
+    why = line.why or run.why
+    facts = _facts(Start(line.text, start.terminal, start.environment), user, run, why)
+    deed = Deed(verb="ssh.line", reach=Reach.UNKNOWN if why else VERBS["ssh.line"], resource=TARGET, facts=facts)
+    shown = line.text or f"(a line: {line.why})"
+    return Reading(
+        deeds=(deed,),
+        shown=_shown(shown),
+        text=line.text,
+        settings=_settings(start),
+        seen=cover_text(_visible(f"as {user}, typed at a terminal:\n{shown}")),
+    )
+
+
+def _transfer(start: Start, user: str, command: str, carried: Transfer) -> Reading:
+    verb = "ssh.upload" if carried.up else "ssh.download"
+    run = Run((carried.program,), carried.words)
+    facts = _facts(start, user, run, UNTOLD)
+    deeds = tuple(
+        Deed(verb=verb, reach=VERBS[verb], resource=TARGET, facts={**facts, "path": _visible(path)}) for path in carried.paths
+    )
+    way = "to" if carried.up else "from"
+    return Reading(
+        deeds=deeds,
+        shown=_shown(command),
+        text=command,
+        settings=_settings(start),
+        seen="\n".join([_seen(start, user), *(cover_text(f"{way} {path}") for path in carried.paths)]),
+        fed=True,
+        opaque=carried.opaque and not carried.up,
+    )
 
 
 def _facts(start: Start, user: str, run: Run, why: str) -> dict[str, bool | int | str | frozenset[str]]:

@@ -23,6 +23,7 @@ from gatebook.model import Action, Deed, Permit
 from gatebook.protocols.http.covering.plan import Plan, plan_of
 from gatebook.protocols.relay import Allowed, Answered, Ask, Covering, Ended, Held, Refused, Side, Withdraw
 from gatebook.protocols.ssh import refusal
+from gatebook.protocols.ssh.lines import Lines
 from gatebook.protocols.ssh.messages import (
     Closed,
     Data,
@@ -36,10 +37,15 @@ from gatebook.protocols.ssh.messages import (
     Signal,
     Start,
 )
-from gatebook.protocols.ssh.reading import Reading
-from gatebook.protocols.streams import Streams
+from gatebook.protocols.ssh.reading import Reading, read_line
+from gatebook.protocols.streams import LATER, Streams
 from gatebook.protocols.terminals import Kind
 
+SHOWN_SECONDS = 1.0  # without output, after which nobody waits for a line to be shown
+MASKED = (
+    f"blocked by {refusal.NOT_PASSED}: what comes by this target's commands is covered, which rsync's own stream cannot be; "
+    "fetch it by sftp or scp"
+)
 WAITING = 64  # messages of a client that wait for a decision; its driver stops reading at the first
 
 
@@ -121,7 +127,8 @@ class _State(Enum):
 class ChannelRelay:
     """Owned by one channel's driver. ``begin`` is called once, before any signal."""
 
-    def __init__(self, terms: Terms, start: Start, reading: Reading) -> None:
+    def __init__(self, terms: Terms, start: Start, reading: Reading, lines_as: str = "") -> None:
+        """``lines_as`` is the user as whom lines are decided that are typed at its terminal, "" where they are not."""
         self._terms, self._start, self._reading = terms, start, reading
         self._state = _State.ASKING
         self._action = self._new_action(reading.deeds)
@@ -133,6 +140,10 @@ class ChannelRelay:
         self._waiting: list[OfClient] = []
         self._end: Exit | Killed | None = None
         self._size = self._passed = 0
+        self._user = lines_as
+        self._lines = Lines(start.terminal.columns) if lines_as and start.terminal is not None else None
+        self._line: Action | None = None
+        self._line_gone = False  # what is asked about was interrupted
 
     @property
     def seq(self) -> int:
@@ -142,12 +153,16 @@ class ChannelRelay:
     @property
     def hungry(self) -> bool:
         """Whether more of the client is of use now."""
-        return self._state is _State.RUNNING
+        return self._state is _State.RUNNING and not (self._lines is not None and self._lines.full)
 
     @property
     def waits(self) -> float:
         """Seconds without output after which ``Idle`` is wanted, 0 where nothing is held."""
-        return self._streams.waits if self._streams is not None and self._state is not _State.OVER else 0.0
+        if self._streams is None or self._state is _State.OVER:
+            return 0.0
+        if self._lines is not None and self._lines.waits and self._line is None:
+            return SHOWN_SECONDS if self._lines.ended else LATER
+        return self._streams.waits
 
     def begin(self) -> list[SshEffect]:
         """What the client wants is to be decided."""
@@ -167,11 +182,11 @@ class ChannelRelay:
             case Refused():
                 return self._refused(signal)
             case Held():
-                return [Reply(Errors(refusal.held(signal)))]
+                return [Reply(Errors((b"\r\n" if self._line is not None else b"") + refusal.held(signal)))]
             case Failed(why):
                 return self._over("failed", Errors(refusal.line(why)), Exit(refusal.FAILED))
             case Idle():
-                return self._flushed(last=False)
+                return [*self._flushed(last=False), *self._typed_on(Lines.idle)]
             case Ended():
                 return self._ended(signal)
             case _:
@@ -187,8 +202,13 @@ class ChannelRelay:
         return Ask(action, frozenset(), shown, fault=self._reading.fault, seen=self._reading.seen)
 
     def _allowed(self, allowed: Allowed) -> list[SshEffect]:
+        if self._line is not None and self._lines is not None:
+            return self._line_allowed(self._lines, self._line, allowed.permit)
         if self._state is _State.ASKING:
-            self._permit = permit = allowed.permit
+            permit = allowed.permit
+            if self._reading.opaque and permit.masks:
+                return self._over("refused", Errors(refusal.line(MASKED)), Exit(refusal.STATUS))
+            self._permit = permit
             self._streams = Streams(self._plan(permit), tty=self._start.terminal is not None)
             self._state = _State.RUNNING
             if self._reading.fed:
@@ -212,6 +232,8 @@ class ChannelRelay:
             words = Errors(refusal.refused(self._action, refused))
             self._state = _State.OVER
             return [Reply(words), Reply(Exit(refusal.STATUS)), Reply(Closed())]
+        if self._line is not None and self._lines is not None:
+            return self._line_refused(self._lines, self._line, refused)
         if self._input is None:
             raise AssertionError("input was refused that nobody asked for")
         told = Reply(Errors(refusal.refused(self._input, refused)))
@@ -230,6 +252,8 @@ class ChannelRelay:
             case Eof():
                 return self._keep(message) if self._state is _State.FEEDING else self._say_all()
             case Resize(columns, lines):
+                if self._lines is not None:
+                    self._lines.screen.columns = columns
                 self._streams.resized(columns, lines)
                 return [*self._recorded(), Forward(self._permit, message)]
             case Signal():
@@ -260,10 +284,61 @@ class ChannelRelay:
             self._waiting.append(message)
             self._input = self._new_action(self._reading.input)
             return [self._ask(self._input, f"(input of) {self._reading.shown}")]
+        if self._lines is not None:
+            return self._typed_on(lambda lines: lines.type(data))
+        return self._passed_on(data, self._fed)
+
+    def _passed_on(self, data: bytes, permit: Permit | None) -> list[SshEffect]:
+        if not data or permit is None:
+            return []
         if self._streams is not None:
             self._streams.fed(data)
         self._passed += len(data)
-        return [*self._recorded(), Forward(self._fed, message)]
+        return [*self._recorded(), Forward(permit, Data(data))]
+
+    # Lines of a terminal ------------------------------------------------------------------------------------------------
+
+    def _typed_on(self, step: Callable[[Lines], bytes]) -> list[SshEffect]:
+        """What passes of what is typed, once something came; a line that has ended is asked about when it can be told."""
+        lines = self._lines
+        if lines is None or self._fed is None:
+            return []
+        effects = self._passed_on(step(lines), self._fed)
+        if self._line is not None and not lines.ended and not self._line_gone:
+            self._line_gone = True
+            effects.append(Withdraw(self._line))
+        while self._line is None and lines.ready:
+            line = lines.line()
+            if line.empty:
+                effects += self._passed_on(lines.go(), self._fed)
+                continue
+            reading = read_line(line, self._start, self._user)
+            terms = self._terms
+            self._line = Action(
+                session=terms.session,
+                seq=terms.number(),
+                deeds=reading.deeds,
+                text=reading.text,
+                settings=reading.settings,
+            )
+            effects.append(Ask(self._line, frozenset(), reading.shown, seen=reading.seen))
+        return effects
+
+    def _line_allowed(self, lines: Lines, action: Action, permit: Permit) -> list[SshEffect]:
+        self._line = None
+        if self._line_gone:
+            self._line_gone = False
+            return self._typed_on(lambda _: b"")
+        passed = self._passed_on(lines.go(), permit)
+        return [*passed, Answered(action, "passed", 0, 0, {}), *self._typed_on(lambda _: b"")]
+
+    def _line_refused(self, lines: Lines, action: Action, refused: Refused) -> list[SshEffect]:
+        self._line = None
+        if self._line_gone:
+            self._line_gone = False
+            return self._typed_on(lambda _: b"")
+        told = Reply(Errors(b"\r\n" + refusal.refused(action, refused)))
+        return [told, *self._passed_on(lines.drop(), self._fed)]
 
     def _say_all(self) -> list[SshEffect]:
         """The command hears that no more input comes."""
@@ -280,7 +355,8 @@ class ChannelRelay:
             return []
         match message:
             case Data(data):
-                return self._shown(Data, self._streams.said(Kind.OUTPUT, data))
+                shown = self._shown(Data, self._streams.said(Kind.OUTPUT, data))
+                return [*shown, *self._typed_on(lambda lines: lines.show(data))]
             case Errors(data):
                 return self._shown(Errors, self._streams.said(Kind.ERRORS, data))
             case Eof():
@@ -325,6 +401,7 @@ class ChannelRelay:
     def _ended(self, ended: Ended) -> list[SshEffect]:
         if ended.side == Side.CLIENT:
             asked = self._input if self._state is _State.FEEDING else self._action if self._permit is None else None
+            asked = self._line if self._line is not None and not self._line_gone else asked
             withdrawn: list[SshEffect] = [Withdraw(asked)] if asked is not None else []
             return [*withdrawn, *self._over("the client went away")]
         return self._over("ended", Errors(refusal.line(ended.why)), Exit(refusal.STATUS))

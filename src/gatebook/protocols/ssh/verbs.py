@@ -12,6 +12,9 @@ VERBS: Mapping[str, Reach] = MappingProxyType(
         "ssh.exec": Reach.WRITE,  # a command; unknown where it cannot be told what runs
         "ssh.input": Reach.UNKNOWN,  # input for a command that may take more of it than data
         "ssh.shell": Reach.UNKNOWN,  # a shell, or an interpreter with a terminal
+        "ssh.line": Reach.WRITE,  # a line that is typed at a terminal; unknown where it cannot be told what runs
+        "ssh.download": Reach.UNKNOWN,  # files come by rsync, or by scp without SFTP
+        "ssh.upload": Reach.UNKNOWN,  # they go
         "ssh.sftp": Reach.READ,  # SFTP is spoken; each request is decided by itself
         "ssh.sftp.read": Reach.READ,  # a file is opened to be read
         "ssh.sftp.list": Reach.READ,  # what stands in a folder
@@ -37,7 +40,7 @@ FACTS: Mapping[str, bool | int | str | frozenset[str]] = MappingProxyType(
         "tty": False,  # with a terminal
         "environment": frozenset(),  # "NAME=value" that the client sets
         "subsystem": "",  # its name
-        "path": "",  # of a file, as the host resolves it
+        "path": "",  # of a file, as the host resolves it; of a transfer, as its client says it
         "to": "",  # the new name of what is renamed or linked; what a symbolic link leads to
         "host": "",  # that a forward leads to, or listens at; the path of a socket
         "port": -1,  # of a forward; -1 for none
