@@ -38,6 +38,16 @@ def test_a_cancelled_statement_stops_at_the_target_and_the_session_goes_on(gatew
         other.close()
 
 
+def test_a_cancel_never_stops_what_its_client_asks_for_after_it(gateway: LiveGateway) -> None:
+    with gateway.connect(autocommit=True) as mine:
+        for number in range(200):
+            mine.pgconn.send_query(b"SELECT pg_sleep(%.4f)" % (number % 40 / 5000))
+            mine.cancel()
+            while mine.pgconn.get_result() is not None:
+                pass
+            assert mine.execute("SELECT 1").fetchone() == (1,)
+
+
 def test_a_statement_whose_client_went_away_stops_at_the_target(gateway: LiveGateway) -> None:
     gone = gateway.connect(autocommit=True)
     gone.pgconn.send_query(b"SELECT pg_sleep(20.3)")

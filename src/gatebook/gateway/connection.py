@@ -101,6 +101,7 @@ class Connection(Doorstep):
         self._to_target: list[bytes] = []
         self._to_client: list[bytes] = []
         self._client_full = False
+        self._interrupts = 0  # on their way to the target
 
     # asyncio.Protocol -----------------------------------------------------------------------------------------------
 
@@ -110,7 +111,7 @@ class Connection(Doorstep):
             self._begin_tls(data)
             return
         self._received += len(data)
-        if self._shortcut is None or not self._goes_short(data):
+        if self._shortcut is None or self._interrupts or not self._goes_short(data):
             self.signal(FromClient(data))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -196,9 +197,10 @@ class Connection(Doorstep):
 
     def _push(self) -> None:
         """What the relay said to either side, with one write to each."""
-        if self._to_target and self._upstream is not None:
-            self._upstream.write(b"".join(self._to_target))
-        self._to_target.clear()
+        if not self._interrupts:
+            if self._to_target and self._upstream is not None:
+                self._upstream.write(b"".join(self._to_target))
+            self._to_target.clear()
         if self._to_client:
             data, self._to_client = b"".join(self._to_client), []
             self._write(data)
@@ -272,11 +274,22 @@ class Connection(Doorstep):
                 self._gateway.cancel(key, self._address)
             case Interrupt(data):
                 if self._target is not None:
-                    self._gateway.spawn(say_once(self._target, self._gateway.trust, data))
+                    self._interrupts += 1
+                    self._gateway.spawn(self._interrupt(self._target, data))
             case HangUp(why):
                 self._finish(why)
             case _:
                 assert_never(effect)
+
+    async def _interrupt(self, target: PostgresTarget, data: bytes) -> None:
+        """Stop what runs at the target. What the client asks for next waits until the target has heard, or it would be hit."""
+        try:
+            await say_once(target, self._gateway.trust, data)
+        finally:
+            if not self._finished:
+                self._interrupts -= 1
+                self._push()
+                self.flow()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         return self._gateway.spawn(self._guarded(work))
@@ -300,7 +313,7 @@ class Connection(Doorstep):
             self._upstream.read(not blocked)
         if self._client is not None and not self._client.is_closing():
             full = self._upstream is not None and self._upstream.full
-            wanted = self._relay.hungry and not full
+            wanted = self._relay.hungry and not full and not self._interrupts
             if wanted is not self._reads:
                 self._reads = wanted
                 (self._client.resume_reading if wanted else self._client.pause_reading)()
@@ -447,6 +460,7 @@ class Connection(Doorstep):
     def _finish(self, why: str) -> None:
         if self._finished:
             return
+        self._interrupts = 0
         self._push()
         self._finished = True
         if self._patience is not None:

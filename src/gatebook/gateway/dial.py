@@ -25,6 +25,7 @@ from gatebook.errors import GatebookError
 from gatebook.protocols.postgres import wire
 
 DIAL_SECONDS = 10.0
+HEARD_SECONDS = 5.0  # for a target to do what it was told, and to close
 
 log = structlog.get_logger("gatebook.dial")
 
@@ -76,15 +77,34 @@ def fault(error: OSError | DialError) -> str:
             assert_never(error)
 
 
+class _Ending(asyncio.Protocol):
+    """Waits for the other side to close."""
+
+    def __init__(self) -> None:
+        self.ended = asyncio.get_running_loop().create_future()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It has closed, or broken off."""
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+
 async def say_once(target: PostgresTarget, trust: Trust, data: bytes) -> None:
-    """A connection that says one thing and closes; whether the target heard shows in what it answers."""
+    """A connection that says one thing and ends when the target closes it, which it does once it has done what was said."""
+    ending = _Ending()
     try:
-        transport, _ = await dial(target, trust, asyncio.Protocol)
+        transport, _ = await dial(target, trust, lambda: ending)
     except GatebookError as error:
         log.warning("interrupt did not reach the target", why=str(error))
         return
-    transport.write(data)
-    transport.close()
+    try:
+        transport.write(data)
+        async with asyncio.timeout(HEARD_SECONDS):
+            await ending.ended
+    except TimeoutError:
+        log.warning("the target took an interrupt and did not close its connection", target=target.name)
+    finally:
+        transport.abort()
 
 
 async def _dial(
