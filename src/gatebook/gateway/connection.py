@@ -42,6 +42,7 @@ from gatebook.gateway.waiting import Waiting
 from gatebook.identity.tokens import digest_of
 from gatebook.model import Ruling, Session, Verdict
 from gatebook.protocols.postgres.refusal import too_many
+from gatebook.protocols.postgres.wire import TERMINATE
 from gatebook.protocols.relay import (
     NO_IDENTITY,
     Allowed,
@@ -101,7 +102,7 @@ class Connection(Doorstep):
         self._to_target: list[bytes] = []
         self._to_client: list[bytes] = []
         self._client_full = False
-        self._interrupts = 0  # on their way to the target
+        self._interrupting, self._again = False, cast(bytes | None, None)
 
     # asyncio.Protocol -----------------------------------------------------------------------------------------------
 
@@ -111,7 +112,7 @@ class Connection(Doorstep):
             self._begin_tls(data)
             return
         self._received += len(data)
-        if self._shortcut is None or self._interrupts or not self._goes_short(data):
+        if self._shortcut is None or self._interrupting or not self._goes_short(data):
             self.signal(FromClient(data))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -197,7 +198,7 @@ class Connection(Doorstep):
 
     def _push(self) -> None:
         """What the relay said to either side, with one write to each."""
-        if not self._interrupts:
+        if not self._interrupting:
             if self._to_target and self._upstream is not None:
                 self._upstream.write(b"".join(self._to_target))
             self._to_target.clear()
@@ -273,22 +274,30 @@ class Connection(Doorstep):
             case Cancel(key):
                 self._gateway.cancel(key, self._address)
             case Interrupt(data):
-                if self._target is not None:
-                    self._interrupts += 1
-                    self._gateway.spawn(self._interrupt(self._target, data))
+                self._interrupt(data)
             case HangUp(why):
                 self._finish(why)
             case _:
                 assert_never(effect)
 
-    async def _interrupt(self, target: PostgresTarget, data: bytes) -> None:
-        """Stop what runs at the target. What the client asks for next waits until the target has heard, or it would be hit."""
+    def _interrupt(self, data: bytes) -> None:
+        """Stop what runs at the target. What is asked for next waits until the target has heard, or it would be hit."""
+        if self._interrupting:
+            self._again = data if self._to_target else None  # what waits is to be stopped as well
+        elif self._target is not None:
+            self._push()
+            self._interrupting = True
+            self._gateway.spawn(self._say(self._target, data))
+
+    async def _say(self, target: PostgresTarget, data: bytes) -> None:
         try:
             await say_once(target, self._gateway.trust, data)
         finally:
+            self._interrupting, again, self._again = False, self._again, None
             if not self._finished:
-                self._interrupts -= 1
                 self._push()
+                if again is not None:
+                    self._interrupt(again)
                 self.flow()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -313,7 +322,7 @@ class Connection(Doorstep):
             self._upstream.read(not blocked)
         if self._client is not None and not self._client.is_closing():
             full = self._upstream is not None and self._upstream.full
-            wanted = self._relay.hungry and not full and not self._interrupts
+            wanted = self._relay.hungry and not full and not self._interrupting
             if wanted is not self._reads:
                 self._reads = wanted
                 (self._client.resume_reading if wanted else self._client.pause_reading)()
@@ -460,7 +469,9 @@ class Connection(Doorstep):
     def _finish(self, why: str) -> None:
         if self._finished:
             return
-        self._interrupts = 0
+        if self._interrupting:  # what was held back does not go with a session that is over
+            self._to_target = [one for one in self._to_target if one == TERMINATE]
+            self._interrupting = False
         self._push()
         self._finished = True
         if self._patience is not None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 import asyncssh
 import structlog
 
-from gatebook.errors import GatebookError, RecordingError
+from gatebook.errors import GatebookError, LedgerError, RecordingError
 from gatebook.gateway.book import told
 from gatebook.gateway.desk import Needs
 from gatebook.gateway.ssh.far import ERRORS_OF, Far
@@ -297,13 +297,16 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             self._started[ask.action.seq] = self._gateway.clock()
         if isinstance(answer, Allowed) and ask.action.verb in ("ssh.sftp.read", "git.fetch"):
             await self._synced(answer.permit.receipt.index)
-        self.signal(answer)
+        if not session.ended:
+            self.signal(answer)
 
     async def _synced(self, index: int) -> None:
-        """Wait until the entry would survive a power cut: what a file holds goes out behind it."""
-        synced = asyncio.Event()
-        self._gateway.book.when_synced(index, synced.set)
-        await synced.wait()
+        """Wait until the entry would survive a power cut: what a file holds goes out behind it. Raises LedgerError."""
+        told, book = asyncio.Event(), self._gateway.book
+        book.when_synced(index, told.set)
+        await told.wait()
+        if not book.synced(index):
+            raise LedgerError(book.failed or "the log is closed")
 
     async def _inquire(self, inquiry: PushInquiry) -> None:
         self.signal(Inquired(await inquired(self._session, inquiry)))

@@ -180,7 +180,7 @@ class Answers:
         told, seen = known.told, known.shown
         for name, value in fields:
             stands = _STANDING_IN[name]
-            if told.count(stands) != 1 or seen.count(stands) != 1:
+            if alike.count(stands) != 1 or told.count(stands) != 1 or seen.count(stands) != 1:
                 return None
             told, seen = told.replace(stands, value), seen.replace(stands, value)
         return Head(told, seen, known.status, known.length, known.in_chunks, known.make, known.masked)

@@ -234,9 +234,13 @@ class HttpRelay:
                 return self._problem(refusal.Problem(error.status, str(error)))
         self._expects = (request.get(b"expect") or b"").lower() == b"100-continue"
         if not self._terms.dialect.wants(request) and not self._held(request):
-            self._bare = request.method in ("GET", "HEAD") and not request.upgrade and not _stated(request)
+            self._bare = request.method in ("GET", "HEAD") and not request.upgrade and not self._announces(request)
             return [] if self._bare else self._ask(None)  # its end is at hand: then it is known whole
         return self._go_on()
+
+    def _announces(self, request: Request) -> bool:
+        """Whether content comes, or its client waits for a word before it says."""
+        return self._expects or bool(_stated(request)) or request.get(b"transfer-encoding") is not None
 
     def _held(self, request: Request) -> bool:
         """Whether a call of gRPC needs people: then it is kept to its end, since they say yes to exactly what is sent."""
