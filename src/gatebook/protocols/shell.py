@@ -35,8 +35,9 @@ _RUNNERS = frozenset(
     "rsync docker podman crictl ctr nerdctl kubectl oc helm exec command builtin eval source . trap alias enable bind "
     "make at batch crontab git nc ncat netcat socat systemctl systemd-run start-stop-daemon s6-setuidgid run-parts "
     "java dotnet mono go cargo npm npx yarn pnpm pip gem fd zip vdir openssl logrotate busctl dbus-send apt apt-get "
-    "dpkg yum dnf rpm apk".split()
-)
+    "dpkg yum dnf rpm apk fc history compgen complete compopt mapfile readarray hash let read set shopt getopts wait "
+    "declare typeset local readonly export unset split install".split()
+)  # builtins of shells that run, keep or evaluate what a word of theirs says among them
 _FED = frozenset(
     "tar cat tee dd head tail wc sort uniq grep egrep fgrep cut tr base64 md5sum sha1sum sha256sum sha512sum cksum "
     "gzip gunzip zcat true false".split()
@@ -93,7 +94,8 @@ def understood(argv: tuple[str, ...], nested: int = 0) -> Run:
         return _shell(base, argv, nested)
     if base in _INTERPRETERS or base in ("python", "pypy"):
         return Run((name,), argv, takes=True, reads=True, why=f"{name} runs what it is told")
-    if name in _RUNNERS or name.startswith(("ld-", "git-")) or _tar_runs(name, rest) or _find_runs(name, rest):
+    chosen = _tar_runs(name, rest) or _find_runs(name, rest) or _evaluates(name, rest)
+    if chosen or name in _RUNNERS or name.startswith(("ld-", "git-")):
         return Run((name,), argv, reads=True, why=f"{name} may run other programs")
     if not _NAME.fullmatch(argv[0]):
         return Run((), argv, reads=True, why="its program has no plain name")
@@ -145,6 +147,13 @@ def _text_of(rest: tuple[str, ...]) -> str | None:
     if given and not words:
         raise _UntoldError("a shell with -c and no text")
     return words[0] if given else None
+
+
+def _evaluates(name: str, rest: tuple[str, ...]) -> bool:
+    """Whether it takes a word for an expression, or runs the program that an option names."""
+    if name == "sort":
+        return any(word.startswith("--co") for word in rest)
+    return name in ("test", "[", "printf") and any(word.startswith("-v") for word in rest)
 
 
 def _find_runs(name: str, rest: tuple[str, ...]) -> bool:

@@ -80,7 +80,7 @@ def test_keys_pass_and_the_end_of_a_line_waits_until_it_is_decided() -> None:
     assert lines.go() == b"\r"
 
 
-@pytest.mark.parametrize("end", [b"\r", b"\n", b"\x0f", b"\x04"])
+@pytest.mark.parametrize("end", [b"\r", b"\n", b"\x04"])
 def test_each_key_that_ends_a_line_waits(end: bytes) -> None:
     lines = shell()
     assert typed(lines, b"reboot" + end) == b"reboot"
@@ -279,9 +279,75 @@ def test_a_program_that_writes_all_the_time_does_not_keep_keys_for_ever() -> Non
     assert lines.show(b"x\r\n" * 2_000) == b"q"
 
 
-@given(st.lists(st.one_of(st.sampled_from([b"\r", b"\n", b"\x0f", b"\x04"]), st.binary(max_size=8)), max_size=20))
+@given(st.lists(st.one_of(st.sampled_from([b"\r", b"\n", b"\x04"]), st.binary(max_size=8)), max_size=20))
 def test_no_end_of_a_line_passes_undecided(pieces: list[bytes]) -> None:
     lines = shell()
     for piece in pieces:
         passed = lines.type(piece) + lines.show(b"x") + lines.idle()
         assert not {b"\r"[0], b"\n"[0], 0x0F} & set(passed)
+
+
+# Ways round it ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", [b"\x1b#", b"\x1b1", b"\x18", b"\x1b\r", b"\x0f", b"\x16", b"\x12", b"\x1a", b"\x1c", b"\x1bq"])
+def test_a_key_that_is_not_followed_waits_as_an_end_does(key: bytes) -> None:
+    lines = shell()
+    assert typed(lines, b"#touch x") == b"#touch x"
+    assert typed(lines, key) == b""
+    assert (lines.ended, lines.ready, lines.line()) == (True, True, Line(why=KEYS))
+
+
+def test_behind_a_key_that_was_let_go_the_line_is_unknown() -> None:
+    lines = shell()
+    typed(lines, b"ls\x18")
+    lines.go()
+    lines.type(b"\x05\r")
+    lines.idle()
+    assert lines.line().why
+
+
+def test_a_line_that_is_not_shown_is_never_an_empty_one() -> None:
+    for keys in (b"\x05touch x\r", b"touch x\r", b"x\x7f\r"):
+        lines = shell()
+        typed(lines, keys, b"")
+        lines.idle()
+        assert lines.line() == Line(why=UNSEEN)
+
+
+def test_a_line_by_keys_is_not_told_from_a_screen_that_is_older_than_they_are() -> None:
+    lines = shell()
+    typed(lines, b"ls ")
+    typed(lines, b"\t", b"")
+    typed(lines, b"\x01\x0btouch x\r", b"")
+    lines.idle()
+    assert lines.line() == Line(why=OTHER)
+
+
+def test_nothing_typed_is_nothing_at_the_prompt_of_the_line_before_alone() -> None:
+    lines = shell()
+    typed(lines, b"ls\r")
+    lines.go()
+    lines.show(b"\r\nfile\r\n" + PROMPT)
+    lines.type(b"\r")
+    assert (lines.ready, lines.line()) == (True, Line())
+    lines.go()
+    lines.show(b"\r\n" + PROMPT + b"touch x")
+    lines.type(b"\r")
+    lines.idle()
+    assert lines.line() == Line(why=OTHER)
+
+
+def test_a_terminal_that_makes_room_without_end_keeps_no_more_than_its_line() -> None:
+    screen = Screen(80)
+    screen.show(b"$ " + b"\x1b[90@" * 20_000)
+    assert len(screen.cells) <= 80
+    assert screen.doubtful
+
+
+def test_each_line_that_goes_or_is_cleared_is_another_turn() -> None:
+    lines = shell()
+    typed(lines, b"ls\r")
+    before = lines.turn
+    lines.type(b"\x03touch x\r")
+    assert lines.turn != before

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatebook.model import Reach
+from gatebook.protocols.ssh.lines import Line
 from gatebook.protocols.ssh.messages import Start, Terminal
-from gatebook.protocols.ssh.reading import COMMAND_CHARACTERS, read
+from gatebook.protocols.ssh.reading import COMMAND_CHARACTERS, read, read_line
 from gatebook.protocols.ssh.verbs import FACTS, VERBS
 
 XTERM = Terminal("xterm", 80, 24)
@@ -100,3 +101,22 @@ def test_every_text_is_read_and_has_every_fact(command: str, terminal: bool) -> 
         assert deed.verb in VERBS
         assert deed.facts.keys() == FACTS.keys()
         assert deed.reach in (Reach.WRITE, Reach.UNKNOWN)
+
+
+@pytest.mark.parametrize("text", ["echo x !!:1", "!touch", "^a^touch x", "ls #;touch x", "echo 'a!b'"])
+def test_what_a_shell_makes_of_a_typed_line_by_its_history_is_unknown(text: str) -> None:
+    reading = read_line(Line(text), Start(None, XTERM), "deploy")
+    assert reading.deeds[0].reach is Reach.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "compgen -C 'touch x' y", "mapfile -c 1 -C touch a < f", "test -v 'a[$(touch x)]'", "printf -v 'a[$(touch x)]' y",
+        "[ -v 'a[$(touch x)]' ]", "read 'a[$(touch x)]' < f", "let 'a[$(touch x)]'", "hash -p /usr/bin/touch ls",
+        "split --filter 'touch x' f", "sort --compress-program=touch f", "install --strip-program=touch -s a b",
+        "unset 'a[$(touch x)]'",
+    ],
+)  # fmt: skip
+def test_a_builtin_that_evaluates_a_word_of_its_own_is_unknown(command: str) -> None:
+    assert read(Start(command), "deploy").deeds[0].reach is Reach.UNKNOWN

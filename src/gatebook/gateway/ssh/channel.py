@@ -191,6 +191,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         """The client reads again."""
         self._full = False
         self.flow()
+        self._await_more()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The channel is over, or all of the connection is."""
@@ -279,7 +280,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
-        if self._relay is not None and self._relay.waits:
+        if self._relay is not None and self._relay.waits and not self._full:  # a host that is not heard is not silent
             self._patience = asyncio.get_running_loop().call_later(self._relay.waits, self.signal, Idle())
 
     # Deciding -------------------------------------------------------------------------------------------------------------

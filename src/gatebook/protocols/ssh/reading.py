@@ -12,6 +12,7 @@ Pure: the same request gives the same reading, and none makes it raise.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,10 +87,15 @@ def _shell(start: Start, user: str) -> Reading:
     return Reading(deeds=(deed,), shown="(a shell)", text="", settings=_settings(start), seen=_seen(start, user), fed=True)
 
 
+REWRITTEN = "shells replace ! and ^ by what was typed before, and some of them take # for a word"
+_REWRITTEN = re.compile(r"!|^\s*\^|(?:^|[\s;&|()])#")
+
+
 def read_line(line: Line, start: Start, user: str) -> Reading:
     """Read a line that was typed at a terminal."""
-    run = understood((_LOGIN_SHELL, "-c", line.text)) if line.text.strip() and not line.why else Run()
-    why = line.why or run.why
+    told = line.why or (REWRITTEN if _REWRITTEN.search(line.text) else "")
+    run = understood((_LOGIN_SHELL, "-c", line.text)) if line.text.strip() and not told else Run()
+    why = told or run.why
     facts = _facts(Start(line.text, start.terminal, start.environment), user, run, why)
     deed = Deed(verb="ssh.line", reach=Reach.UNKNOWN if why else VERBS["ssh.line"], resource=TARGET, facts=facts)
     shown = line.text or f"(a line: {line.why})"

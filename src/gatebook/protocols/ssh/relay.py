@@ -144,6 +144,7 @@ class ChannelRelay:
         self._lines = Lines(start.terminal.columns) if lines_as and start.terminal is not None else None
         self._line: Action | None = None
         self._line_gone = False  # what is asked about was interrupted
+        self._turn = 0  # of the lines, when it was asked about
 
     @property
     def seq(self) -> int:
@@ -266,6 +267,8 @@ class ChannelRelay:
         if isinstance(message, Resize) and self._start.terminal is not None:
             terminal = replace(self._start.terminal, columns=message.columns, lines=message.lines)
             self._start = replace(self._start, terminal=terminal)
+            if self._lines is not None:
+                self._lines.screen.columns = message.columns
         if isinstance(message, Resize | Signal):
             return []
         if len(self._waiting) >= WAITING:
@@ -304,7 +307,7 @@ class ChannelRelay:
         if lines is None or self._fed is None:
             return []
         effects = self._passed_on(step(lines), self._fed)
-        if self._line is not None and not lines.ended and not self._line_gone:
+        if self._line is not None and lines.turn != self._turn and not self._line_gone:
             self._line_gone = True
             effects.append(Withdraw(self._line))
         while self._line is None and lines.ready:
@@ -313,7 +316,7 @@ class ChannelRelay:
                 effects += self._passed_on(lines.go(), self._fed)
                 continue
             reading = read_line(line, self._start, self._user)
-            terms = self._terms
+            terms, self._turn = self._terms, lines.turn
             self._line = Action(
                 session=terms.session,
                 seq=terms.number(),

@@ -138,6 +138,9 @@ class Screen:
             case "@":
                 self._reach(self.column)
                 self.cells[self.column : self.column] = " " * count
+                if len(self.cells) > self.columns:
+                    del self.cells[self.columns :]
+                    self.doubtful = True
             case "K" | "J" if number <= 0:
                 del self.cells[self.column :]
             case "K" if number == 1:
