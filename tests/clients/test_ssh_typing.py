@@ -178,10 +178,22 @@ async def test_rules_may_ask_for_lines_that_can_be_read(web1: Hosted) -> None:
         at.type("echo $(id -u)\r")
         assert "blocked by plain-lines" in await at.told("plain-lines")
         await at.until(PROMPT)
-        at.type("\x12fine")
-        await at.until("reverse-i-search")
-        at.type("\r")
+        at.type("\x12")
         assert "blocked by plain-lines" in await at.told("plain-lines")
+
+
+@pytest.mark.parametrize("keys", ["\x1b1\x1b#", "\x18\x05", "\x0f"])
+async def test_a_key_that_would_run_a_line_by_itself_waits_for_its_decision(web1: Hosted, keys: str) -> None:
+    made = web1.folder / "made-by-keys"
+    async with shell(web1, web1.gateway.mint(sub="job-1", kind="ci")) as at:
+        await at.run("echo fine")
+        at.type(f"#: > {made}" if "#" in keys else f": > {made}")
+        await at.until(made.name)
+        at.type(keys)
+        assert "blocked by plain-lines" in await at.told("plain-lines")
+        await at.until(PROMPT)
+        assert (await at.run("echo more")).count("more\r\n") == 2
+    assert not made.exists()
 
 
 def test_a_shell_without_a_terminal_is_none_where_lines_are_decided(web1: Hosted) -> None:
