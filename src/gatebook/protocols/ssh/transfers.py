@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 PATHS = 64
 _TEXT = re.compile(r"[A-Za-z0-9_./=,:@%+ -]{1,8192}")  # nothing that any shell reads as more than letters of words
-_LETTERS = re.compile(r"-[vlogDtprznucdHAXSWxOJNUh0-9]*e(?:\.[A-Za-z]*)?|-[vlogDtprznucdHAXSWxOJNUh]+")
+_LETTERS = re.compile(r"-[vlogDtprznucdHAXSWxOJNUh0-9]*e\.[A-Za-z]*|-[vlogDtprznucdHAXSWxOJNUh]+")
 _LONG = re.compile(
     r"--(?:delete(?:-before|-during|-after|-delay|-excluded)?|partial|inplace|append|append-verify|numeric-ids|size-only"
     r"|ignore-times|existing|ignore-existing|update|whole-file|sparse|dirs|no-[a-z-]+|new-compress|old-compress|stats"
