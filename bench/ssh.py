@@ -175,8 +175,8 @@ def measure(wish: argparse.Namespace, home: Path, gateway: LiveGateway, between:
     there.mkdir()
     tasks: dict[str, tuple[float, Callable[[Way], object]]] = {
         "cat": (wish.megabytes, lambda way: way.run("ssh", "127.0.0.1", f"cat {big}")),
-        "sftp down": (wish.megabytes, lambda way: way.run("sftp", "-b", "-", "127.0.0.1", stdin=f"get {big} {there}/down\n")),
-        "sftp up": (wish.megabytes, lambda way: way.run("sftp", "-b", "-", "127.0.0.1", stdin=f"put {big} {there}/up\n")),
+        "sftp down": (wish.megabytes, lambda way: way.run("sftp", "-q", "127.0.0.1", stdin=f"get {big} {there}/down\n")),
+        "sftp up": (wish.megabytes, lambda way: way.run("sftp", "-q", "127.0.0.1", stdin=f"put {big} {there}/up\n")),
         "clone": (wish.repository, lambda way: cloned(way, home / "clone")),
         "connect": (0, lambda way: [way.run("ssh", "127.0.0.1", "true") for _ in range(wish.connects)]),
     }
