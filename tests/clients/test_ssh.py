@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import asyncssh
 import paramiko
@@ -22,21 +21,9 @@ EMAIL, HIDDEN = "ada.brown@example.com", "*********@example.com"
 
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    host = Host(tmp_path_factory.mktemp("host")).start()
-    yield host
-    host.close()
-
-
-@pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory, world: World, host: Host) -> Iterator[LiveGateway]:
     with ring_gateway(tmp_path_factory.mktemp("ssh"), world, host) as gateway:
         yield gateway
-
-
-@pytest.fixture
-def web1(door: LiveGateway, host: Host, tmp_path: Path) -> Hosted:
-    return Hosted(door, host, tmp_path)
 
 
 # Commands ---------------------------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
-from pathlib import Path
 from typing import Any
 
 import asyncssh
@@ -25,22 +24,10 @@ LOGIN_SECONDS = 15  # a busy machine takes its time for a handshake
 
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    host = Host(tmp_path_factory.mktemp("host")).start()
-    yield host
-    host.close()
-
-
-@pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory, world: World, host: Host) -> Iterator[LiveGateway]:
     limits = {"login_seconds": LOGIN_SECONDS}
     with ring_gateway(tmp_path_factory.mktemp("ssh"), world, host, limits=limits) as gateway:
         yield gateway
-
-
-@pytest.fixture
-def web1(door: LiveGateway, host: Host, tmp_path: Path) -> Hosted:
-    return Hosted(door, host, tmp_path)
 
 
 def raw(web1: Hosted) -> socket.socket:

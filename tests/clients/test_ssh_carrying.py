@@ -6,7 +6,6 @@ import os
 import shlex
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from tests.testbed.gateways import LiveGateway, World
@@ -28,21 +27,9 @@ when { context.path like "*/closed*" };
 
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    host = Host(tmp_path_factory.mktemp("host")).start()
-    yield host
-    host.close()
-
-
-@pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory, world: World, host: Host) -> Iterator[LiveGateway]:
     with ring_gateway(tmp_path_factory.mktemp("ssh"), world, host, policies={"files": RULES}) as gateway:
         yield gateway
-
-
-@pytest.fixture
-def web1(door: LiveGateway, host: Host, tmp_path: Path) -> Hosted:
-    return Hosted(door, host, tmp_path)
 
 
 def rsync(web1: Hosted, *words: str, token: str | None = None) -> subprocess.CompletedProcess[bytes]:

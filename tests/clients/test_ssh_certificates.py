@@ -26,26 +26,11 @@ unless { context.purpose like "OPS-*" };
 
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    host = Host(tmp_path_factory.mktemp("host")).start()
-    yield host
-    host.close()
-
-
-@pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory, world: World, host: Host) -> Iterator[LiveGateway]:
     hosts = [host.target(), host.target(name="web2")]
     rules = {"purposes": PURPOSE_RULES}
-    gateway = LiveGateway(tmp_path_factory.mktemp("ssh"), world, hosts=hosts, policies=rules, allows_all=True).start()
-    yield gateway
-    assert gateway.stop() == 0, gateway.log
-    assert "Traceback" not in gateway.log
-    gateway.verified()
-
-
-@pytest.fixture
-def web1(door: LiveGateway, host: Host, tmp_path: Path) -> Hosted:
-    return Hosted(door, host, tmp_path)
+    with ring_gateway(tmp_path_factory.mktemp("ssh"), world, host, hosts=hosts, policies=rules) as gateway:
+        yield gateway
 
 
 def refusal(web1: Hosted) -> str:

@@ -6,7 +6,6 @@ import hashlib
 import os
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import paramiko
 import pytest
@@ -29,21 +28,9 @@ forbid (principal, action == Action::"ssh.sftp.rename", resource) unless { conte
 
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    host = Host(tmp_path_factory.mktemp("host")).start()
-    yield host
-    host.close()
-
-
-@pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory, world: World, host: Host) -> Iterator[LiveGateway]:
     with ring_gateway(tmp_path_factory.mktemp("ssh"), world, host, policies={"files": RULES}) as gateway:
         yield gateway
-
-
-@pytest.fixture
-def web1(door: LiveGateway, host: Host, tmp_path: Path) -> Hosted:
-    return Hosted(door, host, tmp_path)
 
 
 def scp(web1: Hosted, *words: str, token: str | None = None) -> subprocess.CompletedProcess[bytes]:

@@ -10,12 +10,11 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.testbed.gateways import LiveGateway, World
-from tests.testbed.hosted import SECONDS, Hosted
+from tests.testbed.hosted import SECONDS, Hosted, ring_gateway
 from tests.testbed.hosts import Host
 
 from gatebook.cli.demo.processes import answers, free_port, wait_until
@@ -68,13 +67,6 @@ def echo() -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    host = Host(tmp_path_factory.mktemp("host")).start()
-    yield host
-    host.close()
-
-
-@pytest.fixture(scope="module")
 def shut(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """A host that forwards nothing itself."""
     host = Host(tmp_path_factory.mktemp("shut"), "DisableForwarding yes").start()
@@ -92,16 +84,8 @@ def door(tmp_path_factory: pytest.TempPathFactory, world: World, host: Host, shu
         shut.target(name="shut", forwards=both),
     ]
     folder = tmp_path_factory.mktemp("ssh")
-    gateway = LiveGateway(folder, world, hosts=hosts, policies={"forwards": RULES}, allows_all=True).start()
-    yield gateway
-    assert gateway.stop() == 0, gateway.log
-    assert "Traceback" not in gateway.log
-    gateway.verified()
-
-
-@pytest.fixture
-def web1(door: LiveGateway, host: Host, tmp_path: Path) -> Hosted:
-    return Hosted(door, host, tmp_path)
+    with ring_gateway(folder, world, host, hosts=hosts, policies={"forwards": RULES}) as gateway:
+        yield gateway
 
 
 def said(connection: socket.socket, data: bytes) -> bytes:

@@ -23,13 +23,6 @@ when { context.programs.contains("rm") };
 
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    host = Host(tmp_path_factory.mktemp("host")).start()
-    yield host
-    host.close()
-
-
-@pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory, world: World, host: Host) -> Iterator[LiveGateway]:
     hosts = [host.target(), host.target(name="web2")]
     with ring_gateway(tmp_path_factory.mktemp("ssh"), world, host, hosts=hosts, policies={"jumps": RULES}) as gateway:

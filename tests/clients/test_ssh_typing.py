@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import asyncssh
 import pytest
@@ -28,22 +27,10 @@ PROMPT = "ready> "
 
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    host = Host(tmp_path_factory.mktemp("host")).start()
-    yield host
-    host.close()
-
-
-@pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory, world: World, host: Host) -> Iterator[LiveGateway]:
     folder = tmp_path_factory.mktemp("ssh")
     with ring_gateway(folder, world, host, hosts=[host.target(lines="decided")], policies={"lines": RULES}) as gateway:
         yield gateway
-
-
-@pytest.fixture
-def web1(door: LiveGateway, host: Host, tmp_path: Path) -> Hosted:
-    return Hosted(door, host, tmp_path)
 
 
 class Shell:

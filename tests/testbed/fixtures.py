@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from tests.testbed.clusters import Cluster, shared_folder
 from tests.testbed.gateways import LiveGateway, World
+from tests.testbed.hosted import Hosted
+from tests.testbed.hosts import Host
 from tests.testbed.issuer import LiveIssuer
 from tests.testbed.servers import embedded, with_tls
 
@@ -52,6 +54,20 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     cluster = Cluster(shared_folder(tmp_path_factory.getbasetemp())).start()
     yield cluster
     cluster.close()
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """An OpenSSH server for the tests of one file; ``door`` is the gateway that they put in front of it."""
+    host = Host(tmp_path_factory.mktemp("host")).start()
+    yield host
+    host.close()
+
+
+@pytest.fixture
+def web1(door: LiveGateway, host: Host, tmp_path: Path) -> Hosted:
+    """One who reaches it through that gateway."""
+    return Hosted(door, host, tmp_path)
 
 
 @pytest.fixture

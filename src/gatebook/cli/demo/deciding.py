@@ -127,13 +127,10 @@ def play_replay(story: Story) -> None:
     """The agent's first session, as it was: statements, decisions and tables, from an encrypted recording."""
     stage, world = story.stage, story.world
     stage.act("What did the agent do? The auditor replays it")
-    listed = world.gatebook("sessions", "ls", "--subject", "shop-agent", "--json", "--config", str(world.config))
-    sessions = sorted(json.loads(listed.output), key=lambda one: str(one["opened_at"]))
-    session = str(sessions[0]["id"])
-    identity = str(world.auditor_identity)
+    session = world.sessions("--subject", "shop-agent")[-1]
     stage.say("Recordings are encrypted to the auditor's key; the gateway itself cannot read an old one.")
     stage.command(f"gatebook sessions replay {session[:18]} --identity auditor/identity.txt")
-    answer = world.gatebook("sessions", "replay", session, "--identity", identity, "--config", str(world.config))
+    answer = world.replay(session)
     stage.output(_shortened(answer.output))
     stage.check("statements, rulings and tables are there", "DELETE FROM customers" in answer.output, answer.output[-2000:])
     shows = [value for value in story.secrets_of_customers() if value in answer.output]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import subprocess
 from pathlib import Path
@@ -116,13 +115,10 @@ def _copy(story: Story, folder: Path) -> None:
 
 def _replay(story: Story) -> None:
     stage, world = story.stage, story.world
-    listed = world.gatebook("sessions", "ls", "--json", "--config", str(world.config))
-    sessions = [one for one in json.loads(listed.output) if one["target"] == WEB1]
-    session = str(min(sessions, key=lambda one: str(one["opened_at"]))["id"])
+    session = world.sessions("--target", WEB1)[-1]
     stage.say("What went over its first connection, as the auditor reads it:")
     stage.command(f"gatebook sessions replay {session[:18]} --identity auditor/identity.txt")
-    identity = str(world.auditor_identity)
-    answer = world.gatebook("sessions", "replay", session, "--identity", identity, "--config", str(world.config))
+    answer = world.replay(session)
     stage.output(answer.output)
     whole = "81 % full" in answer.output and not any(one in answer.output for one in (CARD, EMAIL))
     stage.check("the command and its output, as covered as the agent saw it", answer.status == 0 and whole, answer.output)

@@ -121,12 +121,9 @@ def _look_inside(story: Story) -> None:
 
 def _replay(story: Story) -> None:
     stage, world = story.stage, story.world
-    listed = world.gatebook("sessions", "ls", "--target", CLUSTER, "--json", "--config", str(world.config))
-    identity = str(world.auditor_identity)
     said = ""
-    for one in json.loads(listed.output):  # each of the gateway's workers has a session of its own
-        session = str(one["id"])
-        shown = world.gatebook("sessions", "replay", session, "--identity", identity, "--config", str(world.config)).output
+    for session in world.sessions("--target", CLUSTER):  # each of the gateway's workers has a session of its own
+        shown = world.replay(session).output
         said += shown
         if "stdout" in shown:
             stage.command(f"gatebook sessions replay {session[:18]} --identity auditor/identity.txt")

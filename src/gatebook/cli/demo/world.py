@@ -397,6 +397,16 @@ class World:
         surroundings = {**clean_environment(), "GATEBOOK_URL": self.url, "GATEBOOK_CA": str(self.ca), **(env or {})}
         return run([*gatebook_command(), *arguments], surroundings, cwd=self.folder)
 
+    def sessions(self, *options: str) -> list[str]:
+        """Which there are, by their ids, the newest first."""
+        listed = self.gatebook("sessions", "ls", *options, "--json", "--config", str(self.config))
+        return [str(one["id"]) for one in json.loads(listed.output)]
+
+    def replay(self, session: str) -> Answer:
+        """What passed through one, as the auditor reads it."""
+        identity = str(self.auditor_identity)
+        return self.gatebook("sessions", "replay", session, "--identity", identity, "--config", str(self.config))
+
     def gateway_token(self, provided: str) -> Answer:
         """Exchange a provider's token by ``gatebook token``."""
         return self.gatebook("token", env={"GATEBOOK_PROVIDER_TOKEN": provided})

@@ -36,7 +36,20 @@ from gatebook.protocols.http.covering.plan import plan_of
 from gatebook.protocols.refused import told
 from gatebook.protocols.relay import Allowed, Answered, Ask, Ended, Held, Refused, Side, Withdraw
 from gatebook.protocols.ssh import refusal
-from gatebook.protocols.ssh.messages import Closed, Data, Eof, Errors, Exit, Killed, OfClient, OfTarget, Resize, Signal, Start
+from gatebook.protocols.ssh.messages import (
+    Closed,
+    Data,
+    Eof,
+    Errors,
+    Exit,
+    Killed,
+    OfClient,
+    OfTarget,
+    Resize,
+    Signal,
+    Start,
+    how_it_ended,
+)
 from gatebook.protocols.ssh.relay import (
     ClientSaid,
     Failed,
@@ -297,20 +310,9 @@ class GitRelay:
                 self._end = message
                 return []
             case Closed():
-                return self._over(self._status(), *([self._end] if self._end is not None else []))
+                return self._over(how_it_ended(self._end), *([self._end] if self._end is not None else []))
             case _:
                 assert_never(message)
-
-    def _status(self) -> str:
-        match self._end:
-            case Exit(status):
-                return f"exit {status}"
-            case Killed(name):
-                return f"killed by {name}"
-            case None:
-                return "ended without a status"
-            case _:
-                assert_never(self._end)
 
     def _flushed(self, *, last: bool) -> list[GitEffect]:
         if self._streams is None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import TypeAlias, assert_never
 
 SIDES = 65_535  # columns or lines of a terminal
 SIGNALS = frozenset("ABRT ALRM FPE HUP ILL INT KILL PIPE QUIT SEGV TERM USR1 USR2".split())  # RFC 4254, section 6.10
@@ -85,6 +85,19 @@ class Killed:
 @dataclass(frozen=True, slots=True)
 class Closed:
     """The side has closed the channel."""
+
+
+def how_it_ended(end: Exit | Killed | None) -> str:
+    """As the book has it; None where the host closed a channel without a word."""
+    match end:
+        case Exit(status):
+            return f"exit {status}"
+        case Killed(name):
+            return f"killed by {name}"
+        case None:
+            return "ended without a status"
+        case _:
+            assert_never(end)
 
 
 OfClient: TypeAlias = Data | Eof | Resize | Signal

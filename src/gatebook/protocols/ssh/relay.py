@@ -36,6 +36,7 @@ from gatebook.protocols.ssh.messages import (
     Resize,
     Signal,
     Start,
+    how_it_ended,
 )
 from gatebook.protocols.ssh.reading import Reading, read_line
 from gatebook.protocols.streams import LATER, Streams
@@ -131,7 +132,7 @@ class ChannelRelay:
         """``lines_as`` is the user as whom lines are decided that are typed at its terminal, "" where they are not."""
         self._terms, self._start, self._reading = terms, start, reading
         self._state = _State.ASKING
-        self._action = self._new_action(reading.deeds)
+        self._action = self._new_action(reading, reading.deeds)
         self._input: Action | None = None
         self._permit: Permit | None = None
         self._fed: Permit | None = None  # under which input passes
@@ -195,8 +196,8 @@ class ChannelRelay:
 
     # Decisions ----------------------------------------------------------------------------------------------------------
 
-    def _new_action(self, deeds: tuple[Deed, ...]) -> Action:
-        terms, reading = self._terms, self._reading
+    def _new_action(self, reading: Reading, deeds: tuple[Deed, ...]) -> Action:
+        terms = self._terms
         return Action(session=terms.session, seq=terms.number(), deeds=deeds, text=reading.text, settings=reading.settings)
 
     def _ask(self, action: Action, shown: str) -> Ask:
@@ -285,7 +286,7 @@ class ChannelRelay:
         if self._fed is None:
             self._state = _State.FEEDING
             self._waiting.append(message)
-            self._input = self._new_action(self._reading.input)
+            self._input = self._new_action(self._reading, self._reading.input)
             return [self._ask(self._input, f"(input of) {self._reading.shown}")]
         if self._lines is not None:
             return self._typed_on(lambda lines: lines.type(data))
@@ -316,14 +317,7 @@ class ChannelRelay:
                 effects += self._passed_on(lines.go(), self._fed)
                 continue
             reading = read_line(line, self._start, self._user)
-            terms, self._turn = self._terms, lines.turn
-            self._line = Action(
-                session=terms.session,
-                seq=terms.number(),
-                deeds=reading.deeds,
-                text=reading.text,
-                settings=reading.settings,
-            )
+            self._line, self._turn = self._new_action(reading, reading.deeds), lines.turn
             effects.append(Ask(self._line, frozenset(), reading.shown, seen=reading.seen))
         return effects
 
@@ -368,20 +362,9 @@ class ChannelRelay:
                 self._end = message
                 return []
             case Closed():
-                return self._over(self._status(), *([self._end] if self._end is not None else []))
+                return self._over(how_it_ended(self._end), *([self._end] if self._end is not None else []))
             case _:
                 assert_never(message)
-
-    def _status(self) -> str:
-        match self._end:
-            case Exit(status):
-                return f"exit {status}"
-            case Killed(name):
-                return f"killed by {name}"
-            case None:
-                return "ended without a status"
-            case _:
-                assert_never(self._end)
 
     def _shown(self, made: type[Data] | type[Errors], data: bytes) -> list[SshEffect]:
         self._size += len(data)
