@@ -74,10 +74,9 @@ async def running(folder: Path, target: SlowTarget) -> Rig:
 
 
 async def ask(rig: Rig, value: bytes) -> None:
-    """Ask for a write, and wait until it is in the book."""
-    before = len(rig.written())
+    """Ask for a write, and wait until it is allowed, which is when it waits for its way to the target."""
     rig.connection.data_received(batch("writes", value))
-    await until(lambda: len(rig.written()) > before)
+    await until(lambda: any(value in one for one in rig.connection._to_target))
 
 
 async def test_what_is_asked_meanwhile_goes_once_the_target_has_heard(tmp_path):
