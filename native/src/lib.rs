@@ -20,14 +20,14 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyOverflowError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use checks::{Lore, Pattern};
 use copying::Form;
 use rows::{Calls, Column, Types};
-use scan::{Halt, Scan, Scratch, Spec};
+use scan::{Halt, Scan, Scratch, Spec, Work};
 
 const HEAD: usize = 5; // a message's type and length
 const FEW: usize = 16 * 1024; // bytes that are covered without letting go of the interpreter's lock
@@ -60,7 +60,35 @@ impl Detectors {
             found
         })
     }
+
+    /// The data with a star for each byte of every finding, None where there is none, and where they are: beginning, end,
+    /// detector. `work` is what may be spent. Raises OverflowError where that is not enough; ValueError for what is Python's
+    /// to do, since the engine met a limit.
+    fn blot<'py>(&self, py: Python<'py>, data: &Bound<'py, PyBytes>, work: usize) -> PyResult<Blotted<'py>> {
+        let bytes = data.as_bytes();
+        let mut spots = Vec::new();
+        let mut run = || {
+            SCRATCH.with_borrow_mut(|scratch| {
+                let shown = self.scan.blot(bytes, &mut spots, &mut Work(work), scratch);
+                scratch.let_go();
+                shown
+            })
+        };
+        let shown = if bytes.len() < FEW { run() } else { py.detach(run) };
+        match shown {
+            Ok(shown) => {
+                let named = |rank: usize| self.scan.detectors[rank].name.clone();
+                let spots = spots.into_iter().map(|(start, end, rank)| (start, end, named(rank))).collect();
+                Ok((shown.map(|shown| PyBytes::new(py, &shown)), spots))
+            }
+            Err(Halt::Overwork) => Err(PyOverflowError::new_err("too much work")),
+            Err(Halt::Twin) => Err(PyValueError::new_err("the engine met a limit")),
+        }
+    }
 }
+
+/// What `Detectors.blot` answers.
+type Blotted<'py> = (Option<Bound<'py, PyBytes>>, Vec<(usize, usize, String)>);
 
 /// The same, with what rows need, shared by every result that it covers.
 #[pyclass(frozen)]

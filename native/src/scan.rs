@@ -1,5 +1,7 @@
 //! The engine over the table of detectors: what `gatebook.masking.detectors` does, with the same patterns.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use pcre2::bytes::{CaptureLocations, Regex, RegexBuilder};
 
 use crate::checks::{Check, Lore};
@@ -8,7 +10,10 @@ use crate::signs::{Marker, Signs};
 pub const ROUNDS: usize = 4;
 pub const SWEEP: usize = 16;
 pub const LONG: usize = 256;
+const BEHIND: usize = 64; // bytes behind a run of which a number's pattern and its check look at the first few
 const KEPT: usize = 4096; // bytes of a buffer that a session keeps
+
+static SCANS: AtomicUsize = AtomicUsize::new(1);
 
 /// Why a row was not covered here.
 #[derive(Debug, PartialEq)]
@@ -74,7 +79,11 @@ pub struct Detector {
 /// What Python says of a detector: name, hints by view, marks, pattern, heads, check.
 pub type Spec = (String, Vec<(String, String)>, Vec<Vec<u8>>, String, String, String);
 
+/// Where a detector found something: beginning, end, and its rank.
+pub type Spot = (usize, usize, usize);
+
 pub struct Scan {
+    number: usize, // no two have the same
     pub detectors: Vec<Detector>,
     pub signs: Signs,
     lore: Lore,
@@ -85,7 +94,9 @@ pub struct Scan {
 pub struct Scratch {
     pub lower: Vec<u8>,
     view: Vec<u8>,
-    groups: Vec<Option<CaptureLocations>>,
+    groups: Vec<Option<CaptureLocations>>, // of the patterns of one scan
+    scan: usize,
+    runs: Vec<(usize, usize, u32)>,
 }
 
 impl Scratch {
@@ -118,7 +129,7 @@ impl Scan {
                 name,
             });
         }
-        Ok(Scan { detectors, signs: Signs::new(&marks)?, lore })
+        Ok(Scan { number: SCANS.fetch_add(1, Ordering::Relaxed), detectors, signs: Signs::new(&marks)?, lore })
     }
 
     pub fn lore(&self) -> &Lore {
@@ -184,9 +195,84 @@ impl Scan {
         Ok(shown)
     }
 
+    /// The data with a star for each byte of every finding, None if there is none; line ends stay. `spots` get where these are.
+    ///
+    /// Numbers are looked for in the runs that hold their signs alone: a finding of theirs lies in one, and has the sign itself.
+    pub fn blot(&self, data: &[u8], spots: &mut Vec<Spot>, work: &mut Work, scratch: &mut Scratch) -> Result<Option<Vec<u8>>, Halt> {
+        work.spend(data.len())?;
+        let mut runs = std::mem::take(&mut scratch.runs);
+        runs.clear();
+        let signs = self.signs.with_runs(data, &mut scratch.lower, &mut runs);
+        let numbers = self.signs.numbers();
+        let mut suspects = self.hinted(data, signs & !numbers, scratch)?;
+        for (start, end, mask) in &mut runs {
+            suspects |= *mask; // these signs are the hints themselves
+            *mask = self.signs.likely(&data[*start..*end], *mask);
+        }
+        runs.retain(|(_, _, mask)| *mask != 0);
+        let mut shown: Option<Vec<u8>> = None;
+        for _ in 0..ROUNDS {
+            let before = spots.len();
+            for rank in ranks(suspects) {
+                let (now, known) = (shown.as_deref().unwrap_or(data), spots.len());
+                work.spend(now.len() * SWEEP)?;
+                let mut found = |start: usize, end: usize, _| {
+                    if now[start..end].iter().any(|byte| *byte != starred(*byte)) {
+                        spots.push((start, end, rank));
+                    }
+                };
+                if numbers & 1 << rank != 0 {
+                    for (start, end, _) in runs.iter().filter(|(_, _, mask)| mask & 1 << rank != 0) {
+                        self.within(rank, &now[..now.len().min(end + BEHIND)], *start, *end, scratch, &mut found)?;
+                    }
+                } else if self.signs.possible(rank, now) {
+                    self.within(rank, now, 0, now.len(), scratch, &mut found)?;
+                }
+                if spots.len() > known {
+                    let out = shown.get_or_insert_with(|| data.to_vec());
+                    for (start, end, _) in &spots[known..] {
+                        out[*start..*end].iter_mut().for_each(|byte| *byte = starred(*byte));
+                    }
+                }
+            }
+            if spots.len() == before {
+                break;
+            }
+        }
+        scratch.runs = runs;
+        Ok(shown)
+    }
+
     fn sweep(&self, rank: usize, data: &[u8], count: &mut u64, scratch: &mut Scratch) -> Result<Option<Vec<u8>>, Halt> {
+        let mut shown: Option<Vec<u8>> = None;
+        let mut last = 0;
+        self.within(rank, data, 0, data.len(), scratch, &mut |start, end, cover: Vec<u8>| {
+            let out = shown.get_or_insert_with(|| Vec::with_capacity(data.len() + 16));
+            out.extend_from_slice(&data[last..start]);
+            out.extend_from_slice(&cover);
+            *count += 1;
+            last = end;
+        })?;
+        if let Some(out) = &mut shown {
+            out.extend_from_slice(&data[last..]);
+        }
+        Ok(shown)
+    }
+
+    /// Tell of each finding of one detector that begins in a part of the data: its beginning, its end, and what covers it.
+    fn within(
+        &self,
+        rank: usize,
+        data: &[u8],
+        start: usize,
+        stop: usize,
+        scratch: &mut Scratch,
+        found: &mut impl FnMut(usize, usize, Vec<u8>),
+    ) -> Result<(), Halt> {
         let detector = &self.detectors[rank];
-        if scratch.groups.len() < self.detectors.len() {
+        if scratch.scan != self.number {
+            scratch.groups.clear();
+            scratch.scan = self.number;
             scratch.groups.resize_with(self.detectors.len(), || None);
         }
         let groups = scratch.groups[rank].get_or_insert_with(|| detector.pattern.capture_locations());
@@ -194,24 +280,28 @@ impl Scan {
             Some(_) => data.to_ascii_lowercase(),
             None => Vec::new(),
         };
-        let mut shown: Option<Vec<u8>> = None;
-        let (mut last, mut at) = (0, 0);
+        let mut at = start;
         while let Some((start, end)) = detector.search(data, &lower, at, groups)? {
+            if start >= stop {
+                break;
+            }
             match detector.check.part(&self.lore, data, start, end, groups)? {
                 None => at = if end - start > LONG { end } else { start + 1 },
                 Some((from, to, cover)) => {
-                    let out = shown.get_or_insert_with(|| Vec::with_capacity(data.len() + 16));
-                    out.extend_from_slice(&data[last..from]);
-                    out.extend_from_slice(&cover);
-                    *count += 1;
-                    (last, at) = (to, to);
+                    found(from, to, cover);
+                    at = to;
                 }
             }
         }
-        if let Some(out) = &mut shown {
-            out.extend_from_slice(&data[last..]);
-        }
-        Ok(shown)
+        Ok(())
+    }
+}
+
+fn starred(byte: u8) -> u8 {
+    if byte == b'\r' || byte == b'\n' {
+        byte
+    } else {
+        b'*'
     }
 }
 

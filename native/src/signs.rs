@@ -205,6 +205,20 @@ impl Signs {
 
     /// Mark every row that holds a sign. `lower` is scratch.
     pub fn mark(&self, data: &[u8], lower: &mut Vec<u8>, marker: &mut Marker) {
+        self.mark_words(data, lower, marker);
+        if self.numbers() != 0 {
+            marker.again();
+            numbers::runs(data, |start, end| {
+                let mask = self.number(&data[start..end]);
+                if mask != 0 {
+                    marker.hit(start, mask);
+                }
+            });
+        }
+    }
+
+    /// All signs but those of numbers.
+    fn mark_words(&self, data: &[u8], lower: &mut Vec<u8>, marker: &mut Marker) {
         if self.always != 0 {
             marker.masks.iter_mut().for_each(|mask| *mask |= self.always);
         }
@@ -218,15 +232,6 @@ impl Signs {
             lower.make_ascii_lowercase();
             self.literals.iter().for_each(|literals| literals.mark(lower, marker));
         }
-        if self.card | self.dial | self.ssn | self.phone != 0 {
-            marker.again();
-            numbers::runs(data, |start, end| {
-                let mask = self.number(&data[start..end]);
-                if mask != 0 {
-                    marker.hit(start, mask);
-                }
-            });
-        }
         if self.iban != 0 {
             marker.again();
             numbers::accounts(data, |place| marker.hit(place, self.iban));
@@ -238,6 +243,40 @@ impl Signs {
         let mut masks = [0u32];
         self.mark(data, lower, &mut Marker::new(0, &[usize::MAX], &mut masks));
         masks[0]
+    }
+
+    /// The detectors whose findings lie within one run of the bytes that numbers are written with.
+    pub fn numbers(&self) -> u32 {
+        self.card | self.dial | self.ssn | self.phone
+    }
+
+    /// The same signs, and the runs that hold those of numbers: beginning, end, and which.
+    pub fn with_runs(&self, data: &[u8], lower: &mut Vec<u8>, runs: &mut Vec<(usize, usize, u32)>) -> u32 {
+        let mut masks = [0u32];
+        let mut marker = Marker::new(0, &[usize::MAX], &mut masks);
+        self.mark_words(data, lower, &mut marker);
+        if self.numbers() != 0 {
+            numbers::runs(data, |start, end| {
+                let mask = self.number(&data[start..end]);
+                if mask != 0 {
+                    marker.hit(start, mask);
+                    runs.push((start, end, mask));
+                }
+            });
+        }
+        masks[0]
+    }
+
+    /// Of the numbers that a run holds the signs of, those that their patterns may find there: cheaper than to ask these.
+    pub fn likely(&self, run: &[u8], mask: u32) -> u32 {
+        let mut left = mask;
+        if mask & self.card != 0 && !may_be_card(run) {
+            left &= !self.card;
+        }
+        if mask & self.phone != 0 && !may_be_phone(run) {
+            left &= !self.phone;
+        }
+        left
     }
 
     /// What a run of digits and the signs between them may be.
@@ -295,6 +334,37 @@ impl Signs {
         }
         mask
     }
+}
+
+/// Thirteen digits in a row, or groups as on a card.
+fn may_be_card(run: &[u8]) -> bool {
+    longest(run, |_| false) >= CARD
+        || run.iter().enumerate().any(|(at, byte)| {
+            b" -".contains(byte) && (shape(run, at, b"0000", &[*byte, b'0', b'0', b'0', b'0', *byte, b'0', b'0', b'0', b'0'])
+                || shape(run, at, b"0000", &[*byte, b'0', b'0', b'0', b'0', b'0', b'0', *byte]))
+        })
+}
+
+/// One with a plus, one of North America, five pairs, or an area code that begins with a zero.
+fn may_be_phone(run: &[u8]) -> bool {
+    dialled(run)
+        || run.iter().enumerate().any(|(at, byte)| match byte {
+            b'-' => shape(run, at, b"000", b"-000-0000"),
+            b'.' => shape(run, at, b"000", b".000.0000") || shape(run, at, b"00", b".00.00.00.00"),
+            b')' => {
+                let after = at + 1 + usize::from(run.get(at + 1) == Some(&b' '));
+                number_of(run, after, b"000") || leads(run, at)
+            }
+            b' ' => shape(run, at, b"00", b" 00 00 00 00") || leads(run, at),
+            b'/' => leads(run, at),
+            _ => false,
+        })
+}
+
+/// Whether a zero and two to five digits end there.
+fn leads(run: &[u8], at: usize) -> bool {
+    let digits = run[..at].iter().rev().take(6).take_while(|byte| byte.is_ascii_digit()).count();
+    (3..=digits).any(|back| run[at - back] == b'0')
 }
 
 /// The most digits in a row, some bytes between them not counted.

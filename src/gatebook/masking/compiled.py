@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from gatebook.masking import checks, styles
+from gatebook.masking.detectors import OverworkError, Spot
 from gatebook.masking.table import TABLE, Detector
 
 try:
@@ -38,6 +39,19 @@ _CHECKS: dict[Any, str] = {
 def detectors(names: frozenset[str]) -> Any:
     """A choice of detectors in the crate, which must be there."""
     return crate.Detectors([_spec(detector) for detector in TABLE if detector.name in names], _lore())
+
+
+def blot(names: frozenset[str], data: bytes, work: int) -> tuple[bytes, list[Spot]] | None:
+    """What ``Scan.blot`` answers; None where the twin must be asked. Raises OverworkError."""
+    if crate is None:
+        return None
+    try:
+        shown, spots = detectors(names).blot(data, work)
+    except OverflowError:
+        raise OverworkError from None
+    except ValueError:
+        return None
+    return (data if shown is None else shown), [Spot(*spot) for spot in spots]
 
 
 def _spec(detector: Detector) -> tuple[str, list[tuple[str, str]], list[bytes], str, str, str]:

@@ -173,9 +173,13 @@ class Plan:
             data = self.needles.cover(data, {}, same_length=True)
         if self.words is not None:
             data = self.words.sub(lambda found: b"*" * len(found[0]), data)
-        if not self.names or (compiled.crate is not None and not compiled.detectors(self.names).suspect(data)):
+        if not self.names:
             return data, []
-        work = Work(min(WORK, EFFORT * (len(data) + 64)))
+        effort = min(WORK, EFFORT * (len(data) + 64))
+        blotted = compiled.blot(self.names, data, effort)
+        if blotted is not None:
+            return blotted
+        work = Work(effort)
         return self.scan.blot(data, self.scan.suspects(data, work), work)
 
     def hiding(self, values: Collection[bytes]) -> Plan:
