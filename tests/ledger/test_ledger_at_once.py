@@ -110,6 +110,26 @@ def test_a_slow_disk_makes_entries_wait_instead_of_leaving_more_unsynced(tmp_pat
     intact(tmp_path)
 
 
+async def test_entries_that_wait_for_the_writer_hold_nobody_up(tmp_path):
+    disk = Stalling()
+    log = open_log(tmp_path, segment_bytes=ROOMY, disk=disk, heartbeat_seconds=60)
+    await log.append(opening("s"), durable=True)
+    disk.stalls = True
+    async with asyncio.TaskGroup() as group:
+        group.create_task(log.append(exception("durable"), durable=True))
+        assert await asyncio.to_thread(disk.stalled.wait, 10)
+        waiting = group.create_task(log.append(action("s", 7), durable=False))
+        await asyncio.sleep(0)  # until it stands in the queue
+        written = log.append_at_once(action("s", 8))
+        assert not waiting.done()
+        disk.stalls = False
+        disk.go_on.set()
+    assert (written.seq, waiting.result().seq) == (1, 2)
+    assert written.index < waiting.result().index
+    log.close()
+    intact(tmp_path)
+
+
 @pytest.mark.parametrize("fails", ["write", "kept"])
 async def test_a_disk_that_fails_stops_everybody_with_a_clear_error(tmp_path, fails):
     disk = FailingDisk()

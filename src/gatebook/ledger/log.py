@@ -6,9 +6,11 @@ write, before the sync: a crash of the process loses none of them, a crash of th
 Hashing comes after the acknowledgement; a signed checkpoint follows every second while there is something new.
 
 An entry that need not be durable can also be written where its producer stands (``append_at_once``), without a thread between:
-that is what makes a statement cheap. It says None where the entry would have to wait: at the end of a segment, behind others
-that wait, and when the writer is late with its sync, so that a slow disk slows everybody instead of leaving more unsynced. Who
-needs such an entry on disk after all has itself told (``when_synced``): the writer then syncs at once, and one sync tells all.
+that is what makes a statement cheap. It does not wait for those in the queue, which the writer may leave there for as long as a
+sync takes: whoever needs one entry before another waits for the first. It says None where the entry would have to wait: at the
+end of a segment, and when the writer is late with its sync, so that a slow disk slows everybody instead of leaving more
+unsynced. Who needs such an entry on disk after all has itself told (``when_synced``): the writer then syncs at once, and one
+sync tells all.
 
 States: open, then ``failed`` or closed; both are final. Whatever goes wrong in the writer sets ``failed``, and every waiter,
 now and later, gets LedgerError: after a failed write or sync nobody knows what is on disk, so nothing may be done on the
@@ -210,7 +212,7 @@ class Log:
         with self._pen:
             if not self._writable:
                 raise LedgerError(self._failed or "the ledger is closed")
-            if self._queue or volume.room < SMALLEST_SEGMENT or self._behind:
+            if volume.room < SMALLEST_SEGMENT or self._behind:
                 return None
             try:
                 data, given = compose(one, other, volume.size)
