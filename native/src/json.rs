@@ -11,8 +11,13 @@ use std::sync::Arc;
 use memchr::{memchr, memmem};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use wide::u8x16;
 
 use crate::scan::{Halt, Scan, Scratch, Work};
+use skim::Clear;
+
+#[path = "skim.rs"]
+mod skim;
 
 const NAME: u8 = 0;
 const VALUE: u8 = 1;
@@ -49,10 +54,16 @@ struct Open {
     object: bool,
     place: u32,
     below: u32,
-    name: Option<Arc<[u8]>>, // of an array: its items' nearest
-    signs: u32,              // what detectors may find because of the name
-    held: (u64, u32),        // in which batch of tokens the name is held, and where
-    said: Said,              // of an object: what its member `name` says
+    name: Name,       // of an array: its items' nearest
+    held: (u64, u32), // in which batch of tokens the name is held, and where
+    said: Said,       // of an object: what its member `name` says
+}
+
+#[derive(Clone)]
+enum Name {
+    Nothing,
+    Here(usize, usize),   // in the data of this feed, with neither signs nor a backslash
+    Held(Arc<[u8]>, u32), // with what detectors may find because of it
 }
 
 /// The string of a member `name`, beside which a member `value` is looked at: `{"name":"DB_PASSWORD","value":"…"}`.
@@ -301,6 +312,7 @@ impl Walk {
     ) -> PyResult<(usize, Vec<Hit<'a>>)> {
         self.seen = 0;
         let mut feed = Feed { scan, data, every, counts, marked: 0, hits: Vec::new() };
+        let mut clear = if every || self.places.is_some() { Clear::none() } else { self.clear(scan, data) };
         let mut tokens = std::mem::take(&mut self.tokens);
         tokens.clear();
         let mut at = 0;
@@ -308,12 +320,15 @@ impl Walk {
             at = self.go_on(data, &mut tokens)?;
         }
         if !self.within {
-            at = self.walk(py, at, &mut tokens, &mut feed)?;
+            at = self.walk(py, at, &mut tokens, &mut feed, &mut clear)?;
         }
         self.hits(at, &mut tokens, &mut feed)?;
         for around in &mut self.open {
             if let Said::Here(from, to) = around.said {
                 around.said = Said::Held(Arc::from(&data[from..to]));
+            }
+            if let Name::Here(from, to) = around.name {
+                around.name = Name::Held(Arc::from(&data[from..to]), 0);
             }
         }
         self.tokens = tokens;
@@ -323,9 +338,24 @@ impl Walk {
 
     // The grammar -------------------------------------------------------------------------------------------------------
 
-    fn walk(&mut self, py: Python<'_>, from: usize, tokens: &mut Vec<Token>, feed: &mut Feed) -> PyResult<usize> {
+    fn walk(
+        &mut self,
+        py: Python<'_>,
+        from: usize,
+        tokens: &mut Vec<Token>,
+        feed: &mut Feed,
+        clear: &mut Clear,
+    ) -> PyResult<usize> {
         let mut at = from;
         loop {
+            if let Some(stop) = clear.stretch(at) {
+                let to = self.skim(feed.data, at, stop);
+                if to - at >= skim::BLOCK {
+                    self.hits(at, tokens, feed)?;
+                    feed.marked = to; // there are no signs up to there
+                }
+                at = to;
+            }
             match self.step(py, feed.scan, feed.data, at, tokens) {
                 Ok(end) => at = end,
                 Err(Stop::Bad(why)) => return Err(PyValueError::new_err(why)),
@@ -385,7 +415,7 @@ impl Walk {
         if self.gone > 0 {
             tokens.push(gone(start, end));
             if matches!(byte, b'{' | b'[') {
-                self.enter(py, *byte, TOP, None)?;
+                self.enter(py, *byte, TOP, Name::Nothing)?;
             } else {
                 self.behind();
             }
@@ -404,10 +434,13 @@ impl Walk {
         };
         if matches!(byte, b'{' | b'[') {
             let held = match &around {
-                _ if *byte == b'{' => None,
-                Around::Nothing => None,
-                Around::Here(from, to) => Some(self.kept(scan, &data[*from..*to])?),
-                Around::Held(at, signs) => Some((self.held[*at as usize].clone(), *signs)),
+                _ if *byte == b'{' => Name::Nothing,
+                Around::Nothing => Name::Nothing,
+                Around::Here(from, to) => {
+                    let (name, signs) = self.kept(scan, &data[*from..*to])?;
+                    Name::Held(name, signs)
+                }
+                Around::Held(at, signs) => Name::Held(self.held[*at as usize].clone(), *signs),
             };
             self.enter(py, *byte, place, held)?;
             if ruled {
@@ -424,7 +457,9 @@ impl Walk {
             (false, true) => RULED,
             (false, false) => VALUE,
         };
-        tokens.push(Token { look, start: at, end, place, around, hit: look != VALUE, escaped });
+        // Numbers with nothing but a space between them are one run, whose sign stands where the first of them begins.
+        let bare = self.open.is_empty() && *byte != b'"';
+        tokens.push(Token { look, start: at, end, place, around, hit: look != VALUE || bare, escaped });
         self.behind();
         Ok(end)
     }
@@ -446,12 +481,15 @@ impl Walk {
             return Ok((self.top, held));
         };
         let Some((start, end, escaped)) = name else {
+            if let Name::Here(from, to) = around.name {
+                around.name = Name::Held(Arc::from(&data[from..to]), 0);
+            }
             let held = match &around.name {
-                None => Around::Nothing,
-                Some(_) if around.held.0 == self.batch => Around::Held(around.held.1, around.signs),
-                Some(name) => {
+                Name::Nothing | Name::Here(..) => Around::Nothing,
+                Name::Held(_, signs) if around.held.0 == self.batch => Around::Held(around.held.1, *signs),
+                Name::Held(name, signs) => {
                     around.held = (self.batch, self.held.len() as u32);
-                    hold(&mut self.held, name.clone(), around.signs)
+                    hold(&mut self.held, name.clone(), *signs)
                 }
             };
             return Ok((around.below, held));
@@ -492,7 +530,7 @@ impl Walk {
         Ok(Some(hold(&mut self.held, said, signs)))
     }
 
-    fn enter(&mut self, py: Python<'_>, byte: u8, place: u32, name: Option<(Arc<[u8]>, u32)>) -> Result<(), Stop> {
+    fn enter(&mut self, py: Python<'_>, byte: u8, place: u32, name: Name) -> Result<(), Stop> {
         if self.open.len() >= self.limits.depth {
             return Err(Stop::Bad("JSON of too many levels"));
         }
@@ -502,8 +540,7 @@ impl Walk {
             (Some(_), true) => place,
             (None, _) => TOP,
         };
-        let (name, signs) = name.map_or((None, 0), |(name, signs)| (Some(name), signs));
-        self.open.push(Open { object, place, below, name, signs, held: (u64::MAX, 0), said: Said::Nothing });
+        self.open.push(Open { object, place, below, name, held: (u64::MAX, 0), said: Said::Nothing });
         self.next = if object { Next::FirstMember } else { Next::FirstItem };
         Ok(())
     }
@@ -893,19 +930,17 @@ fn rest(data: &[u8], from: usize) -> (Rest, bool) {
     }
 }
 
-/// Over bytes that stand for themselves in a string, eight at a time.
+/// Over bytes that stand for themselves in a string, sixteen at a time.
 fn ordinary(data: &[u8], from: usize) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    let zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
     let mut at = from;
-    while let Some(bytes) = data.get(at..at + 8) {
-        let word = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
-        let special = zero(word ^ (ONES * u64::from(b'"'))) | zero(word ^ (ONES * u64::from(b'\\'))) | zero(word & (ONES * 0xE0));
+    while let Some(bytes) = data.get(at..at + 16) {
+        let bytes = u8x16::new(bytes.try_into().expect("sixteen bytes"));
+        let control = bytes.min(u8x16::splat(0x1F)).cmp_eq(bytes);
+        let special = (bytes.cmp_eq(u8x16::splat(b'"')) | bytes.cmp_eq(u8x16::splat(b'\\')) | control).move_mask();
         if special != 0 {
-            return at + special.trailing_zeros() as usize / 8;
+            return at + special.trailing_zeros() as usize;
         }
-        at += 8;
+        at += 16;
     }
     while data.get(at).is_some_and(|byte| !matches!(byte, b'"' | b'\\' | 0..=0x1F)) {
         at += 1;

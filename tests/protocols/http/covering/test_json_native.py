@@ -157,6 +157,79 @@ def test_both_read_the_same_grammar(text, cuts):
     assert told(JsonCover, RULES, text.encode(), cuts) == told(PYTHON, RULES, text.encode(), cuts)
 
 
+PLAIN = st.sampled_from(
+    [
+        {"id": 7, "name": "Ada", "note": "nothing to see here", "tags": ["a", ["b", []], {}], "on": True},
+        {"name": "said", "items": [{"value": "x"}, {"value": None}], "none": None, "e": 1.5e-3},
+        {"text": 'a "quoted"\nline', "path": "c:\\\\x", "deep": [[[[["z"]]]]]},
+    ]
+)
+FOUND = st.sampled_from(
+    [
+        {"mail": "bob@example.com"},
+        {"password": "hunter2-hunter2", "after": "x"},
+        {"passwords": ["hunter22", ["x" * 40, {"a": "hunter22"}], "y" * 300, "hunter23"]},
+        {"name": "DB_PASSWORD", "other": "n" * 280, "value": "hunter22"},
+        {"name": "LOG_LEVEL", "pad": "n" * 280, "value": "bob@example.com"},
+        {"card": 4111111111111111, "phone": "+49 30 1234567"},
+        {"pad": " " * 250, "ssn": "078-05-1120"},
+        {"doc": '{"mail":"bob@example.com"}'},
+    ]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(PLAIN | PLAIN | FOUND, min_size=3, max_size=40),
+    st.sampled_from([DETECTORS, plan(detectors=()), plan(needles=[CREDENTIAL])]),
+    st.sampled_from([None, 1, 80]),
+    st.integers(0, 300),
+    st.lists(st.integers(0, 9_000), max_size=4),
+)
+def test_both_cover_the_same_where_little_of_much_is_found(parts, chosen, indent, front, cuts):
+    data = b" " * front + json.dumps({"all": parts, "names": parts[:1]}, indent=indent).encode()
+    whole = told(PYTHON, chosen, data)
+    assert told(JsonCover, chosen, data) == whole
+    assert told(JsonCover, chosen, data, cuts) == told(PYTHON, chosen, data, cuts)
+
+
+@pytest.mark.parametrize("front", range(200, 300, 3))
+def test_a_finding_is_covered_wherever_it_stands_in_what_has_none(front):
+    for text in VECTORS:
+        data = json.dumps([{"a": "x" * front, "b": text, "c": ["y" * front]}] * 2).encode("utf-8", "replace")
+        assert told(JsonCover, DETECTORS, data) == told(PYTHON, DETECTORS, data), text
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.lists(PLAIN, min_size=4, max_size=12),
+    st.integers(0, 2_000),
+    st.binary(max_size=3),
+    st.lists(st.integers(0, 2_000), max_size=3),
+)
+def test_both_refuse_the_same_of_what_nobody_has_to_look_at(parts, at, damage, cuts):
+    data = json.dumps(parts).encode()
+    data = data[: at % len(data)] + damage + data[at % len(data) + 1 :]
+    assert told(JsonCover, DETECTORS, data, cuts) == told(PYTHON, DETECTORS, data, cuts)
+
+
+@pytest.mark.parametrize("depth", [511, 512, 513])
+@pytest.mark.parametrize(("opens", "closes"), [(b"[", b"]"), (b'{"a":', b"}")])
+def test_both_end_at_the_same_depth(depth, opens, closes):
+    data = opens * depth + b"1" + closes * depth
+    assert told(JsonCover, DETECTORS, data) == told(PYTHON, DETECTORS, data)
+    assert (told(JsonCover, DETECTORS, data) == "WireError") == (depth > 512)
+
+
+@pytest.mark.parametrize("between", [b" ", b"   ", b"\n", b"\t"])
+@pytest.mark.parametrize("first", [b"12", b"null", b'"x"', b"[1]", b"-0.5"])
+def test_numbers_that_follow_each_other_are_each_looked_at(first, between):
+    data = first + between + b"4111111111111111" + between + b"378282246310005 "
+    assert told(JsonCover, DETECTORS, data) == told(PYTHON, DETECTORS, data)
+    assert b"4111111111111111" not in told(JsonCover, DETECTORS, data)[0]
+    assert b"378282246310005" not in told(JsonCover, DETECTORS, data)[0]
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from(VECTORS), max_size=4).map(" ".join))
 def test_the_crate_suspects_wherever_python_does(text):
