@@ -33,7 +33,7 @@ def known_as(who: Identity, **names: str) -> Identity:
 def request(number: int = 1, **changes: Any) -> Request:
     usual = {
         "id": f"01999999-0000-7000-8000-{number:012}",
-        "digest": "sha256:one",
+        "digest": "sha256:one" if number == 1 else f"sha256:number-{number}",  # unless told otherwise, none is another
         "session": "01999999-0000-7000-8000-000000000000",
         "requester": AGENT,
         "target": "shop",

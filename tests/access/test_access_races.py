@@ -105,7 +105,7 @@ def test_of_a_use_and_a_void_at_once_one_holds(place: Party) -> None:
     got = race(
         rounds,
         lambda number: place.approvals.use(ids[number], f"sha256:{number}", NOW),
-        lambda number: place.approvals.void(ids[number], NOW, "gone"),
+        lambda number: place.approvals.leave(ids[number], NOW, "gone"),
     )
     assert {tuple(one) for one in got} <= {(True, False), (False, True)}
 
@@ -114,6 +114,22 @@ def test_racing_for_the_last_free_place_gives_it_to_one(place: Party) -> None:
     fill(place, PENDING_MAX - 1)
     got = race(1, *(lambda _, number=number: place.ask(number) and "open" for number in (100, 101, 102, 103)))
     assert sorted(map(str, got[0])) == ["limit", "limit", "limit", "open"]
+
+
+def test_of_many_who_wait_for_the_same_at_once_one_is_asked_about_and_the_last_ends_it(place: Party) -> None:
+    rounds = ROUNDS // 10
+
+    def waits(number: int, racer: int) -> str:
+        one = replace(AGENT, subject=f"job-{number}")
+        return place.ask(3 * number + racer, digest=f"sha256:{number}", requester=one).id
+
+    got = race(rounds, *(lambda number, racer=racer: waits(number, racer) for racer in range(3)))
+    assert all(len(set(one)) == 1 for one in got)
+    assert [kind for kind, _ in place.pages.told()] == ["approval.request"] * rounds
+    ids = [str(one[0]) for one in got]
+    left = race(rounds, *(lambda number: place.approvals.leave(ids[number], NOW, "gone") for _ in range(3)))
+    assert {tuple(sorted(map(str, one))) for one in left} == {("False", "False", "True")}
+    assert set(place.approvals.states(ids).values()) == {State.VOID}
 
 
 def test_of_two_who_propose_the_same_script_at_once_one_is_asked_about(place: Party) -> None:

@@ -13,7 +13,7 @@ from tests.make import MINUTE, NOW, identity
 
 from gatebook.access.approvals import ASKED_ANEW, JUST_NOW_MICROSECONDS, KEPT_MICROSECONDS, PENDING_MAX, State
 from gatebook.access.previews import Preview
-from gatebook.access.requests import SCRIPT, Part, Script
+from gatebook.access.requests import GRANT, SCRIPT, Part, Script
 from gatebook.db import writing
 from gatebook.errors import AccessError, LedgerError
 from gatebook.identity.store import record_seen
@@ -172,7 +172,7 @@ def test_what_is_not_there_cannot_be_voted_on_used_or_voided(place: Party) -> No
     for approval in ("", "01999999", "' OR 1=1 --", "\x00"):
         refused(place, DANA, "unknown", approval=approval)
         assert not place.approvals.use(approval, DIGEST, NOW)
-        assert not place.approvals.void(approval, NOW, "gone")
+        assert not place.approvals.leave(approval, NOW, "gone")
     assert place.approvals.states(["nowhere"]) == {"nowhere": State.VOID}
 
 
@@ -222,11 +222,11 @@ def test_what_is_decided_is_not_decided_again(place: Party, end: str) -> None:
     if end == "denied":
         place.approvals.vote(ONE, DANA, False, "no", NOW)
     if end == "void":
-        assert place.approvals.void(ONE, NOW, "the client is gone")
+        assert place.approvals.leave(ONE, NOW, "the client is gone")
     if end == "expired":
         place.approvals.expire(NOW + 5 * MINUTE)
     assert refused(place, ERIK, "closed") == f"it is {end} already"
-    assert place.approvals.void(ONE, NOW, "again") is (end == "approved")
+    assert place.approvals.leave(ONE, NOW, "again") is (end == "approved")
     assert not place.approvals.use(ONE, DIGEST, NOW)
 
 
@@ -261,7 +261,7 @@ def test_an_identity_has_only_so_many_requests_waiting(place: Party) -> None:
         place.ask(100)
     assert caught.value.fault == "limit"
     place.ask(101, requester=replace(AGENT, subject="other-agent"))
-    place.approvals.void(ONE, NOW, "gone")
+    place.approvals.leave(ONE, NOW, "gone")
     place.ask(102)
     assert len(place.pages.entries) == PENDING_MAX + 3
 
@@ -275,7 +275,7 @@ def test_nothing_happens_that_the_book_does_not_take(place: Party) -> None:
         lambda: place.ask(3),
         lambda: place.approvals.vote(ONE, DANA, True, "", NOW),
         lambda: place.approvals.use(request(2).id, "sha256:two", NOW),
-        lambda: place.approvals.void(ONE, NOW, "gone"),
+        lambda: place.approvals.leave(ONE, NOW, "gone"),
         lambda: place.approvals.expire(NOW + 60 * MINUTE),
     ):
         with pytest.raises(LedgerError):
@@ -350,7 +350,7 @@ def test_the_newest_requests_come_first_by_state_and_kind(place: Party) -> None:
     place.ask()
     place.ask(2, opened_at=NOW + 1)
     place.ask(3, opened_at=NOW + 2, kind="script")
-    place.approvals.void(ONE, NOW + 3, "gone")
+    place.approvals.leave(ONE, NOW + 3, "gone")
     assert [one.request.id[-1] for one in place.approvals.list()] == ["3", "2", "1"]
     assert [one.request.id[-1] for one in place.approvals.list(State.OPEN)] == ["3", "2"]
     assert [one.request.id[-1] for one in place.approvals.list(kind="script", limit=5)] == ["3"]
@@ -358,45 +358,71 @@ def test_the_newest_requests_come_first_by_state_and_kind(place: Party) -> None:
 
 def test_a_script_that_waits_or_has_its_yes_is_not_asked_about_twice(place: Party) -> None:
     first = place.ask(1, kind=SCRIPT)
-    assert place.ask(2, kind=SCRIPT).id == first.id
+    assert place.ask(2, kind=SCRIPT, digest=DIGEST).id == first.id
     place.approvals.vote(first.id, DANA, True, "", place.now)
-    assert place.ask(3, kind=SCRIPT).id == first.id
+    assert place.ask(3, kind=SCRIPT, digest=DIGEST).id == first.id
     assert place.approvals.use(first.id, first.digest, place.now)
-    assert place.ask(4, kind=SCRIPT).id != first.id
+    assert place.ask(4, kind=SCRIPT, digest=DIGEST).id != first.id
 
 
 def test_a_script_is_asked_about_anew_by_another_once_denied_or_once_over(place: Party) -> None:
     first = place.ask(1, kind=SCRIPT)
-    assert place.ask(2, kind=SCRIPT, requester=replace(AGENT, subject="other")).id != first.id
+    assert place.ask(2, kind=SCRIPT, digest=DIGEST, requester=replace(AGENT, subject="other")).id != first.id
     assert place.ask(3, kind=SCRIPT, digest="sha256:two").id != first.id
-    assert place.ask(4).id != first.id
     place.approvals.vote(first.id, DANA, False, "no", place.now)
-    second = place.ask(5, kind=SCRIPT)
+    second = place.ask(5, kind=SCRIPT, digest=DIGEST)
     assert second.id != first.id
     place.now = second.expires_at
-    assert place.ask(6, kind=SCRIPT, opened_at=place.now, expires_at=place.now + MINUTE).id != second.id
+    assert place.ask(6, kind=SCRIPT, digest=DIGEST, opened_at=place.now, expires_at=place.now + MINUTE).id != second.id
 
 
 def test_what_is_sent_again_while_it_waits_is_not_asked_about_twice(place: Party) -> None:
-    first, again = request(1, resent=True), request(2, resent=True)
+    first, again = request(1, resent=True), request(2, resent=True, digest=DIGEST)
     assert [place.approvals.open(one).id for one in (first, again)] == [ONE, ONE]
-    assert place.approvals.open(request(3)).id != ONE, "somebody waits for that one on a connection"
     place.approvals.vote(ONE, DANA, True, "", NOW)
     assert place.approvals.open(again).id == ONE
     assert [place.approvals.use(ONE, DIGEST, NOW) for _ in range(2)] == [True, False]
     assert place.approvals.open(again).id == again.id
     for number, other in enumerate((replace(AGENT, subject="agent-8"), replace(AGENT, issuer="https://else.example")), 4):
-        made = request(number, resent=True, requester=other)
+        made = request(number, resent=True, digest=DIGEST, requester=other)
         assert place.approvals.open(made).id == made.id
 
 
 def test_what_would_do_something_else_by_now_is_asked_about_anew(place: Party) -> None:
     seen = [Preview(held_to={"digest": word}, at=NOW + number) for number, word in enumerate(("one", "one", "two"))]
-    ids = [place.approvals.open(request(number, resent=True, preview=one)).id for number, one in enumerate(seen, 1)]
+    ids = [place.ask(number, digest=DIGEST, resent=True, preview=one).id for number, one in enumerate(seen, 1)]
     assert ids == [ONE, ONE, request(3).id]
     first = place.approvals.find(ONE)
     assert (first.state, first.why) == (State.VOID, ASKED_ANEW)
     assert not place.approvals.use(ONE, DIGEST, NOW)
+
+
+def test_who_waits_for_the_same_waits_for_one_answer_and_the_last_who_leaves_ends_it(place: Party) -> None:
+    assert [place.ask(number, digest=DIGEST).id for number in (1, 2)] == [ONE, ONE]
+    assert not place.approvals.leave(ONE, NOW, "gone")
+    assert place.ask(3, digest=DIGEST).id == ONE
+    place.approvals.vote(ONE, DANA, True, "", NOW)
+    assert not place.approvals.leave(ONE, NOW, "gone"), "the yes is there for the other"
+    assert place.approvals.leave(ONE, NOW, "gone")
+    assert place.approvals.find(ONE).state is State.VOID
+    assert place.ask(4, digest=DIGEST).id != ONE
+    grants = [place.ask(number, digest=DIGEST, kind=GRANT, seconds=60).id for number in (5, 6)]
+    assert len(set(grants)) == 2
+
+
+def test_who_waits_has_part_in_what_others_send_again_and_not_the_reverse(place: Party) -> None:
+    first = place.ask(1, resent=True)
+    assert place.ask(2, digest=DIGEST).id == first.id
+    assert not place.approvals.leave(first.id, NOW, "gone"), "it is sent again later"
+    waits = place.ask(3)
+    assert place.ask(4, digest=waits.digest, resent=True).id != waits.id, "that one ends early"
+
+
+def test_who_waits_for_something_else_by_now_ends_nobodys_request(place: Party) -> None:
+    seen = [Preview(held_to={"digest": word}, at=NOW) for word in ("one", "two", "one", "two")]
+    ids = [place.ask(number, digest=DIGEST, preview=one).id for number, one in enumerate(seen, 1)]
+    assert ids == [ONE, request(2).id] * 2
+    assert {place.approvals.find(one).state for one in ids} == {State.OPEN}
 
 
 def test_a_no_is_the_answer_to_the_same_for_a_while(place: Party) -> None:
@@ -409,6 +435,18 @@ def test_a_no_is_the_answer_to_the_same_for_a_while(place: Party) -> None:
     assert place.approvals.refused("sha256:other", AGENT, NOW + SECOND) is None
     assert place.approvals.refused(DIGEST, replace(AGENT, subject="agent-8"), NOW + SECOND) is None
     assert place.approvals.refused(DIGEST, AGENT, NOW + JUST_NOW_MICROSECONDS) is None
+
+
+def test_whoever_waited_beside_the_one_that_ran_hears_so_for_a_while(place: Party) -> None:
+    for number, alone in ((1, True), (2, False)):
+        first = place.ask(number)
+        if not alone:
+            place.ask(9, digest=first.digest)
+        place.approvals.vote(first.id, DANA, True, "", NOW)
+        assert place.approvals.use(first.id, first.digest, NOW)
+        found = place.approvals.refused(first.digest, AGENT, NOW + SECOND)
+        assert (found is None) is alone
+        assert place.approvals.refused(first.digest, AGENT, NOW + JUST_NOW_MICROSECONDS) is None
 
 
 def test_what_nobody_answered_is_no_answer_to_the_same_for_a_while(place: Party) -> None:

@@ -125,7 +125,7 @@ def test_a_grants_approval_runs_nothing(place: Party) -> None:
     assert found.grant == asked
     assert not place.approvals.use(asked, found.request.digest, NOW)
     assert place.approvals.approved(found.request.digest, AGENT, NOW) is None
-    assert not place.approvals.void(asked, NOW, "gone")
+    assert not place.approvals.leave(asked, NOW, "gone")
     assert place.approvals.expire(NOW + HOUR * SECOND) == []
     assert place.approvals.find(asked).state is State.APPROVED
 

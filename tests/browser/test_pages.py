@@ -49,7 +49,7 @@ def test_what_is_held_appears_and_goes_without_a_reload(stage: Stage) -> None:
     expect(page.get_by_role("status")).to_have_text("1 for you to decide")
     expect(page.get_by_text("ALTER TABLE orders ADD COLUMN gift boolean")).to_be_visible()
     expect(page).to_have_title("(1) Approvals · Gatebook")
-    stage.approvals.void(request.id, stage.now(), "the session is over")
+    stage.approvals.leave(request.id, stage.now(), "the session is over")
     expect(page.get_by_role("status")).to_have_text("Nothing waits")
     expect(page.get_by_text("void")).to_be_visible()
     assert page.evaluate("window.same") is True

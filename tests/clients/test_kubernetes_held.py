@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterator
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from tests.testbed.clusters import PROGRAMS, Cluster
 from tests.testbed.gateways import LiveGateway, World
 
 from gatebook.cli.demo.processes import wait_until
+from gatebook.config import load
+from gatebook.db import engine
 
 pytestmark = pytest.mark.real
 
@@ -103,6 +107,32 @@ def test_who_waits_for_people_hears_their_word_and_asks_them_once(prod: Clustere
         assert "denied by dana: seen" in complaint
     assert not asked(prod)
     assert len(asked(prod, "denied" if verdict == "deny" else "used")) == 1
+
+
+@pytest.mark.parametrize("option", ["", "+hold=wait"])
+def test_the_same_of_several_at_one_instant_is_one_approval_and_done_once(prod: Clustered, option: str) -> None:
+    environment = prod.cluster.environment(prod.kubeconfig(options=option))
+    argv = [str(PROGRAMS / "kubectl"), "exec", "p", "--", "echo", "let through"]
+    with ExitStack() as stack:
+        run = partial(subprocess.Popen, argv, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        several = [stack.enter_context(run()) for _ in range(3)]
+        if option:
+            assert wait_until(lambda: [each["askers"] for each in kept(prod)] == [3], SECONDS), kept(prod)
+            vote(prod, asked(prod)[0])
+        printed = [process.communicate(timeout=SECONDS) for process in several]
+    if option:
+        assert sorted(out for out, _ in printed) == ["", "", "let through\n"]
+        assert not asked(prod)
+        return
+    (one,) = asked(prod)
+    assert all(one["id"] in complaint for _, complaint in printed)
+
+
+def kept(prod: Clustered) -> list[dict[str, Any]]:
+    """How many clients ask for each of what is open."""
+    with engine(load(prod.gateway.config).database_url).connect() as connection:
+        query = "SELECT id, askers FROM approvals WHERE state = 'open' AND resources LIKE ?"
+        return [dict(row) for row in connection.exec_driver_sql(query, (f"%{prod.namespace}%",)).mappings()]
 
 
 def test_a_held_delete_is_done_after_the_yes(prod: Clustered) -> None:

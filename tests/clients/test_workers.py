@@ -229,6 +229,45 @@ def test_a_yes_given_in_the_web_process_wakes_a_held_client_on_either_worker(pai
             assert made.pgconn.get_result() is None
 
 
+def test_the_same_sent_on_both_workers_at_once_is_one_approval_and_runs_once(pair: LiveGateway) -> None:
+    with on_each(pair, options="") as each:
+        found = held_together([made for made, _ in each.values()], "ALTER TABLE notes ADD COLUMN beside text", pair)
+        body = {"verdict": "approve", "reason": "looked at it"}
+        assert pair.send("POST", f"/api/v1/approvals/{found}/vote", dana(pair), body).status_code == 200
+        results = [made.pgconn.get_result() for made, _ in each.values()]
+        said = sorted(result.error_message.decode() for result in results if result is not None)
+        assert said[0] == ""
+        assert "used, perhaps by the same sent beside it" in said[1]
+        assert "people are asked anew" in said[1]
+        assert [made.pgconn.get_result() for made, _ in each.values()] == [None, None]
+        assert not pending(pair)
+    with on_each(pair, options="") as each:
+        one, other = (made for made, _ in each.values())
+        found = held_together([one, other], "ALTER TABLE notes ADD COLUMN left_alone text", pair)
+        one.close()
+        assert wait_until(lambda: askers(pair, found) == 1, 5)
+        assert [each["id"] for each in pending(pair)] == [found]
+        other.close()
+        assert wait_until(lambda: pending(pair) == [], 5)
+
+
+def held_together(each: list[psycopg.Connection[tuple[object, ...]]], statement: str, gateway: LiveGateway) -> str:
+    """The one approval that all of these wait for."""
+    for made in each:
+        made.pgconn.send_query(statement.encode())
+    assert wait_until(lambda: len(pending(gateway)) == 1, 5)
+    (found,) = pending(gateway)
+    assert wait_until(lambda: askers(gateway, str(found["id"])) == len(each), 5)
+    assert len(pending(gateway)) == 1
+    return str(found["id"])
+
+
+def askers(gateway: LiveGateway, approval: str) -> int:
+    with engine(load(gateway.config).database_url).connect() as connection:
+        query = "SELECT askers FROM approvals WHERE id = ?"
+        return int(connection.exec_driver_sql(query, (approval,)).scalar_one())
+
+
 def test_a_grant_that_is_taken_back_ends_its_sessions_on_either_worker(pair: LiveGateway) -> None:
     job = pair.mint(sub="nightly", kind="ci", groups=["jobs"])
     wish = {"targets": ["shop"], "reach": "read", "seconds": 600, "reason": "month-end report"}

@@ -173,7 +173,7 @@ async def test_a_long_text_is_cut_in_a_list_and_says_how_long_it_is(place: Place
 async def test_lists_are_by_state_and_kind(place: Place) -> None:
     ask(place)
     ask(place, 2, kind="script")
-    place.approvals.void(ONE, NOW, "gone")
+    place.approvals.leave(ONE, NOW, "gone")
     async with place.client() as client:
         for query, ids in [("state=void", [1]), ("state=open", [2]), ("kind=script", [2]), ("kind=grant", []), ("", [2, 1])]:
             listed = (await client.get(f"/api/v1/approvals?{query}", headers=person())).json()["approvals"]

@@ -26,7 +26,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gatebook.access import giving, standing, store
 from gatebook.access.book import Book, shortened
 from gatebook.access.digests import digest
-from gatebook.access.requests import ENDED, GRANT, SCRIPT, Asked, Request, State
+from gatebook.access.requests import ACTION, ENDED, GRANT, Asked, Request, State
 from gatebook.db import writing
 from gatebook.errors import AccessError
 from gatebook.model import Identity
@@ -82,8 +82,9 @@ class Approvals:
     def open(self, request: Request) -> Request:
         """Let a request wait for a person.
 
-        What is sent again while it waits, or has its yes, is not asked about again; only where it would do something else by
-        now, as its preview shows, the first is void and people look at this one.
+        What is asked by the same requester while it waits, or has its yes, is not asked about again: what is sent again, or
+        at the same instant, has part in the first, and who waits leaves it once. Where it would do something else by now, as
+        its preview shows, people look at this one; the first is void unless its client waits.
         """
         one = request.requester
         _check_request(request)
@@ -103,16 +104,18 @@ class Approvals:
                 return request
 
     def _same(self, connection: Connection, request: Request) -> Request | None:
-        if request.kind != SCRIPT and not request.resent:
+        if request.kind == GRANT:
             return None
-        alive = store.find_alive(connection, request.digest, request.requester, request.opened_at)
-        if alive is None:
-            return None
-        found = _known(connection, alive)
-        if found.state is State.APPROVED or _held_to(found.request) == _held_to(request):
-            return found.request
-        store.move(connection, alive, before=(State.OPEN,), after=State.VOID, at=request.opened_at, why=ASKED_ANEW)
-        self._book.ended(found.request, State.VOID, ASKED_ANEW)
+        waits = request.kind == ACTION and not request.resent
+        for alive in store.find_alive(connection, request, waits=waits):
+            found = _known(connection, alive)
+            if found.state is State.APPROVED or _held_to(found.request) == _held_to(request):
+                if waits:
+                    store.join(connection, alive)
+                return found.request
+            if not waits:
+                store.move(connection, alive, before=(State.OPEN,), after=State.VOID, at=request.opened_at, why=ASKED_ANEW)
+                self._book.ended(found.request, State.VOID, ASKED_ANEW)
         return None
 
     def check_room(self, requester: Identity, now: int) -> None:
@@ -126,7 +129,9 @@ class Approvals:
             return store.find_approved(connection, digest, requester, max(now, store.latest(connection)))
 
     def refused(self, digest: str, requester: Identity, now: int) -> Asked | None:
-        """Who said no to exactly this just now, or that nobody answered: clients try at once by another way."""
+        """Who said no to exactly this just now, that nobody answered, or that one of several who waited has used the yes:
+        clients try at once by another way.
+        """
         with database(), self._engine.connect() as connection:
             now = max(now, store.latest(connection))
             found = store.find_refused(connection, digest, requester, now - JUST_NOW_MICROSECONDS, now)
@@ -149,10 +154,10 @@ class Approvals:
             self._book.ended(found.request, State.USED)
             return True
 
-    def void(self, approval: str, now: int, why: str) -> bool:
-        """Let a request end without an answer, since whoever made it is gone; whether it was still alive."""
+    def leave(self, approval: str, now: int, why: str) -> bool:
+        """One of those who asked is gone: without any, a request ends without an answer. Whether it ended by this."""
         with database(), writing(self._engine) as connection:
-            if not store.lock_approval(connection, approval):
+            if not store.leave(connection, approval):
                 return False
             found = _known(connection, approval)
             now = max(now, store.latest(connection))

@@ -108,24 +108,38 @@ def find_approved(connection: Connection, digest: str, requester: Identity, now:
     return found.scalar_one_or_none()
 
 
-def find_alive(connection: Connection, digest: str, requester: Identity, now: int) -> str | None:
-    """A request of exactly this that waits, or has its yes and was not used; its client does not wait on a connection."""
+def find_alive(connection: Connection, request: Request, *, waits: bool) -> list[str]:
+    """What is alive of exactly this, the first to end first; where clients wait on a connection, for one that ``waits`` too."""
+    one = request.requester
     found = connection.execute(
         text(
             "SELECT id FROM approvals WHERE issuer = :issuer AND subject = :subject AND state IN ('open', 'approved')"
-            " AND digest = :digest AND (kind = 'script' OR resent) AND expires_at > :now ORDER BY expires_at, id LIMIT 1"
+            " AND digest = :digest AND kind <> 'grant' AND (kind = 'script' OR resent OR :waits) AND expires_at > :now"
+            " ORDER BY expires_at, id"
         ),
-        {"issuer": requester.issuer, "subject": requester.subject, "digest": digest, "now": now},
+        {"issuer": one.issuer, "subject": one.subject, "digest": request.digest, "now": request.opened_at, "waits": waits},
     )
-    return found.scalar_one_or_none()
+    return list(found.scalars())
+
+
+def join(connection: Connection, approval: str) -> None:
+    """One client more that asks for this."""
+    connection.execute(text("UPDATE approvals SET askers = askers + 1 WHERE id = :id"), {"id": approval})
+
+
+def leave(connection: Connection, approval: str) -> bool:
+    """One client less that asks for this, and ``lock_approval``; whether it was the last. False too where there is none."""
+    connection.execute(text("UPDATE approvals SET askers = askers - 1 WHERE id = :id"), {"id": approval})
+    found = connection.execute(text("SELECT id FROM approvals WHERE id = :id AND askers <= 0"), {"id": approval})
+    return found.scalar_one_or_none() is not None
 
 
 def find_refused(connection: Connection, digest: str, requester: Identity, since: int, now: int) -> str | None:
-    """The last request of exactly this by this requester that was denied, or that nobody answered, between two times."""
+    """The last request of exactly this that was denied, not answered, or used by one of several, between two times."""
     found = connection.execute(
         text(
             "SELECT id FROM approvals WHERE issuer = :issuer AND subject = :subject AND digest = :digest AND kind <> 'grant'"
-            " AND ((state = 'denied' AND changed_at > :since)"
+            " AND (((state = 'denied' OR (state = 'used' AND askers > 1)) AND changed_at > :since)"
             " OR (state IN ('open', 'expired') AND expires_at > :since AND expires_at <= :now))"
             " ORDER BY opened_at DESC, id DESC LIMIT 1"
         ),

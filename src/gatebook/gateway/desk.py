@@ -29,6 +29,7 @@ from gatebook.protocols.relay import Allowed, Ask, Covering, Prove, Refused
 
 NOT_OPEN = "not-open-to-you"
 OTHER_PURPOSE = "other-purpose"
+USED = "the approval was used, perhaps by the same sent beside it, or is over"
 SAY_WHY = (
     "Where a purpose is asked for, state one: gatebook connect TARGET --why TICKET, or PGOPTIONS='-c gatebook.why=TICKET'."
 )
@@ -277,8 +278,9 @@ def refused_for_now(ask: Ask, needs: Needs, approval: str, link: str) -> Refused
 
 def refused_by_people(ask: Ask, verdict: Verdict, decision: str, why: str) -> Refused:
     """Held, and not approved."""
-    said = replace(verdict, ruling=Ruling.BLOCK, reason=f"{verdict.reason}: {why}", instead="")
-    return Refused(ask.action, said, RefusalClass.NEVER, decision)
+    again = "Send it again in ten seconds, if it should be done again: people are asked anew." if why == USED else ""
+    said = replace(verdict, ruling=Ruling.BLOCK, reason=f"{verdict.reason}: {why}", instead=again)
+    return Refused(ask.action, said, RefusalClass.ASK if why == USED else RefusalClass.NEVER, decision)
 
 
 def _opening(session: str, target: str, role: str) -> Action:

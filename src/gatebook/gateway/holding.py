@@ -21,7 +21,7 @@ from gatebook.config import Config
 from gatebook.errors import AccessError, GatebookError
 from gatebook.gateway import lookout
 from gatebook.gateway.book import new_id
-from gatebook.gateway.desk import Needs
+from gatebook.gateway.desk import USED, Needs
 from gatebook.gateway.proposing import reasons, script
 from gatebook.masking.detectors import cover_text
 from gatebook.model import Action, Hold, Session, Verdict
@@ -59,7 +59,7 @@ class Holding:
 
     def __init__(self, approvals: Approvals, config: Config, clock: Callable[[], int]) -> None:
         self._approvals, self._config, self._clock = approvals, config, clock
-        self._waiting: dict[str, asyncio.Future[State]] = {}
+        self._waiting: dict[str, list[asyncio.Future[State]]] = {}  # by request: several clients may wait for one answer
 
     async def find(self, session: Session, ask: Ask, verdict: Verdict, place: Place) -> str | None:
         """An approval that somebody gave to exactly this, not used yet."""
@@ -122,16 +122,19 @@ class Holding:
         """The page of this request."""
         return f"{self._config.listeners.public_url}/approvals/{request.id}"
 
-    async def decided(self, request: Request) -> State:
-        """Wait until people decided, the time is over or the request was voided."""
-        future = self._waiting.setdefault(request.id, asyncio.get_running_loop().create_future())
+    async def decided(self, request: str, answer: asyncio.Future[State]) -> State:
+        """Wait until people decided, the time is over or the request was voided; or until ``answer`` is there otherwise."""
+        waiting = self._waiting.setdefault(request, [])
+        waiting.append(answer)
         try:
             async with asyncio.timeout(self._config.approvals.wait_seconds + 2):
-                return await future
+                return await answer
         except TimeoutError:
             return State.EXPIRED
         finally:
-            self._waiting.pop(request.id, None)
+            waiting.remove(answer)
+            if not waiting:
+                self._waiting.pop(request, None)
 
     async def outcome(self, request: Request) -> str:
         """Why the answer was not yes, in words: who denied it and why, or that nobody answered."""
@@ -149,6 +152,8 @@ class Holding:
             return f"denied by {denied[-1].by}" + (f": {denied[-1].reason}" if denied[-1].reason else "")
         if found.state is State.VOID:
             return found.why or "withdrawn"
+        if found.state is State.USED:
+            return USED
         return f"nobody approved it within {self._config.approvals.wait_seconds} s"
 
     async def use(self, request: str, session: Session, ask: Ask, verdict: Verdict, place: Place) -> bool:
@@ -161,13 +166,13 @@ class Holding:
         found = await asyncio.to_thread(self._approvals.find, request)
         return found.request.preview.held_to if found.request.preview is not None else {}
 
-    async def void(self, request: str, why: str) -> None:
-        """Nobody need decide any more."""
+    async def leave(self, request: str, why: str, answer: asyncio.Future[State]) -> None:
+        """One client waits no more; nobody need decide any more if it was the last."""
         try:
-            await asyncio.to_thread(self._approvals.void, request, self._clock(), why)
+            await asyncio.to_thread(self._approvals.leave, request, self._clock(), why)
         except GatebookError as error:
             log.error("a request could not be voided; it expires by itself", approval=request, why=str(error))
-        self._settle(request, State.VOID)
+        _settle(answer, State.VOID)
 
     async def poll(self) -> None:
         """Wake whoever was decided since."""
@@ -180,12 +185,13 @@ class Holding:
             return
         for request, state in states.items():
             if state is State.APPROVED or state in ENDED:
-                self._settle(request, state)
+                for answer in self._waiting.get(request, ()):
+                    _settle(answer, state)
 
-    def _settle(self, request: str, state: State) -> None:
-        future = self._waiting.get(request)
-        if future is not None and not future.done():
-            future.set_result(state)
+
+def _settle(answer: asyncio.Future[State], state: State) -> None:
+    if not answer.done():
+        answer.set_result(state)
 
 
 def _whole(action: Action, detectors: frozenset[str]) -> str:

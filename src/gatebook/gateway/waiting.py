@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gatebook.access.requests import Request, State
 from gatebook.errors import AccessError
-from gatebook.gateway.desk import Needs, refused_by_people, refused_for_now
+from gatebook.gateway.desk import USED, Needs, refused_by_people, refused_for_now
 from gatebook.gateway.holding import Place, holds
 from gatebook.gateway.preview import Patience, Trial
 from gatebook.model import Hold, Session
@@ -23,7 +24,8 @@ class Waiting:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self.hold = Hold.WAIT  # what the client asked for
-        self._pending, self._gone = "", False
+        self._pending: tuple[str, asyncio.Future[State]] | None = None  # the request that is waited for, and its answer
+        self._gone = False
         self._patience = Patience()  # of the action that is asked about now
 
     async def asked(
@@ -45,24 +47,25 @@ class Waiting:
                 request = await self._open(session, ask, needs, place, hold, trial)
                 if hold is not Hold.WAIT:
                     return refused_for_now(ask, needs, request.id, holding.link(request))
-                self._pending = request.id
+                answer = asyncio.get_running_loop().create_future()
+                self._pending = request.id, answer
                 if self._patience.over:
                     self.withdraw(self._patience.over)
                 else:
                     signal(holding.held(request))
-                found = await self._decided(request)
+                found = await self._decided(request.id, answer)
                 if found is None:
-                    why = await holding.outcome(request)
+                    why = self._patience.over or await holding.outcome(request)
                     return refused_by_people(ask, verdict, needs.decision, why)
             if self._patience.over or not await holding.use(found, session, ask, verdict, place):
-                return refused_by_people(ask, verdict, needs.decision, "the approval was used or is over")
+                return refused_by_people(ask, verdict, needs.decision, USED)
             held_to = await holding.held_to(found)
         except AccessError as error:
             return refused_by_people(ask, verdict, needs.decision, str(error))
-        answer = await self._gateway.desk.decide_approved(session, ask, found, held_to)
-        if isinstance(answer, Needs):
+        decided = await self._gateway.desk.decide_approved(session, ask, found, held_to)
+        if isinstance(decided, Needs):
             raise AssertionError("an approved action needs an approval")
-        return answer
+        return decided
 
     async def _open(self, session: Session, ask: Ask, needs: Needs, place: Place, hold: Hold, trial: Trial | None) -> Request:
         """Ask people, with what a preview shows. Raises AccessError when this may not be asked."""
@@ -78,16 +81,17 @@ class Waiting:
     def withdraw(self, why: str) -> None:
         """Nobody need decide any more what is held, or be shown what it does."""
         self._patience.end(why)
-        if self._pending:
-            self._gateway.spawn(self._gateway.holding.void(self._pending, why))
+        if self._pending is not None:
+            (request, answer), self._pending = self._pending, None
+            self._gateway.spawn(self._gateway.holding.leave(request, why, answer))
 
     def gone(self) -> None:
         """The client is not there any more: nothing is used up for it."""
         self._gone = True
         self.withdraw("the requester is gone")
 
-    async def _decided(self, request: Request) -> str | None:
+    async def _decided(self, request: str, answer: asyncio.Future[State]) -> str | None:
         """The request's id once it is approved; None when the answer is anything else."""
-        state = await self._gateway.holding.decided(request)
-        self._pending = ""
-        return request.id if state is State.APPROVED else None
+        state = await self._gateway.holding.decided(request, answer)
+        self._pending = None
+        return request if state is State.APPROVED else None
