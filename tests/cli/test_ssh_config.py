@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from tests.testbed.hosts import program
 
 from gatebook.cli.apiclient import Gateway, RefusedError, UsageError
 from gatebook.cli.sshconfig import renewal
-from gatebook.cli.sshidentity import Given, _checked, _key, configuration, kept_at, known_hosts, lives
+from gatebook.cli.sshidentity import Given, _checked, _key, configuration, kept_at, known_hosts, lives, script
 
 AUTHORITY = Ed25519PrivateKey.generate()
 PUBLIC = AUTHORITY.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
@@ -121,6 +123,20 @@ def test_a_certificate_lives_until_shortly_before_its_end(tmp_path: Path) -> Non
     assert [lives(tmp_path, now) for now in (0, 939, 940, 2_000)] == [True, True, False, False]
     (tmp_path / "id_ed25519-cert.pub").write_text("nonsense")
     assert not lives(tmp_path, 0)
+
+
+@pytest.mark.parametrize(
+    ("lasts", "there", "ran"), [(600, True, False), (30, True, True), (-600, True, True), (600, False, True)]
+)
+def test_a_shell_looks_first_whether_the_renewal_has_to_be_run(tmp_path: Path, lasts: int, there: bool, ran: bool) -> None:
+    place, seen = tmp_path / "a folder", tmp_path / "seen"
+    place.mkdir()
+    given = replace(GIVEN, certificate=certificate(_key(tmp_path / "key"), int(time.time()) + lasts))
+    if there:
+        (place / "id_ed25519-cert.pub").write_text(given.certificate)
+    (tmp_path / "renew").write_text(script(given, place, ["touch", str(seen)]))
+    subprocess.run(["/bin/sh", str(tmp_path / "renew")], check=True)
+    assert seen.exists() == ran
 
 
 def test_the_renewal_has_no_token_and_all_that_finds_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,7 +66,7 @@ def refresh(gateway: Gateway, token: str, folder: Path, why: str = "", renewal: 
         _write(folder / CERTIFICATE, f"{given.certificate}\n")
         _write(folder / KNOWN_HOSTS, known_hosts(given))
         if renewal:
-            _write(folder / RENEW, f"#!/bin/sh\nexec {shlex.join(renewal)}\n", 0o700)
+            _write(folder / RENEW, script(given, folder, renewal), 0o700)
         _write(folder / CONFIG, configuration(given, folder, renews=bool(renewal)))
     except OSError as error:
         raise UsageError(f"{folder}: {error.strerror}: expected a folder of yours alone") from None
@@ -81,14 +81,29 @@ def kept_at(gateway: Gateway, source: str | None, issuer: str | None, why: str) 
     return cache.absolute() / "gatebook" / "ssh" / name
 
 
+def script(given: Given, folder: Path, renewal: Sequence[str]) -> str:
+    """What OpenSSH runs: the command takes a second to begin, and Ansible connects dozens of times, so a shell looks first."""
+    until = _end(given.certificate.encode("ascii")) - EARLY_SECONDS
+    lives = f'[ "$(date +%s)" -lt {until} ] && [ -s {shlex.quote(str(folder / CERTIFICATE))} ] && exit 0'
+    return f"#!/bin/sh\n{lives}\nexec {shlex.join(renewal)}\n"
+
+
 def lives(folder: Path, now: float | None = None) -> bool:
     """Whether the folder's certificate is good for a while."""
     try:
-        found = load_ssh_public_identity((folder / CERTIFICATE).read_bytes().strip())
-    except (OSError, ValueError):
+        end = _end((folder / CERTIFICATE).read_bytes().strip())
+    except OSError:
         return False
-    end = (time.time() if now is None else now) + EARLY_SECONDS
-    return isinstance(found, SSHCertificate) and found.valid_before > end and (folder / KEY).exists()
+    return end > (time.time() if now is None else now) + EARLY_SECONDS and (folder / KEY).exists()
+
+
+def _end(certificate: bytes) -> int:
+    """When a certificate ends, 0 for what is none."""
+    try:
+        found = load_ssh_public_identity(certificate)
+    except ValueError:
+        return 0
+    return found.valid_before if isinstance(found, SSHCertificate) else 0
 
 
 def ask(gateway: Gateway, token: str, key: Ed25519PrivateKey, why: str) -> Given:

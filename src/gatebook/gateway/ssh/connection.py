@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import asyncssh
 import structlog
+from asyncssh.constants import MSG_CHANNEL_CLOSE
 from asyncssh.packet import PacketDecodeError
 from asyncssh.public_key import SSHOpenSSHCertificate
 
@@ -96,6 +97,24 @@ class ServerChannel(asyncssh.SSHServerChannel[bytes]):
             max_pktsize=PACKET_BYTES,
         )
         self._target = target
+        self._left = False
+        self._packet_handlers = {**self._packet_handlers, MSG_CHANNEL_CLOSE: ServerChannel._process_close}
+
+    def _process_close(self, pkttype: int, pktid: int, packet: asyncssh.packet.SSHPacket) -> None:
+        """A client that shares its connection closes once both sides have said all, and still wants to hear how it ended."""
+        ends = ("eof", "eof_pending")
+        if self._left or self._recv_state not in ends or self._send_state not in ends:
+            super()._process_close(pkttype, pktid, packet)
+            return
+        packet.check_end()
+        self._left = True
+
+    def _close_send(self) -> None:
+        super()._close_send()
+        if self._left:
+            self._left = False
+            self._recv_state = "close_pending"
+            self._flush_recv_buf()
 
     def _process_env_request(self, packet: asyncssh.packet.SSHPacket) -> bool:
         """RFC 4254, section 6.4. A client goes on where a variable is not taken."""
