@@ -15,6 +15,7 @@ from asyncssh.public_key import SSHOpenSSHCertificate
 
 from gatebook.config import SshTarget
 from gatebook.gateway.ssh.channel import PACKET_BYTES, WINDOW_BYTES
+from gatebook.gateway.ssh.packets import Packets
 
 if TYPE_CHECKING:
     from gatebook.gateway.ssh.door import Doorman
@@ -25,7 +26,7 @@ VARIABLES, VARIABLE_BYTES = 64, 4_096
 log = structlog.get_logger("gatebook.ssh")
 
 
-class Connection(asyncssh.SSHServerConnection):
+class Connection(Packets, asyncssh.SSHServerConnection):
     """A fault of ours ends it, closed; of keys it takes certificates of the gateway's own authority alone."""
 
     def __init__(

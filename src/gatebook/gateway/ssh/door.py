@@ -25,6 +25,7 @@ from gatebook.gateway.ssh.connection import Connection
 from gatebook.gateway.ssh.forwards import FULL, Forward
 from gatebook.gateway.ssh.jump import INSIDE, JUMP, Jump
 from gatebook.gateway.ssh.keys import Keys, load_or_make
+from gatebook.gateway.ssh.packets import CIPHERS
 from gatebook.gateway.ssh.proof import ByCertificate, ByToken, Proof
 from gatebook.gateway.ssh.session import SshSession
 from gatebook.gateway.ssh.upstream import needles
@@ -69,6 +70,7 @@ class Ssh:
                 server_host_keys=[keys.shown()],
                 login_timeout=self._gateway.login_seconds,
                 compression_algs=None,
+                encryption_algs=CIPHERS,
                 host_based_auth=False,
                 gss_host=None,
                 x509_trusted_certs=None,

@@ -15,6 +15,7 @@ from gatebook.config import SshTarget
 from gatebook.config.values import host_of
 from gatebook.errors import ConfigError
 from gatebook.gateway.dial import DialError
+from gatebook.gateway.ssh.packets import HOST_CIPHERS, connect
 
 DIAL_SECONDS = 10.0
 ALIVE_SECONDS = 30  # between two questions whether the host is there, where nothing comes
@@ -34,9 +35,9 @@ async def dial(target: SshTarget, role: str) -> asyncssh.SSHClientConnection:
     host, port = host_of(target.address), int(target.address.rpartition(":")[2])
     try:
         async with asyncio.timeout(DIAL_SECONDS):
-            return await asyncssh.connect(
-                host,
-                port,
+            options = await asyncssh.SSHClientConnectionOptions.construct(
+                host=host,
+                port=port,
                 config=None,
                 known_hosts=known,
                 username=target.user(role),
@@ -50,8 +51,10 @@ async def dial(target: SshTarget, role: str) -> asyncssh.SSHClientConnection:
                 keepalive_count_max=ALIVE_TRIES,
                 client_version="Gatebook",
                 encoding=None,
+                encryption_algs=HOST_CIPHERS,
                 **shown,
             )
+            return await connect(options)
     except TimeoutError:
         raise DialError(f"target {name} did not answer within {DIAL_SECONDS:.0f} s") from None
     except asyncssh.HostKeyNotVerifiable as error:
