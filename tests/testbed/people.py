@@ -16,7 +16,7 @@ from gatebook.cli.demo.provider import Registration
 from gatebook.cli.demo.provider import make_app as make_provider
 from gatebook.cli.demo.world import PEOPLE
 
-CLIENT = "gatebook-web"
+CLIENT, PROGRAM = "gatebook-web", "gatebook-cli"
 RULES = """
 @id("people-open-and-read")
 @reason("people may read")
@@ -38,11 +38,14 @@ def people_at(url: str) -> Iterator[dict[str, Any]]:
     issuer = f"http://127.0.0.1:{port}"
     key = ECKey.generate_key("P-256", {"use": "sig", "alg": "ES256"}, auto_kid=True)
     web = Registration(CLIENT, "", {}, redirect_uris=(f"{url}/sign-in/return",))
-    server = make_server("127.0.0.1", port, make_provider(issuer, [web], key, PEOPLE), threaded=True)
+    server = make_server(
+        "127.0.0.1", port, make_provider(issuer, [web, Registration(PROGRAM, "", {})], key, PEOPLE), threaded=True
+    )
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        yield {"name": "demo", "issuer": issuer, "audience": "gatebook", "kind": {"claim": "kind"}, "client_id": CLIENT}
+        clients = {"client_id": CLIENT, "device_client_id": PROGRAM}
+        yield {"name": "demo", "issuer": issuer, "audience": "gatebook", "kind": {"claim": "kind"}, **clients}
     finally:
         server.shutdown()
         thread.join()

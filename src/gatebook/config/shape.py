@@ -188,6 +188,10 @@ class Provider(Part):
     client_id: Text | None = Field(default=None, description="the client by which people sign in to the pages")
     client_secret: Secret | None = Field(default=None, description="a reference to that client's secret, env:NAME or file:PATH")
 
+    device_client_id: Text | None = Field(
+        default=None, description="the client without a secret by which people sign in from a bare ssh, with a device code"
+    )
+
     @field_validator("purpose_claim", mode="after")
     @classmethod
     def _one_purpose(cls, claim: str | None, info: ValidationInfo) -> str | None:

@@ -75,6 +75,21 @@ class Prover:
         except SQLAlchemyError as error:
             raise IdentityError(_UNUSABLE) from error
 
+    async def vouch(self, identity: Identity, now: int, seconds: int) -> str:
+        """A gateway token for somebody whom their provider proved just now: what is asked again stands on it.
+
+        Raises IdentityError, also where they may not come in at all.
+        """
+
+        def issue() -> str:
+            self._record(identity, now, _nothing)
+            return self._tokens.issue(identity, now=now, seconds=seconds)
+
+        try:
+            return await asyncio.to_thread(issue)
+        except SQLAlchemyError as error:
+            raise IdentityError(_UNUSABLE) from error
+
     async def prove_from_provider(self, token: str, now: int, learn: Learn = _nothing) -> Identity:
         """The same for provider's tokens only: what may be exchanged. A gateway token is refused."""
         if is_gateway_token(token):

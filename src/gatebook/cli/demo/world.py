@@ -301,6 +301,7 @@ class World:
                         "kind": {"claim": "kind"},
                         "attributes": ["agent", "model", "model_version", "flow"],
                         "client_id": WEB,
+                        "device_client_id": PROGRAM,
                         "client_secret": f"file:{secrets_folder / WEB}",
                     }
                 ],

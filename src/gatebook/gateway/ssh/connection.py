@@ -70,6 +70,11 @@ class Connection(Packets, asyncssh.SSHServerConnection):
         self._certificate = cert
         return cert.key
 
+    def wait_longer(self, seconds: float) -> None:
+        """Somebody signs in meanwhile: so long, and not as long as a login may take."""
+        self._cancel_login_timer()
+        self._login_timer = self._loop.call_later(seconds, self._login_timer_callback)
+
     @property
     def _doorman(self) -> Doorman:
         doorman: Any = self._owner

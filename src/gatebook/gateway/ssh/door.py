@@ -22,6 +22,7 @@ from gatebook.gateway.desk import Welcome
 from gatebook.gateway.ssh import known
 from gatebook.gateway.ssh.channel import PACKET_BYTES, WINDOW_BYTES, Channel
 from gatebook.gateway.ssh.connection import Connection
+from gatebook.gateway.ssh.device import SignIn, SignIns
 from gatebook.gateway.ssh.forwards import FULL, Forward
 from gatebook.gateway.ssh.jump import INSIDE, JUMP, Jump
 from gatebook.gateway.ssh.keys import Keys, load_or_make
@@ -29,6 +30,7 @@ from gatebook.gateway.ssh.packets import CIPHERS
 from gatebook.gateway.ssh.proof import ByCertificate, ByToken, Proof
 from gatebook.gateway.ssh.session import SshSession
 from gatebook.gateway.ssh.upstream import needles
+from gatebook.identity.device import LONGEST_SECONDS, DeviceClient
 from gatebook.model import Ruling, Verdict
 from gatebook.protocols.relay import NO_IDENTITY, Prove
 from gatebook.protocols.ssh.forwarding import PLACE_CHARACTERS, Wish, failure
@@ -44,7 +46,7 @@ NO_FORWARD = "forwards are not passed on"
 NO_WAY = "a jump leads to hosts of this gateway alone, by their targets' names: ssh -J jump@GATEWAY ROLE@TARGET"
 RUNS_NOTHING = "nothing runs here: ssh -J jump@GATEWAY ROLE@TARGET goes on to a target"
 SHOWN = 300  # characters of a forward that no rule is asked about
-PROMPT = "Gatebook token: "
+PROMPT, OR_SIGN_IN = "Gatebook token: ", "Gatebook token, or Enter to sign in with a browser: "
 
 log = structlog.get_logger("gatebook.ssh")
 logging.getLogger("asyncssh").setLevel(logging.CRITICAL)  # its lines hold commands
@@ -58,6 +60,9 @@ class Ssh:
         self._doormen: set[Doorman] = set()
         self._options: asyncssh.SSHServerConnectionOptions | None = None
         self.keys: Keys | None = None
+        identity = gateway.config.identity
+        provider = next((one for one in identity.providers if one.device_client_id), None)
+        self.sign_ins = SignIns(DeviceClient(provider), gateway.proving, identity.token_seconds) if provider else None
 
     async def ready(self) -> None:
         """Have the keys at hand. Raises ConfigError."""
@@ -139,6 +144,7 @@ class Doorman(asyncssh.SSHServer):
         self._tries = 0
         self._proving = False
         self._session: SshSession | None = None
+        self._sign_in: SignIn | None = None
 
     # What asyncssh calls --------------------------------------------------------------------------------------------------
 
@@ -159,6 +165,7 @@ class Doorman(asyncssh.SSHServer):
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone."""
         self._connection = None
+        self._forget_sign_in()
         self._gateway.ssh.leave(self)
         if self._inside is not None:
             self._inside.jump.left()
@@ -189,11 +196,47 @@ class Doorman(asyncssh.SSHServer):
 
     def get_kbdint_challenge(self, username: str, lang: str, submethods: str) -> Any:
         """What is asked for, and not shown as it is typed."""
-        return "", "", "", [(PROMPT, False)]
+        return "", "", "", [(PROMPT if self._gateway.ssh.sign_ins is None else OR_SIGN_IN, False)]
 
-    async def validate_kbdint_response(self, username: str, responses: Any) -> bool:
-        """The token."""
+    async def validate_kbdint_response(self, username: str, responses: Any) -> Any:
+        """The token; or nothing, and then the Enter of who has signed in elsewhere."""
+        if self._sign_in is not None and responses == [""]:
+            return await self._signed_in(username, self._sign_in)
+        self._forget_sign_in()
+        sign_ins = self._gateway.ssh.sign_ins
+        if sign_ins is not None and responses == [""]:
+            return await self._begin_sign_in(sign_ins)
         return len(responses) == 1 and await self.validate_password(username, responses[0])
+
+    async def _begin_sign_in(self, sign_ins: SignIns) -> Any:
+        try:
+            sign_in = await sign_ins.begin(self._address)
+        except IdentityError as error:
+            self._tell(str(error))
+            return False
+        if self._connection is None:
+            sign_in.close()
+            return False
+        self._connection.wait_longer(LONGEST_SECONDS)
+        self._sign_in = sign_in
+        return sign_in.challenge()
+
+    async def _signed_in(self, username: str, sign_in: SignIn) -> Any:
+        try:
+            token = await sign_in.token(self._gateway.clock)
+        except IdentityError as error:
+            self._tell(str(error))
+            self._forget_sign_in()
+            return False
+        if not token:
+            return sign_in.challenge()
+        self._forget_sign_in()
+        return await self._take(username, ByToken(self._gateway.proving, token))
+
+    def _forget_sign_in(self) -> None:
+        if self._sign_in is not None:
+            self._sign_in.close()
+            self._sign_in = None
 
     async def validate_password(self, username: str, password: str) -> bool:
         """The same."""
