@@ -51,7 +51,7 @@ def test_the_unnamed_portal_may_be_bound_as_often_as_one_likes():
     assert not any(bound(stage, "", MEGABYTE) for _ in range(40))
 
 
-@pytest.mark.parametrize("text", ["SELECT '{long}'", "PREPARE {name} AS SELECT '{long}'"])
+@pytest.mark.parametrize("text", ["SELECT '{name}{long}'", "PREPARE {name} AS SELECT '{long}'"])
 def test_prepared_statements_hold_so_many_bytes_of_text_and_no_more(text):
     stage, why = Stage().open(), ""
     for number in range(20):

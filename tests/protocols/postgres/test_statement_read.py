@@ -323,3 +323,12 @@ def test_tokens_account_for_every_byte_or_nothing_is_shown() -> None:
 
 def test_no_walk_is_used_for_two_statements() -> None:
     assert not Utilities({}).deeds
+
+
+def test_the_latest_of_long_texts_is_read_once_and_no_other_is_kept() -> None:
+    first, second = (f"SELECT {', '.join(f'${n}' for n in range(1, 1_500))} -- {name}" for name in "ab")
+    reading = read(first)
+    assert read(first) is reading
+    assert read(second).text == second
+    assert read(first) is not reading
+    assert read(first) == reading

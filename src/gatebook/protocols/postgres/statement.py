@@ -36,7 +36,7 @@ KEPT_READINGS = 4096
 KEPT_CHARACTERS = (
     4096  # longer texts are read each time, as are those of more parts: thousands of them would be too much to keep
 )
-KEPT_PARTS = 64
+KEPT_PARTS = 64  # but the latest of them is: it is asked for again until it is decided
 SHOWN_CHARACTERS = 256 * 1024  # a text without its literals is for people
 
 STRANGE = "its tree has a form that is not known"  # as a newer grammar might make; no text of this one should
@@ -47,7 +47,7 @@ HIDDEN = "…"
 
 def read(text: str, prepared: Mapping[str, Reading] = NONE_PREPARED) -> Reading:
     """Read a text of SQL. ``prepared`` are the session's prepared statements by name, which EXECUTE may run."""
-    reading = _KEPT.get(text) or _first(text)
+    reading = _KEPT.get(text) or _LATEST.get(text) or _first(text)
     if prepared and any(statement.executes is not None for statement in reading.statements):
         return _read(text, prepared)
     return reading
@@ -91,6 +91,7 @@ def uncommented(text: str) -> str | None:
 
 _TEMPLATES = Templates()
 _KEPT: OrderedDict[str, Reading] = OrderedDict()  # by exact text, oldest first; a reading never changes, so nothing goes stale
+_LATEST: dict[str, Reading] = {}  # one at most: the last that was too large to be kept
 
 
 def _keep(reading: Reading) -> Reading:
@@ -99,6 +100,9 @@ def _keep(reading: Reading) -> Reading:
         _KEPT[reading.text] = reading
         if len(_KEPT) > KEPT_READINGS:
             _KEPT.popitem(last=False)
+    else:
+        _LATEST.clear()
+        _LATEST[reading.text] = reading
     return reading
 
 
