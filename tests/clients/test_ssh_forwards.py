@@ -294,7 +294,3 @@ def test_a_target_of_the_gateways_is_not_reached_around_it(web1: Hosted, place: 
     done = web1.ssh(options=["-W", f"[{place}]:{port}"])
     assert done.returncode == 255
     assert b"that is target shop, which is reached through the gateway itself" in done.stderr
-
-
-def test_no_agent_is_forwarded_though_forwards_are(web1: Hosted) -> None:
-    assert web1.ssh("env", options=["-A"]).stdout.count(b"SSH_AUTH_SOCK") == 0

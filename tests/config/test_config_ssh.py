@@ -86,7 +86,7 @@ def test_another_key_makes_it_another_host(tmp_path: Path) -> None:
         ("  ssh: {bind: 0.0.0.0:12222}\n", "", "listeners.ssh, where clients of the target web1 connect"),
         ("    address: web1.internal:22\n", "    address: web1.internal:22\n    environment: ['A=B']\n", "the name of a variable"),
         ("    address: web1.internal:22\n", "    address: web1.internal:22\n    environment: ['*']\n", "the name of a variable"),
-        ("    address: web1.internal:22\n", "    address: web1.internal:22\n    forwards: [agent]\n", "forwards"),
+        ("    address: web1.internal:22\n", "    address: web1.internal:22\n    forwards: [x11]\n", "forwards"),
         ("ssh: {bind: 0.0.0.0:12222}", "ssh: {bind: 0.0.0.0:12222, certificate_seconds: 59}", "certificate_seconds"),
         ("ssh: {bind: 0.0.0.0:12222}", "ssh: {bind: 0.0.0.0:12222, certificate_source: here}", "certificate_source"),
     ],

@@ -94,8 +94,8 @@ class SshTarget(TargetConfig):
         description="the users of the host, each with key, or password; user where its name is another"
     )
     default_role: Annotated[Text, AfterValidator(known_role)] = Field(description="the role of clients that ask for none")
-    forwards: Items[Literal["local", "remote"]] = Field(
-        default=(), description="a list of local and remote: the forwards that rules are asked about; others are refused"
+    forwards: Items[Literal["local", "remote", "agent"]] = Field(
+        default=(), description="a list of local, remote and agent: the forwards that rules are asked about; others are refused"
     )
     environment: Items[Annotated[Text, AfterValidator(_variable)]] = Field(
         default=ENVIRONMENT, description="the variables that clients may set, LC_* for all that begin so"

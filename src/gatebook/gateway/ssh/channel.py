@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -127,6 +127,17 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         environment = tuple(sorted(self._chan.get_environment().items()))
         self._start = Start(command, self._terminal, environment, subsystem)
         return True
+
+    def agent_requested(self, report: Callable[[bool], None]) -> None:
+        """The host is to use the client's agent of keys; what the client asks for next waits until that is decided."""
+        self._spawn(self._want_agent(report))
+
+    async def _want_agent(self, report: Callable[[bool], None]) -> None:
+        why = await self._session.agents.wanted()
+        if self._chan is not None and not self._session.ended:
+            if why and "agent" in self._session.target.forwards:
+                self._reply(Errors(refusal.line(why)))
+            report(not why)
 
     def session_started(self) -> None:
         """The client knows that it was heard. What it says from here on waits until it is read."""
@@ -332,6 +343,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         try:
             host = await self._session.host()
             terminal = start.terminal
+            self._session.agents.prepare(host)
             chan, _ = await host.create_session(
                 lambda: far,
                 start.command,
@@ -351,6 +363,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             self.signal(Failed(why))
             return
         far.chan = chan
+        self._session.agents.prepared(host)
         if self._relay is None:
             chan.abort()
             return

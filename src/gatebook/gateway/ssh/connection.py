@@ -122,6 +122,16 @@ class ServerChannel(asyncssh.SSHServerChannel[bytes]):
             self._recv_state = "close_pending"
             self._flush_recv_buf()
 
+    def _process_auth_agent_req_at_openssh_dot_com_request(self, packet: asyncssh.packet.SSHPacket) -> None:
+        """The host is to use the client's agent of keys: answered once that is decided."""
+        packet.check_end()
+        channel: Any = self._session
+        channel.agent_requested(self._report_agent)
+
+    def _report_agent(self, may: bool) -> None:
+        if self._session is not None:
+            self._report_response(may)
+
     def _process_env_request(self, packet: asyncssh.packet.SSHPacket) -> bool:
         """RFC 4254, section 6.4. A client goes on where a variable is not taken."""
         name, value = packet.get_string(), packet.get_string()

@@ -152,6 +152,12 @@ class Forward:
     # Its pipes, its end ---------------------------------------------------------------------------------------------------
 
     @property
+    def told(self) -> str:
+        """What passed, as the book has it."""
+        many = f"{self.connections} connections, " if self._wish.listens else ""
+        return f"{many}{self.received} bytes in, {self.sent} out"
+
+    @property
     def full(self) -> bool:
         """Whether it takes no further connection."""
         return self._over or self._session.full
@@ -163,7 +169,7 @@ class Forward:
             raise _failed(self._session.ended or "the client went away")
         self.connections += 1
         self._pipes.add(pipe)
-        self._session.piped += self._wish.listens
+        self._session.piped += self._wish.many
 
     def count(self, received: int, sent: int) -> None:
         """So many bytes passed."""
@@ -176,8 +182,8 @@ class Forward:
         """A connection is over; with it the forward, where it is the one."""
         if pipe in self._pipes:
             self._pipes.discard(pipe)
-            self._session.piped -= self._wish.listens
-        if not self._wish.listens:
+            self._session.piped -= self._wish.many
+        if not self._wish.many:
             self._finish("closed")
 
     def end(self, why: str) -> None:
@@ -204,8 +210,7 @@ class Forward:
         self._session.leave(self)
         if self._action is None:
             return
-        many = f"{self.connections} connections, " if self._wish.listens else ""
-        status = f"{how}: {many}{self.received} bytes in, {self.sent} out"
+        status = f"{how}: {self.told}"
         with contextlib.suppress(RecordingError):  # the session ends by it
             self._session.answered(Answered(self._action, status, 0, self.received + self.sent, {}), self._started)
 
@@ -293,9 +298,10 @@ class Pipe:
         """Its host's."""
         return self.far
 
-    def passed(self, end: End, size: int) -> None:
-        """So much came from one end."""
-        self.forward.count(size if end is self.near else 0, size if end is self.far else 0)
+    def pass_on(self, end: End, data: bytes) -> None:
+        """This came from one end."""
+        self.forward.count(len(data) if end is self.near else 0, len(data) if end is self.far else 0)
+        end.other.write(data)
 
     def close(self) -> None:
         """Both ends close, behind what they were told already."""
@@ -332,8 +338,7 @@ class End(asyncssh.SSHTCPSession[bytes]):
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
         """Bytes, for the other side."""
-        self._pipe.passed(self, len(data))
-        self.other.write(data)
+        self._pipe.pass_on(self, data)
 
     def eof_received(self) -> bool:
         """No more comes from here; the other way stays open."""

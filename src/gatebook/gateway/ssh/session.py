@@ -19,6 +19,7 @@ from gatebook.gateway.book import told
 from gatebook.gateway.desk import Welcome
 from gatebook.gateway.holding import Place
 from gatebook.gateway.ssh import upstream
+from gatebook.gateway.ssh.agents import Agents
 from gatebook.gateway.standing import Standing, close_in_book
 from gatebook.gateway.store import decided
 from gatebook.gateway.tape import UNRECORDED, Tape
@@ -70,6 +71,7 @@ class SshSession:
         self._host: asyncio.Future[asyncssh.SSHClientConnection] | None = None
         self._dialling: asyncio.Task[None] | None = None
         self._used_at = asyncio.get_running_loop().time()
+        self.agents = Agents(gateway, self, connection)
         self.terms = Terms(
             session=welcome.session.id,
             covering=gateway.desk.covering(welcome.session, target),
@@ -90,6 +92,12 @@ class SshSession:
         """A channel is over."""
         self.channels.discard(channel)
         self._used_at = asyncio.get_running_loop().time()
+
+    @property
+    def host_now(self) -> asyncssh.SSHClientConnection | None:
+        """The connection to the host that stands."""
+        host = self._host
+        return host.result() if host is not None and host.done() and not _is_lost(host) else None
 
     async def host(self) -> asyncssh.SSHClientConnection:
         """The connection to the host. Raises GatebookError."""
@@ -193,14 +201,15 @@ class SshSession:
         self.ended = self.ended or why
         for channel in list(self.channels):
             channel.gone(why)
+        self.agents.end()
         self._gateway.ssh.forget(self)
         self._gateway.spawn(self._close(why))
 
     async def _close(self, why: str) -> None:
         if self._dialling is not None:
             self._dialling.cancel()
-        if self._host is not None and self._host.done() and not _is_lost(self._host):
-            self._host.result().close()
+        if (host := self.host_now) is not None:
+            host.close()
         while self._writing:
             await asyncio.wait(set(self._writing))
         await self.tape.close(why)

@@ -15,20 +15,37 @@ from gatebook.protocols.ssh.verbs import VERBS
 
 PLACE_CHARACTERS = 255  # of a host's name; of a socket's path some 108 are the most that any system has
 UNREAD = "what passes through a forward is not read"
+UNTOLD = "what the client's keys open is not known here"
 FAILURE_CHARACTERS = 400
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """Where a forward leads, or where the host is to listen; port -1 is of a socket, whose path ``host`` is."""
+    """Where a forward leads, or where the host is to listen; port -1 is of a socket, whose path ``host`` is.
 
-    host: str
-    port: int
+    ``agent``: it leads to the client's agent of keys, and nowhere else.
+    """
+
+    host: str = ""
+    port: int = -1
     listens: bool = False
+    agent: bool = False
+
+    @property
+    def verb(self) -> str:
+        """Of the action."""
+        return "ssh.agent" if self.agent else "ssh.forward"
+
+    @property
+    def many(self) -> bool:
+        """Whether connections come from the host, as many as it likes."""
+        return self.listens or self.agent
 
     @property
     def shown(self) -> str:
         """On one line."""
+        if self.agent:
+            return "use of the agent of keys"
         way = "from" if self.listens else "to"
         kind = "socket " if self.port < 0 else ""
         return f"forward {way} {kind}{visible(self.host)}" + (f" port {self.port}" if self.port >= 0 else "")
@@ -36,6 +53,8 @@ class Wish:
     @property
     def fault(self) -> str:
         """What is wrong with it itself, "" where nothing is."""
+        if self.agent:
+            return ""
         if len(self.host) > PLACE_CHARACTERS or not self.host.isprintable():
             return f"a forward names a place of at most {PLACE_CHARACTERS} printable characters"
         if not self.listens and (not self.host or self.port == 0):
@@ -45,8 +64,9 @@ class Wish:
 
 def asked(wish: Wish, user: str, session: str, seq: int) -> Ask:
     """The action, to be decided."""
-    facts = no_facts(user=user, host=wish.host, port=wish.port, listens=wish.listens, why_unknown=UNREAD)
-    deed = Deed(verb="ssh.forward", reach=VERBS["ssh.forward"], resource=TARGET, facts=facts)
+    why = UNTOLD if wish.agent else UNREAD
+    facts = no_facts(user=user, host=wish.host, port=wish.port, listens=wish.listens, why_unknown=why)
+    deed = Deed(verb=wish.verb, reach=VERBS[wish.verb], resource=TARGET, facts=facts)
     action = Action(session=session, seq=seq, deeds=(deed,), text=wish.shown)
     return Ask(action, frozenset(), wish.shown, fault=wish.fault, seen=f"as {user}:\n{wish.shown}")
 

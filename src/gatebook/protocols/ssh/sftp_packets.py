@@ -56,8 +56,8 @@ class Status(IntEnum):
 class Reader:
     """One side's packets out of its bytes."""
 
-    def __init__(self) -> None:
-        self._held = bytearray()
+    def __init__(self, whose: str = "SFTP") -> None:
+        self._held, self._whose = bytearray(), whose
 
     def feed(self, data: bytes) -> list[bytes]:
         """The packets that are whole, without their lengths. Raises WireError."""
@@ -66,7 +66,7 @@ class Reader:
         while len(self._held) >= _U32.size:
             (size,) = _U32.unpack_from(self._held)
             if not 1 <= size <= LONGEST:
-                raise WireError(f"a packet of SFTP of {size} bytes, outside 1..{LONGEST}")
+                raise WireError(f"a packet of {self._whose} of {size} bytes, outside 1..{LONGEST}")
             if len(self._held) < _U32.size + size:
                 break
             found.append(bytes(self._held[_U32.size : _U32.size + size]))

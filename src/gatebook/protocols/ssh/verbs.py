@@ -27,6 +27,7 @@ VERBS: Mapping[str, Reach] = MappingProxyType(
         "ssh.sftp.link": Reach.WRITE,
         "ssh.subsystem": Reach.UNKNOWN,  # any other subsystem of the host's
         "ssh.forward": Reach.UNKNOWN,  # a connection through the host, or one that it listens for
+        "ssh.agent": Reach.UNKNOWN,  # the host may use the client's agent of keys, as long as the session lasts
     }
 )
 
