@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 use wide::u8x16;
 
 use crate::scan::{Halt, Scan, Scratch, Work};
+pub use skim::passes;
 use skim::Clear;
 
 #[path = "skim.rs"]

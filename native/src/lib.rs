@@ -61,6 +61,20 @@ impl Detectors {
         })
     }
 
+    /// Whether the data is one whole document of JSON without anything to look at; no where that is not sure. Limits as `Json` has.
+    fn passes(&self, py: Python<'_>, data: &Bound<'_, PyBytes>, limits: (usize, usize, usize, usize)) -> bool {
+        let bytes = data.as_bytes();
+        let (depth, name, number, held) = limits;
+        let run = || {
+            SCRATCH.with_borrow_mut(|scratch| {
+                let found = json::passes(&self.scan, json::Limits { depth, name, number, held }, bytes, &mut scratch.lower);
+                scratch.let_go();
+                found
+            })
+        };
+        if bytes.len() < FEW { run() } else { py.detach(run) }
+    }
+
     /// The data with a star for each byte of every finding, None where there is none, and where they are: beginning, end,
     /// detector. `work` is what may be spent. Raises OverflowError where that is not enough; ValueError for what is Python's
     /// to do, since the engine met a limit.

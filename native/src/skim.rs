@@ -4,7 +4,7 @@
 //! stands there (a string that hides something, what has no end yet, a member whose neighbour says what it means) is left to the walk,
 //! which goes on from where the stretch ended, and after which another one may begin.
 
-use super::{hides, nested, ordinary, scalar, space, string, Name, Next, Open, Said, Walk, NAMES, SAID, TOP, VALUES};
+use super::{hides, nested, ordinary, scalar, space, string, Limits, Name, Next, Open, Said, Walk, NAMES, SAID, TOP, VALUES};
 use crate::scan::Scan;
 
 pub const BLOCK: usize = 256; // bytes of which one sign makes all the walk's
@@ -103,7 +103,8 @@ impl Walk {
         let mut name = (0, 0);
         if around.object {
             let end = quoted(data, at)?;
-            if end - at > self.limits.name || &data[at..end] == VALUES {
+            let says = !matches!(around.said, Said::Nothing);
+            if end - at > self.limits.name || (says && &data[at..end] == VALUES) {
                 return None;
             }
             name = (at, end);
@@ -142,6 +143,27 @@ impl Walk {
         self.next = if object { Next::FirstMember } else { Next::FirstItem };
         Some(end)
     }
+}
+
+/// Whether the data is one whole document that the walk would let pass as it is, whatever is around it.
+pub fn passes(scan: &Scan, limits: Limits, data: &[u8], lower: &mut Vec<u8>) -> bool {
+    let begin = space(data, 0);
+    let object = match data.get(begin) {
+        Some(b'{') => true,
+        Some(b'[') => false,
+        _ => return false,
+    };
+    let signed = |data: &[u8], lower: &mut Vec<u8>| !scan.detectors.is_empty() && scan.signs.of(data, lower) != 0;
+    let first = data.len().min(FIRST * BLOCK);
+    if signed(&data[..first], lower) || (first < data.len() && signed(data, lower)) || std::str::from_utf8(data).is_err() {
+        return false;
+    }
+    let mut walk = Walk::new(limits, None, TOP, b"");
+    walk.open.push(Open { object, place: TOP, below: TOP, name: Name::Nothing, held: (u64::MAX, 0), said: Said::Nothing });
+    walk.next = if object { Next::FirstMember } else { Next::FirstItem };
+    let end = space(data, walk.skim(data, begin + 1, data.len()));
+    let closed = data.get(end) == Some(if object { &b'}' } else { &b']' });
+    walk.open.len() == 1 && closed && space(data, end + 1) == data.len()
 }
 
 /// Behind the string that begins there, if it has neither a backslash nor anything that must not be.

@@ -354,10 +354,14 @@ class HttpConnection(asyncio.Protocol):
 
     # What the lane says -----------------------------------------------------------------------------------------------------
 
-    def tell(self, data: bytes) -> None:
-        """The answer, whole."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
+    def tell(self, pieces: tuple[bytes, ...]) -> None:
+        """The answer, or a part of it."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if len(pieces) == 1:
+            self._transport.write(pieces[0])
+        else:
+            self._transport.writelines(pieces)
 
     def landed(self) -> None:
         """What came of the client meanwhile is next."""

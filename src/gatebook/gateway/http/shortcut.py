@@ -56,8 +56,8 @@ log = structlog.get_logger("gatebook.http")
 class Client(Protocol):
     """The client's side of it."""
 
-    def tell(self, data: bytes) -> None:
-        """The whole answer."""
+    def tell(self, pieces: tuple[bytes, ...]) -> None:
+        """The answer, or a part of it, in order."""
         ...
 
     def landed(self) -> None:
@@ -127,7 +127,7 @@ class Flight:
         self.seq = self.index = self.at = self.recorded = 0
         self.held = b""  # of its answer
         self.counted = 0  # bytes of it
-        self.rest = b""  # of what the client gets, until the disk has the entry
+        self.rest: tuple[bytes, ...] = ()  # of what the client gets, until the disk has the entry
         self.upstream: Upstream | None = None
 
     def entry(self, time: int, seq: int) -> bytes:
@@ -320,14 +320,12 @@ class Shortcut:
         flight.session.sent += len(answered.content)
         upstream.landed()
         self._gateway.http.pool.give_back(flight.session.target.name, flight.session.role, upstream)
-        most = len(answered.told)
         if len(answered.content) > UNSYNCED_BYTES and not self._gateway.book.synced(flight.index):
-            most = len(answered.head.told)
-        self._client.tell(answered.told[:most])
-        flight.rest = answered.told[most:]
-        if flight.rest:
+            self._client.tell(answered.told[:1])
+            flight.rest = answered.told[1:]
             self._gateway.book.when_synced(flight.index, partial(self._land, flight))
         else:
+            self._client.tell(answered.told)
             self._over(flight)
 
     def _land(self, flight: Flight) -> None:

@@ -33,6 +33,7 @@ from gatebook.protocols.http.message import End, Request, Response
 from gatebook.protocols.http.terms import Terms
 
 CONTENT_BYTES = 131_072  # of an answer; what is longer has time
+JOINED_BYTES = 16_384  # of content: one write, and one record of TLS, is worth a copy of so many
 HEADS = 16  # of answers to one request; one that has more begins anew
 # What differs from one answer to the next and says nothing of it: by its name, and in its common form alone.
 _VARYING = re.compile(
@@ -90,7 +91,7 @@ def addressed(told: Request, origin: str) -> Request:
 @dataclass(frozen=True, slots=True)
 class Head:
     """What becomes of an answer with one very head: ``told`` to the client and ``shown`` in a replay, with so many bytes of
-    content as it came, which ``make`` covers anew; None: they pass.
+    content as it came, which ``make`` covers anew; None: they pass. So they do where ``passes`` says that it is sure of it.
 
     ``masked`` is what was covered in it.
     """
@@ -101,14 +102,15 @@ class Head:
     length: int
     in_chunks: bool
     make: Callable[[], Coverer] | None
+    passes: Callable[[bytes], bool]
     masked: Counts
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """An answer, whole: what the client gets, and what of that is content."""
+    """An answer, whole: what the client gets, and what is content. What is large is not joined; its head stands by itself."""
 
-    told: bytes
+    told: tuple[bytes, ...]
     content: bytes
     head: Head
     masked: Counts
@@ -136,19 +138,18 @@ class Answers:
         head = self._head(origin, data[:end])
         if head is None or len(data) - end != head.length:
             return None
-        pieces, masked = [data[end:]], head.masked
-        if head.make is not None:
+        content, masked = data[end:], head.masked
+        pieces = [content]
+        if head.make is not None and not head.passes(content):
             coverer = head.make()
             try:
-                pieces = [coverer.feed(data[end:]) if head.length else b"", coverer.finish()]
+                pieces = [coverer.feed(content) if content else b"", coverer.finish()]
             except WireError:
                 return None
             masked = _both(masked, coverer.masked)
-        content = b"".join(pieces)
-        if head.in_chunks:
-            pieces = [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces if piece]
-            pieces.append(b"0\r\n\r\n")
-        return Answered(b"".join((head.told, *pieces)), content, head, masked)
+            content = b"".join(pieces)
+        told = _framed(head, [piece for piece in pieces if piece])
+        return Answered(told if len(content) > JOINED_BYTES else (b"".join(told),), content, head, masked)
 
     def _head(self, origin: str, data: bytes) -> Head | None:
         last = self._last
@@ -183,7 +184,7 @@ class Answers:
             if alike.count(stands) != 1 or told.count(stands) != 1 or seen.count(stands) != 1:
                 return None
             told, seen = told.replace(stands, value), seen.replace(stands, value)
-        return Head(told, seen, known.status, known.length, known.in_chunks, known.make, known.masked)
+        return Head(told, seen, known.status, known.length, known.in_chunks, known.make, known.passes, known.masked)
 
     def _kept(self, origin: str, data: bytes) -> Head | None:
         key = origin, data
@@ -233,8 +234,20 @@ def _head(went: Went, origin: str, data: bytes) -> Head | None:
         length=length,
         in_chunks=said.length is None and not _is_empty(went.request, said.head.status),
         make=_maker(answering, response, went.plan),
+        passes=_passing(answering.coverer),
         masked=answering.masked,
     )
+
+
+def _framed(head: Head, pieces: list[bytes]) -> tuple[bytes, ...]:
+    """A head and its content, as they are sent."""
+    if not head.in_chunks:
+        return head.told, *pieces
+    told, front = [head.told], b""
+    for piece in pieces:
+        told += [front + b"%x\r\n" % len(piece), piece]
+        front = b"\r\n"
+    return *told, front + b"0\r\n\r\n"
 
 
 def _is_empty(request: Request, status: int) -> bool:
@@ -252,6 +265,17 @@ def _maker(answering: Answering, response: Response, plan: Plan) -> Callable[[],
         inner = coverer.second
         return lambda: Both(NeedleFilter(plan.needles), inner.anew())
     return partial(_chosen, answering, response)
+
+
+def _passing(coverer: Coverer | None) -> Callable[[bytes], bool]:
+    """What says of a whole content that it needs no coverer of the kind."""
+    if type(coverer) is Both and type(coverer.first) is NeedleFilter:  # which looks for what makes JSON not pass, too
+        coverer = coverer.second
+    return coverer.passes if type(coverer) is JsonCover else _never
+
+
+def _never(_: bytes) -> bool:
+    return False
 
 
 def _chosen(answering: Answering, response: Response) -> Coverer:

@@ -1,6 +1,7 @@
 """The compiled walk and the Python walk give the same bytes, the same counts and the same faults."""
 
 import json
+from base64 import b64encode
 from functools import partial
 
 import pytest
@@ -15,7 +16,7 @@ from gatebook.masking import compiled
 from gatebook.masking.detectors import NAMES, scan
 from gatebook.masking.rules import FieldPattern, MaskSet, Style
 from gatebook.protocols.http.covering.json_cover import JsonCover
-from gatebook.protocols.http.covering.native import python_walk
+from gatebook.protocols.http.covering.native import passes, python_walk
 
 pytestmark = pytest.mark.skipif(compiled.crate is None, reason="the compiled twin is not installed")
 
@@ -211,6 +212,66 @@ def test_both_refuse_the_same_of_what_nobody_has_to_look_at(parts, at, damage, c
     data = json.dumps(parts).encode()
     data = data[: at % len(data)] + damage + data[at % len(data) + 1 :]
     assert told(JsonCover, DETECTORS, data, cuts) == told(PYTHON, DETECTORS, data, cuts)
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.lists(PLAIN | FOUND, min_size=1, max_size=12),
+    st.sampled_from(PLANS),
+    st.sampled_from([None, 1]),
+    st.integers(0, 4_000),
+    st.binary(max_size=3),
+    st.booleans(),
+)
+def test_what_passes_unwalked_is_what_the_walk_leaves_as_it_is(parts, chosen, indent, at, damage, damaged):
+    data = json.dumps(parts, indent=indent, ensure_ascii=False).encode()
+    if damaged:
+        data = data[: at % len(data)] + damage + data[at % len(data) + 1 :]
+    if passes(chosen, data):
+        assert told(PYTHON, chosen, data) == told(JsonCover, chosen, data) == (data, {})
+
+
+@given(st.lists(PLAIN, max_size=30), st.sampled_from([None, 1]), st.sampled_from([b"", b"\n", b" \r\n"]))
+def test_what_nobody_has_to_look_at_passes_unwalked(parts, indent, space):
+    data = space + json.dumps(parts, indent=indent, ensure_ascii=False).encode() + space
+    assert passes(DETECTORS, data)
+    assert not passes(RULES, data)
+    assert not passes(DETECTORS, data + b"[]")
+    assert not passes(DETECTORS, data + b"1")
+    assert not passes(DETECTORS, data.rstrip()[:-1])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b" ",
+        b"1",
+        b'"x"',
+        b"[1][2]",
+        b"[1",
+        b'{"a":1]',
+        b'["\xff"]',
+        b'["\xed\xa0\x80"]',
+        b'\xef\xbb\xbf["a"]',
+        b")]}',\n[1]",
+        b'["a\x00"]',
+        b"[01]",
+        b"[1,]",
+        b'{"a":1,}',
+        b'["\\ud800"]',
+        b'["{\\"a\\":1}"]',
+        b'["' + CREDENTIAL + b'"]',
+        b'["' + CREDENTIAL.replace(b"/", b"\\/") + b'"]',
+        b'["' + b64encode(CREDENTIAL) + b'"]',
+        b"[" + b"1" * 5_000 + b"]",
+        b"[" * 513 + b"]" * 513,
+        b'{"' + b"a" * 70_000 + b'":1}',
+        b'[{"' + b"a" * 5_000 + b'":"bob@example.com"}]',
+    ],
+)
+def test_what_is_not_plain_is_walked(data):
+    assert not passes(plan(needles=[CREDENTIAL]), data)
 
 
 @pytest.mark.parametrize("depth", [511, 512, 513])

@@ -8,7 +8,7 @@ import re
 from gatebook.errors import WireError
 from gatebook.masking.fields import TOP, Place
 from gatebook.protocols.http.covering.leaves import Leaves
-from gatebook.protocols.http.covering.native import MakeWalk, walk
+from gatebook.protocols.http.covering.native import MakeWalk, passes, walk
 from gatebook.protocols.http.covering.plan import Counts, Plan
 
 _MARK = codecs.BOM_UTF8
@@ -39,6 +39,10 @@ class JsonCover:
     def anew(self) -> JsonCover:
         """Another one for another content of the kind."""
         return JsonCover(self._plan, self._top, self._make)
+
+    def passes(self, data: bytes) -> bool:
+        """Whether a content that is whole goes on as it is, by any coverer of this kind; no where that is not sure."""
+        return self._make is walk and passes(self._plan, data)
 
     def feed(self, data: bytes) -> bytes:
         """What is whole of the content now, covered. Raises WireError."""

@@ -79,6 +79,16 @@ def walk(plan: Plan, masked: Counts, top: Place = TOP, name: bytes = b"") -> Wal
     return NativeWalk(plan, masked, top, name)
 
 
+def passes(plan: Plan, data: bytes) -> bool:
+    """Whether a whole content goes on as it is, since it is one document in which nobody has to look at anything.
+
+    No where that is not sure: then it has to be walked.
+    """
+    if compiled.crate is None or plan.tree or plan.words is not None or plan.needles.found(data):
+        return False
+    return bool(compiled.detectors(plan.names).passes(data, LIMITS))
+
+
 def python_walk(plan: Plan, _masked: Counts, top: Place = TOP, name: bytes = b"") -> Walk:
     """The same by Python alone."""
     return JsonWalk(plan, top, name)
