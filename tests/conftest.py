@@ -1,5 +1,7 @@
 """Fixtures that any test may ask for; nothing is started before one does."""
 
+import signal
+
 import pytest
 from hypothesis import settings
 
@@ -8,6 +10,8 @@ pytest_plugins = ["tests.testbed.fixtures"]
 # How long an example takes says more about the machine's other work than about the code: what must be quick is counted instead.
 settings.register_profile("house", deadline=None)
 settings.load_profile("house")
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in its background with it ignored
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -95,7 +95,7 @@ def test_a_terminal_echoes_at_once_and_hides_what_is_typed_unseen(
     pod = cluster.new_pod(namespace)
     ours, theirs = pty.openpty()
     subprocess.run(["stty", "rows", "33", "cols", "111"], stdin=theirs, check=True)
-    asks = "printf 'Password: '; stty -echo; read -r p; stty echo; echo; echo got ${#p}"
+    asks = "stty -echo; printf 'Password: '; read -r p; stty echo; echo; echo got ${#p}"
     said = f"stty size; {asks}; printf '> '; read -r l; echo $l"
     argv = [str(PROGRAMS / "kubectl"), "exec", "-it", pod, "--", "sh", "-c", f"sleep 0.5; {said}"]
     env = cluster.environment(through, **TRANSPORTS[transport])
