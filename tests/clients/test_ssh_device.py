@@ -100,7 +100,7 @@ def test_a_token_is_taken_at_the_same_prompt(web1: Hosted):
 
 
 def test_who_goes_away_gives_their_place_to_others(web1: Hosted, tmp_path: Path):
-    for number in range(2 * WAITING_OF_ONE):
+    for number in range(WAITING_OF_ONE + 1):
         folder = tmp_path / str(number)
         one = Bare(Hosted(web1.gateway, web1.host, folder), "echo in")
         one.told()

@@ -15,7 +15,7 @@ from gatebook.gateway.proving import Proving
 from gatebook.identity.device import DeviceClient, DeviceCode
 
 WAITING, WAITING_OF_ONE = 32, 4  # people at once, and from one address
-BEGINNINGS, MINUTE = 30, 60.0  # codes that are asked for in a minute
+BEGINNINGS, BEGINNINGS_OF_ONE, MINUTE = 30, 15, 60.0  # codes that are asked for in a minute
 PATIENCE = 10.0  # seconds that the provider is asked for after each Enter
 BUSY = "too many people sign in at this moment: try again in a minute, or give a token"
 SIGN_IN = "To prove who you are, open {} and enter the code {}. Do so only if you began this yourself."
@@ -30,22 +30,25 @@ class SignIns:
     ) -> None:
         self._client, self._proving, self._seconds, self._monotonic = client, proving, seconds, monotonic
         self._waiting: Counter[str] = Counter()
-        self._began: deque[float] = deque()
+        self._began: deque[tuple[float, str]] = deque()
 
-    async def begin(self, address: str) -> SignIn:
-        """For somebody at this address; raises IdentityError."""
+    def enter(self, address: str) -> SignIn:
+        """A place for somebody at this address; raises IdentityError where there is none."""
         now = self._monotonic()
-        while self._began and now - self._began[0] >= MINUTE:
+        while self._began and now - self._began[0][0] >= MINUTE:
             self._began.popleft()
-        if len(self._began) >= BEGINNINGS or self._waiting.total() >= WAITING or self._waiting[address] >= WAITING_OF_ONE:
+        lately = sum(1 for _, one in self._began if one == address)
+        if len(self._began) >= BEGINNINGS or lately >= BEGINNINGS_OF_ONE:
             raise IdentityError(BUSY)
-        self._began.append(now)
+        if self._waiting.total() >= WAITING or self._waiting[address] >= WAITING_OF_ONE:
+            raise IdentityError(BUSY)
+        self._began.append((now, address))
         self._waiting[address] += 1
-        try:
-            return SignIn(self, address, await self._client.begin())
-        except BaseException:
-            self.over(address)
-            raise
+        return SignIn(self, address)
+
+    async def begin(self) -> DeviceCode:
+        """A code; raises IdentityError."""
+        return await self._client.begin()
 
     async def token(self, code: DeviceCode, clock: Callable[[], int]) -> str:
         """A gateway token for who has signed in, "" where nobody has yet; raises IdentityError."""
@@ -59,22 +62,38 @@ class SignIns:
 
 
 class SignIn:
-    """Of one connection."""
+    """Of one connection, from its place on; one thing of it is under way at a time."""
 
-    def __init__(self, of: SignIns, address: str, code: DeviceCode) -> None:
-        self._of, self._address, self._code, self._asks = of, address, code, 0
-        self._over = False
+    def __init__(self, of: SignIns, address: str) -> None:
+        self._of, self._address = of, address
+        self._code: DeviceCode | None = None
+        self._busy = self._over = self._asked = False
+
+    async def begin(self) -> None:
+        """Get a code; raises IdentityError."""
+        self._busy = True
+        try:
+            self._code = await self._of.begin()
+        finally:
+            self._busy = False
 
     def challenge(self) -> Any:
         """What keyboard-interactive shows (RFC 4256, section 3.2)."""
-        self._asks += 1
-        again = self._asks > 1
+        if self._code is None:
+            return False
+        again, self._asked = self._asked, True
         told = SIGN_IN.format(self._code.address, self._code.user_code)
         return "", "" if again else told, "", [(AGAIN if again else PROMPT, True)]
 
     async def token(self, clock: Callable[[], int]) -> str:
         """As ``SignIns.token``; raises IdentityError."""
-        return await self._of.token(self._code, clock)
+        if self._code is None or self._busy:
+            raise IdentityError("one Enter at a time")
+        self._busy = True
+        try:
+            return await self._of.token(self._code, clock)
+        finally:
+            self._busy = False
 
     def close(self) -> None:
         """It waits no more."""

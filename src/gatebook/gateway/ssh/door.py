@@ -209,17 +209,18 @@ class Doorman(asyncssh.SSHServer):
         return len(responses) == 1 and await self.validate_password(username, responses[0])
 
     async def _begin_sign_in(self, sign_ins: SignIns) -> Any:
+        self._tries += 1
+        if self._tries > TRIES or self._connection is None:
+            return False
         try:
-            sign_in = await sign_ins.begin(self._address)
+            self._sign_in = sign_in = sign_ins.enter(self._address)
+            self._connection.wait_longer(LONGEST_SECONDS)
+            await sign_in.begin()
         except IdentityError as error:
             self._tell(str(error))
+            self._forget_sign_in()
             return False
-        if self._connection is None:
-            sign_in.close()
-            return False
-        self._connection.wait_longer(LONGEST_SECONDS)
-        self._sign_in = sign_in
-        return sign_in.challenge()
+        return sign_in.challenge() if sign_in is self._sign_in else False
 
     async def _signed_in(self, username: str, sign_in: SignIn) -> Any:
         try:
