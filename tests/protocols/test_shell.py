@@ -38,6 +38,24 @@ def test_what_is_written_out_is_understood(line: str, programs: list[str]) -> No
     assert (list(run.programs), run.why) == (programs, "")
 
 
+@pytest.mark.parametrize(
+    ("text", "files"),
+    [
+        ("ls > out", ["out"]),
+        ("ls >> '/a b' 2>> err", ["/a b", "err"]),
+        ("> a; (df >| b) && echo x 1> c", ["a", "b", "c"]),
+        ("ls >& both", ["both"]),
+        ("if true; then echo x > /etc/motd; fi > all", ["/etc/motd", "all"]),
+        ("sh -c 'ls > deep' > out", ["out", "deep"]),
+        ("ls > /dev/null 2>&1 < in", []),
+        ("ls", []),
+    ],
+)
+def test_files_that_output_is_led_into_are_told(text: str, files: list[str]) -> None:
+    run = understood(("sh", "-c", text))
+    assert (run.why, sorted(run.writes)) == ("", sorted(files))
+
+
 UNTOLD = [
     "sh", "bash -i", "sh script.sh", "sh -s", "bash --rcfile x -c ls", "zsh -c ls", "fish -c ls", "python3 -c 1", "python3.11", "perl -e 1",
     "psql", "awk {}", "vi x", "env ls", "xargs ls", "find . -exec rm {} ;", "nsenter -t 1", "chroot / ls", "sudo ls", "nc -e sh", "busybox",

@@ -61,13 +61,15 @@ _CHOOSY = frozenset({"find", "tar", "bsdtar"})  # whose options say whether they
 _RESERVED = frozenset(
     "if then elif else fi for while until do done case esac in function select time coproc { } ! [[ ]]".split()
 )  # words that the grammar takes for programs where they stand in an odd place
+_NOWHERE = frozenset("/dev/null /dev/stdout /dev/stderr".split())
 _REDIRECTS = frozenset("> >> < >| 2> 1> >&".split())
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """``programs`` by name, without folder; ``words`` are all words of all commands. ``takes`` says that some program runs what
-    its input says. ``why`` says why it cannot be told what runs, "" where it can.
+    its input says. ``writes`` are the files that its output is led into, as they are written out. ``why`` says why it cannot
+    be told what runs, "" where it can.
     """
 
     programs: tuple[str, ...] = ()
@@ -75,6 +77,7 @@ class Run:
     takes: bool = False
     reads: bool = False
     why: str = ""
+    writes: tuple[str, ...] = ()
 
 
 class _UntoldError(Exception):
@@ -115,7 +118,8 @@ def _shell(name: str, argv: tuple[str, ...], nested: int) -> Run:
     if nested >= NESTED:
         return Run((own,), argv, takes=True, reads=True, why="shells in shells in shells")
     try:
-        inner = [understood(words, nested + 1) for words in _commands(text)]
+        commands, files = _commands(text)
+        inner = [understood(words, nested + 1) for words in commands]
     except _UntoldError as error:
         return Run((own,), argv, takes=True, reads=True, why=str(error))
     return Run(
@@ -124,6 +128,7 @@ def _shell(name: str, argv: tuple[str, ...], nested: int) -> Run:
         takes=any(one.takes for one in inner),
         reads=any(one.reads for one in inner),
         why=next((one.why for one in inner if one.why), ""),
+        writes=tuple(dict.fromkeys([*files, *(file for one in inner for file in one.writes)])),
     )
 
 
@@ -175,8 +180,8 @@ def _tar_runs(name: str, rest: tuple[str, ...]) -> bool:
 _LANGUAGE = Language(tree_sitter_bash.language())
 
 
-def _commands(text: str) -> list[tuple[str, ...]]:
-    """The words of each command in a text. Raises _UntoldError."""
+def _commands(text: str) -> tuple[list[tuple[str, ...]], list[str]]:
+    """The words of each command in a text, and the files that it writes. Raises _UntoldError."""
     if len(text) > TEXT_CHARACTERS:
         raise _UntoldError(f"its text has more than {TEXT_CHARACTERS} characters")
     if not text.replace("\n", "").replace("\t", "").isprintable():
@@ -187,29 +192,30 @@ def _commands(text: str) -> list[tuple[str, ...]]:
     if root.has_error:
         raise _UntoldError("its text is not understood")
     found: list[tuple[str, ...]] = []
+    files: list[str] = []
     todo = [root]
     while todo:
         node = todo.pop()
         if node.type == "command":
-            found.append(tuple(_words(node)))
+            found.append(tuple(_words(node, files)))
             if not found[-1] or found[-1][0] in _RESERVED:
                 raise _UntoldError(f"its text has {_shown(node)}")
         elif node.type == "file_redirect":
-            _redirect(node)
+            files += _redirect(node)
         elif node.type in _PARTS:
             todo += reversed(node.children)
         elif node.is_named or node.type not in _MARKS:
             raise _UntoldError(f"its text has {_shown(node)}")
         if len(found) > COMMANDS:
             raise _UntoldError(f"its text has more than {COMMANDS} commands")
-    return found
+    return found, files
 
 
-def _words(command: Node) -> Iterator[str]:
+def _words(command: Node, files: list[str]) -> Iterator[str]:
     program = ""
     for child in command.children:
         if child.type == "file_redirect":
-            _redirect(child)
+            files += _redirect(child)
             continue
         node = child.children[0] if child.type == "command_name" else child
         word = _word(node)
@@ -219,12 +225,16 @@ def _words(command: Node) -> Iterator[str]:
         yield word
 
 
-def _redirect(node: Node) -> None:
-    """Its file may be any that is written out. Words behind it, which are the command's, the grammar takes for files, too."""
+def _redirect(node: Node) -> list[str]:
+    """The file that it writes, which may be any that is written out. Words behind it, which are the command's, the grammar
+    takes for files, too.
+    """
     files = [child for child in node.named_children if child.type != "file_descriptor"]
     if len(files) != 1 or any(not child.is_named and child.type not in _REDIRECTS for child in node.children):
         raise _UntoldError(f"its text has {_shown(node)}")
-    _word(files[0])
+    file = _word(files[0])
+    kinds = {child.type for child in node.children if not child.is_named}
+    return [] if "<" in kinds or file in _NOWHERE or (">&" in kinds and file.isdigit()) else [file]
 
 
 def _word(node: Node) -> str:

@@ -34,6 +34,25 @@ def test_a_command_that_is_written_out_is_told(command: str) -> None:
     assert deed.facts["user"] == "deploy"
 
 
+@pytest.mark.parametrize(
+    ("file", "reach"),
+    [
+        ("/srv/app/out", Reach.WRITE), ("out", Reach.WRITE), ("~/notes", Reach.WRITE), ("/tmp/etc/x", Reach.WRITE),
+        ("/etc/passwd", Reach.ADMIN), ("//etc/./passwd", Reach.ADMIN), ("/./etc/passwd", Reach.ADMIN),
+        (".ssh/authorized_keys", Reach.ADMIN), ("./.bashrc", Reach.ADMIN), ("~/.ssh/authorized_keys", Reach.ADMIN),
+        ("~root/.profile", Reach.ADMIN), ("/srv/../etc/passwd", Reach.ADMIN), ("../../etc/x", Reach.ADMIN),
+        ("/et*/passwd", Reach.ADMIN), ("/dev/tcp/10.0.0.1/80", Reach.ADMIN), ("/var/spool/cron/root", Reach.ADMIN),
+        ("'/etc/cron.d/x y'", Reach.ADMIN), ('"/usr/bin/ls"', Reach.ADMIN),
+    ],
+)  # fmt: skip
+def test_a_file_that_output_is_led_into_is_a_fact_and_says_how_far_it_goes(file: str, reach: Reach) -> None:
+    for command in (f"echo x > {file}", f"df -h; uptime >> {file}"):
+        (deed,) = read(Start(command), "deploy").deeds
+        assert (deed.reach, deed.facts["writes"]) == (reach, {file.strip("'\"")})
+        (deed,) = read_line(Line(command), Start(None, XTERM), "deploy").deeds
+        assert (deed.verb, deed.reach) == ("ssh.line", reach)
+
+
 @pytest.mark.parametrize("command", UNTOLD)
 def test_what_only_the_host_can_tell_is_unknown_and_says_why(command: str) -> None:
     (deed,) = read(Start(command), "deploy").deeds

@@ -30,6 +30,15 @@ TARGET = Resource(kind="target", name="")
 TYPED = "it has a terminal, so that it can be told anything"
 _LOGIN_SHELL = "sh"
 
+# Files that decide who gets in, or what runs by itself: keys, start files of shells, cron, services, programs.
+ADMIN = re.compile(
+    r"/\.(?:ssh|gnupg|aws|kube|config/(?:systemd|autostart|fish))(?:/|\Z)|/\.(?:bash|zsh|k|c|tc)?(?:rc|shrc|env|profile|login|logout"
+    r"|_profile|_login|_logout|_aliases|shenv)\Z|/\.(?:rhosts|shosts|netrc|forward|gitconfig|pam_environment|inputrc|vimrc)\Z"
+    r"|\A/(?:etc|boot|usr|bin|sbin|lib|lib64|proc|sys|dev)(?:/|\Z)|\A/var/spool/(?:cron|at)(?:/|\Z)"
+)
+
+_SLASHES = re.compile(r"/(?:\.?/)+")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
@@ -67,7 +76,7 @@ def read(start: Start, user: str) -> Reading:
     unknown = bool(run.why) or typed
     facts = _facts(start, user, run, run.why or (TYPED if typed else ""))
     verb = "ssh.shell" if typed and run.takes else "ssh.exec"
-    deed = Deed(verb=verb, reach=Reach.UNKNOWN if unknown else VERBS[verb], resource=TARGET, facts=facts)
+    deed = Deed(verb=verb, reach=Reach.UNKNOWN if unknown else _reach(verb, run), resource=TARGET, facts=facts)
     fed = Deed(verb="ssh.input", reach=VERBS["ssh.input"], resource=TARGET, facts=facts)
     return Reading(
         deeds=(deed,),
@@ -97,7 +106,7 @@ def read_line(line: Line, start: Start, user: str) -> Reading:
     run = understood((_LOGIN_SHELL, "-c", line.text)) if line.text.strip() and not told else Run()
     why = told or run.why
     facts = _facts(Start(line.text, start.terminal, start.environment), user, run, why)
-    deed = Deed(verb="ssh.line", reach=Reach.UNKNOWN if why else VERBS["ssh.line"], resource=TARGET, facts=facts)
+    deed = Deed(verb="ssh.line", reach=Reach.UNKNOWN if why else _reach("ssh.line", run), resource=TARGET, facts=facts)
     shown = line.text or f"(a line: {line.why})"
     return Reading(
         deeds=(deed,),
@@ -106,6 +115,18 @@ def read_line(line: Line, start: Start, user: str) -> Reading:
         settings=_settings(start),
         seen=cover_text(_visible(f"as {user}, typed at a terminal:\n{shown}")),
     )
+
+
+def _reach(verb: str, run: Run) -> Reach:
+    """Of what is written out. A file that does not begin at the root is taken for one of the home, where commands begin."""
+    return Reach.ADMIN if any(map(_leads_far, run.writes)) else VERBS[verb]
+
+
+def _leads_far(file: str) -> bool:
+    """Whether a file may be one that counts; one with ``..`` in it, or a pattern, may be any."""
+    if ".." in file.split("/") or set(file) & set("*?["):
+        return True
+    return bool(ADMIN.search(_SLASHES.sub("/", file if file.startswith(("/", "~")) else f"~/{file}")))
 
 
 def _transfer(start: Start, user: str, command: str, carried: Transfer) -> Reading:
@@ -133,6 +154,7 @@ def _facts(start: Start, user: str, run: Run, why: str) -> dict[str, bool | int 
         command=_visible(start.command or ""),
         programs=frozenset(map(_visible, run.programs)),
         words=frozenset(map(_visible, run.words)),
+        writes=frozenset(map(_visible, run.writes)),
         tty=start.terminal is not None,
         environment=frozenset(f"{name}={_visible(value)}" for name, value in start.environment),
         why_unknown=why,

@@ -6,25 +6,18 @@ is of reach admin.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from gatebook.errors import WireError
 from gatebook.masking.detectors import cover_text
 from gatebook.model import Deed, Reach
-from gatebook.protocols.ssh.reading import TARGET, no_facts
+from gatebook.protocols.ssh.reading import ADMIN, TARGET, no_facts
 from gatebook.protocols.ssh.sftp_packets import Fields, Kind, string
 from gatebook.protocols.ssh.verbs import VERBS
 
 PATH_BYTES = 4_096
 READS = 0x01  # of an opening; write, append, create, truncate, exclusive and what is not known are the other bits
 WRITES = 0xFFFFFFFF ^ READS
-
-_ADMIN = re.compile(
-    r"/\.(?:ssh|gnupg|aws|kube|config/(?:systemd|autostart|fish))(?:/|\Z)|/\.(?:bash|zsh|k|c|tc)?(?:rc|shrc|env|profile|login|logout"
-    r"|_profile|_login|_logout|_aliases|shenv)\Z|/\.(?:rhosts|shosts|netrc|forward|gitconfig|pam_environment|inputrc|vimrc)\Z"
-    r"|\A/(?:etc|boot|usr|bin|sbin|lib|lib64|proc|sys|dev)(?:/|\Z)|\A/var/spool/(?:cron|at)(?:/|\Z)"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +104,7 @@ def session_deeds(user: str) -> tuple[Deed, ...]:
 
 def _reach(verb: str, path: str, to: str) -> Reach:
     usual = VERBS[verb]
-    return Reach.ADMIN if usual is Reach.WRITE and any(_ADMIN.search(one) for one in (path, to) if one) else usual
+    return Reach.ADMIN if usual is Reach.WRITE and any(ADMIN.search(one) for one in (path, to) if one) else usual
 
 
 def shown(verbs: tuple[str, ...], request: PathRequest, resolved: tuple[bytes, ...]) -> str:

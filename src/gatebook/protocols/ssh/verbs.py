@@ -38,6 +38,7 @@ FACTS: Mapping[str, bool | int | str | frozenset[str]] = MappingProxyType(
         "command": "",  # as it was sent
         "programs": frozenset(),  # that it runs, by name, those in a shell's text
         "words": frozenset(),  # of all commands in it
+        "writes": frozenset(),  # files that its output is led into, as they are written out
         "tty": False,  # with a terminal
         "environment": frozenset(),  # "NAME=value" that the client sets
         "subsystem": "",  # its name
