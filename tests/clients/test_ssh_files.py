@@ -29,12 +29,13 @@ forbid (principal, action == Action::"ssh.sftp.rename", resource) unless { conte
 
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory, world: World, host: Host) -> Iterator[LiveGateway]:
-    with ring_gateway(tmp_path_factory.mktemp("ssh"), world, host, policies={"files": RULES}) as gateway:
+    folder, hosts = tmp_path_factory.mktemp("ssh"), [host.target(), host.target(name="kept", transfers="contents")]
+    with ring_gateway(folder, world, host, hosts=hosts, policies={"files": RULES}) as gateway:
         yield gateway
 
 
-def scp(web1: Hosted, *words: str, token: str | None = None) -> subprocess.CompletedProcess[bytes]:
-    argv = [program("scp"), *web1.options(), *words]
+def scp(web1: Hosted, *words: str, token: str | None = None, user: str = "web1") -> subprocess.CompletedProcess[bytes]:
+    argv = [program("scp"), *web1.options(user=user), *words]
     return subprocess.run(argv, capture_output=True, env=web1.environment(token), timeout=SECONDS)
 
 
@@ -59,6 +60,20 @@ def test_a_file_comes_down_whole_but_for_what_is_covered(web1: Hosted) -> None:
     (web1.folder / "from").write_bytes(content)
     assert scp(web1, f"127.0.0.1:{web1.folder}/from", str(web1.folder / "to")).returncode == 0
     assert (web1.folder / "to").read_bytes() == content.replace(EMAIL, HIDDEN)
+
+
+def test_contents_are_recorded_covered_where_the_target_says_so(web1: Hosted) -> None:
+    (web1.folder / "from").write_bytes(b"write to " + EMAIL + b" today\n")
+    assert scp(web1, str(web1.folder / "from"), f"127.0.0.1:{web1.folder}/to", user="kept").returncode == 0
+    assert (web1.folder / "to").read_bytes() == (web1.folder / "from").read_bytes()
+    web1.actions()
+    up = web1.gateway.replay("replay", web1.gateway.sessions()[0]["id"]).output
+    assert scp(web1, f"127.0.0.1:{web1.folder}/to", str(web1.folder / "back"), user="kept").returncode == 0
+    web1.actions()
+    down = web1.gateway.replay("replay", web1.gateway.sessions()[0]["id"]).output
+    for said in (up, down):
+        assert f"write to {HIDDEN.decode()} today" in said
+        assert EMAIL.decode() not in said
 
 
 def test_what_is_refused_is_said_and_the_client_goes_on(web1: Hosted) -> None:

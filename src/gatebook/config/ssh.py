@@ -111,6 +111,9 @@ class SshTarget(TargetConfig):
     lines: Literal["recorded", "decided"] = Field(
         default="recorded", description="recorded, or decided: what becomes of lines that are typed at a terminal"
     )
+    transfers: Literal["digests", "contents"] = Field(
+        default="digests", description="digests, or contents: what of files that pass by SFTP is recorded"
+    )
     repositories: Annotated[Text, AfterValidator(_folder)] | None = Field(
         default=None, description="the folder of the host below which git repositories lie, / for a forge"
     )

@@ -17,9 +17,12 @@ from gatebook.model import Reach, RefusalClass, Ruling
 from gatebook.protocols.relay import Allowed, Answered, Ask, Ended, Refused, Side, Withdraw
 from gatebook.protocols.ssh.messages import Closed, Data, Eof, Errors, Exit, Start
 from gatebook.protocols.ssh.relay import ClientSaid, Forward, Record, Reply, SshEffect, SshSignal, TargetSaid, Terms
+from gatebook.protocols.ssh.sftp_files import CHANNEL_BYTES, FILE_BYTES
 from gatebook.protocols.ssh.sftp_packets import LONGEST, Fields, Kind, Reader, packet, string, u32, u64
 from gatebook.protocols.ssh.sftp_reading import split
 from gatebook.protocols.ssh.sftp_relay import AROUND, FILES, SftpRelay
+from gatebook.protocols.terminals import Kind as Frame
+from gatebook.protocols.terminals import frames
 
 START = Start(None, subsystem="sftp")
 READ, WRITE = 0x01, 0x1A
@@ -32,11 +35,12 @@ class Story:
 
     effects: list[SshEffect] = field(default_factory=list)
     begun: bool = True
+    contents: bool = False
 
     def __post_init__(self) -> None:
         numbers = count(1)
         terms = Terms(session=SESSION_ID, covering=COVERING, number=lambda: next(numbers))
-        self.relay = SftpRelay(terms, START, "deploy")
+        self.relay = SftpRelay(terms, START, "deploy", contents=self.contents)
         self.said, self.told = Reader(), Reader()
         self.host: list[tuple[Kind, int, bytes]] = []
         self.client: list[tuple[Kind, int, bytes]] = []
@@ -387,3 +391,58 @@ def test_a_path_is_split_so_that_no_name_leads_elsewhere(path: bytes) -> None:
     assert name not in (b".", b"..")
     assert b"/" not in name
     assert folder
+
+
+# Contents ---------------------------------------------------------------------------------------------------------------
+
+
+def recorded(effects: list[SshEffect]) -> list[tuple[Frame, bytes]]:
+    return [one for effect in effects if isinstance(effect, Record) for one in frames(effect.data)]
+
+
+def wrote(story: Story, *pieces: tuple[int, bytes]) -> list[tuple[Frame, bytes]]:
+    """What a recording gets of a file that is written so and closed."""
+    story.opens(b"/up", WRITE)
+    story.effects.clear()
+    for offset, data in pieces:
+        story.says(packet(Kind.WRITE, u32(8), string(b"h"), u64(offset), string(data)))
+    story.says(packet(Kind.CLOSE, u32(9), string(b"h")))
+    story.answers(Kind.STATUS, u32(0), string(b""), string(b""))
+    return recorded(story.effects)
+
+
+def test_what_is_written_is_recorded_covered_as_a_whole_where_contents_are() -> None:
+    kept, told = wrote(Story(contents=True), (0, b"to ada.bro"), (10, b"wn@example.com\n"))
+    assert kept == (Frame.INPUT, b"to " + HIDDEN + b"\n")
+    assert told[1].endswith(b", 25 of them recorded")
+    assert [kind for kind, _ in wrote(Story(), (0, EMAIL))] == [Frame.TOLD]
+
+
+def test_what_is_written_out_of_order_is_recorded_up_to_there() -> None:
+    kept, told = wrote(Story(contents=True), (0, b"first"), (100, b"hole"), (5, b"filled"))
+    assert kept == (Frame.INPUT, b"first")
+    assert b"15 bytes, 5 of them recorded" in told[1]
+
+
+def test_a_file_and_a_channel_keep_no_more_than_their_room() -> None:
+    story, piece = Story(contents=True), b"x" * 131_072
+    kept, told = wrote(story, *((at * len(piece), piece) for at in range(12)))
+    assert told[1].endswith(b", 1048576 of them recorded")
+    assert len(kept[1]) == FILE_BYTES
+    for number in range(12):
+        handle = b"%d" % number
+        story.opens(b"/" + handle, WRITE, handle)
+        for at in range(8):
+            story.says(packet(Kind.WRITE, u32(8), string(handle), u64(at * len(piece)), string(piece)))
+    story.effects.clear()
+    effects = story.tell(Ended(Side.CLIENT, "gone"))
+    assert sum(len(data) for kind, data in recorded(effects) if kind is Frame.INPUT) == CHANNEL_BYTES
+
+
+def test_what_is_read_is_recorded_as_the_client_gets_it_and_before() -> None:
+    story = Story(contents=True)
+    story.opens(b"/down", READ)
+    story.says(packet(Kind.READ, u32(8), string(b"h"), u64(0), u32(100)))
+    effects = story.answers(Kind.DATA, string(b"from " + EMAIL))
+    assert recorded(effects) == [(Frame.OUTPUT, b"from " + HIDDEN)]
+    assert [type(one) for one in effects] == [Record, Reply]

@@ -152,7 +152,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         user = target.user(self._session.role)
         of_git = wanted(start.command, target.repositories or "") if start.command and start.terminal is None else None
         if start.subsystem:
-            relay = SftpRelay(self._session.terms, start, user)
+            relay = SftpRelay(self._session.terms, start, user, contents=target.transfers == "contents")
         elif of_git is not None:
             relay = GitRelay(self._session.terms, start, of_git, target.push_bytes)
             self._people.hold = Hold.ANSWER  # as over HTTP: whoever pushes is told where to follow it, and pushes again

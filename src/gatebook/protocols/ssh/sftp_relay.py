@@ -14,13 +14,12 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from hashlib import sha256
-from typing import Any, assert_never
+from typing import assert_never
 
 from gatebook.errors import WireError
-from gatebook.masking.detectors import OverworkError, cover_text, stars_for
+from gatebook.masking.detectors import OverworkError, stars_for
 from gatebook.model import Action, Deed, Permit
-from gatebook.protocols.http.covering.plan import UNREAD, Counts, Plan, count, plan_of
+from gatebook.protocols.http.covering.plan import UNREAD, Plan, count, plan_of
 from gatebook.protocols.refused import told
 from gatebook.protocols.relay import Allowed, Answered, Ask, Ended, Held, Refused, Side, Withdraw
 from gatebook.protocols.ssh import refusal
@@ -37,6 +36,7 @@ from gatebook.protocols.ssh.relay import (
     TargetSaid,
     Terms,
 )
+from gatebook.protocols.ssh.sftp_files import CHANNEL_BYTES, FILE_BYTES, File
 from gatebook.protocols.ssh.sftp_packets import LONGEST, Fields, Kind, Reader, Status, packet, status, string, u32, u64
 from gatebook.protocols.ssh.sftp_reading import HARMLESS, PathRequest, deeds, path_request, session_deeds, shown, split, visible
 from gatebook.protocols.terminals import Kind as Frame
@@ -55,41 +55,13 @@ _OFFERED = frozenset((*_KEPT, *_BY_HANDLE, *HARMLESS))
 _WORDS = {0: "done", 1: "end of file", 2: "no such file", 3: "permission denied", 5: "bad message", 8: "not supported"}
 
 
-@dataclass(slots=True)
-class _File:
-    """What a client has opened, and what passed of it so far: whole as long as each piece followed the one before."""
-
-    action: Action
-    permit: Permit
-    path: str
-    size: int = 0
-    at: int = 0
-    digest: Any = field(default_factory=sha256)
-    masked: Counts = field(default_factory=dict)
-
-    def passed(self, offset: int, data: bytes) -> None:
-        """A piece of it."""
-        self.size += len(data)
-        if offset == self.at and self.digest is not None:
-            self.digest.update(data)
-            self.at += len(data)
-        else:
-            self.digest = None
-
-    @property
-    def sentence(self) -> str:
-        """What a replay is told of it."""
-        whole = f", sha256 {self.digest.hexdigest()}" if self.digest is not None and self.size else ""
-        return f"{self.action.verb.rpartition('.')[2]} {cover_text(self.path)}: {self.size} bytes{whole}"
-
-
 @dataclass(frozen=True, slots=True)
 class _Sent:
     """A request that the host has: as what it answers it, and to which number of the client's."""
 
     number: int
     kind: Kind
-    file: _File | None = None
+    file: File | None = None
     action: Action | None = None
     offset: int = 0
     before: int = 0  # bytes in front of what a read wants
@@ -110,7 +82,8 @@ class _Current:
 class SftpRelay:
     """Owned by one channel's driver. ``begin`` is called once, before any signal."""
 
-    def __init__(self, terms: Terms, start: Start, user: str) -> None:
+    def __init__(self, terms: Terms, start: Start, user: str, *, contents: bool = False) -> None:
+        """``contents``: what passes is recorded, covered, as far as it has room."""
         self._terms, self._start, self._user = terms, start, user
         self._client, self._host = Reader(), Reader()
         self._action = self._new_action(session_deeds(user), "sftp")
@@ -119,10 +92,12 @@ class SftpRelay:
         self._queue: deque[bytes] = deque()
         self._current: _Current | None = None
         self._sent: dict[int, _Sent | None] = {}  # None: the host resolves a path for us
-        self._files: dict[bytes, _File] = {}
+        self._files: dict[bytes, File] = {}
         self._number = self._size = 0
         self._greeted = self._said_all = self._over_ = False
         self._end: Exit | Killed | None = None
+        self._of_file = FILE_BYTES if contents else 0
+        self._room = CHANNEL_BYTES
 
     @property
     def seq(self) -> int:
@@ -239,7 +214,7 @@ class SftpRelay:
             if "ssh.sftp.write" not in verbs:
                 return self._denied(number, "written")
             if kind is Kind.WRITE:
-                file.passed(fields.u64(), fields.string())
+                self._room -= file.hold(fields.u64(), fields.string(), self._room)
         if kind is Kind.CLOSE:
             del self._files[handle]
         return [self._send(_Sent(number, kind, file), file.permit, rest)]
@@ -247,7 +222,7 @@ class SftpRelay:
     def _denied(self, number: int, what: str) -> list[SshEffect]:
         return [self._tell(number, Status.PERMISSION_DENIED, f"gatebook: the file was not opened to be {what}")]
 
-    def _read(self, number: int, handle: bytes, file: _File, fields: Fields) -> list[SshEffect]:
+    def _read(self, number: int, handle: bytes, file: File, fields: Fields) -> list[SshEffect]:
         offset, wanted = fields.u64(), min(fields.u32(), READ_BYTES)
         around = AROUND if self._reads else 0
         before = min(offset, around)
@@ -320,7 +295,8 @@ class SftpRelay:
         if request.kind in (Kind.OPEN, Kind.OPENDIR):
             if len(self._files) >= FILES:
                 return [self._tell(current.number, Status.FAILURE, "gatebook: too many files are open"), *self._go_on()]
-            file = _File(current.action, permit, visible(current.resolved[0]))
+            room = self._of_file and self._of_file + (AROUND if "ssh.sftp.write" in request.verbs else 0)
+            file = File(current.action, permit, visible(current.resolved[0]), room)
         sent = _Sent(current.number, request.kind, file, current.action)
         return [self._send(sent, permit, request.said(tuple(current.resolved))), *self._go_on()]
 
@@ -404,17 +380,18 @@ class SftpRelay:
         said = Reply(Data(packet(kind, u32(sent.number), rest)))
         return [said, Answered(sent.action, "ok", 0, len(rest), {})] if sent.action is not None else [said]
 
-    def _gave_data(self, sent: _Sent, file: _File, data: bytes) -> list[SshEffect]:
+    def _gave_data(self, sent: _Sent, file: File, data: bytes) -> list[SshEffect]:
         if self._reads and self._plan is not None:
             data = self._covered(data, sent, file)
         out = data[sent.before : sent.before + sent.wanted]
         if not out:
             return [self._tell(sent.number, Status.EOF, "end of file")]
-        file.passed(sent.offset, out)
+        kept = file.keep(sent.offset, out)
         self._size += len(out)
-        return [Reply(Data(packet(Kind.DATA, u32(sent.number), string(out))))]
+        shown: list[SshEffect] = [Record(file.action.seq, frame(Frame.OUTPUT, kept))] if kept else []
+        return [*shown, Reply(Data(packet(Kind.DATA, u32(sent.number), string(out))))]
 
-    def _covered(self, data: bytes, sent: _Sent, file: _File) -> bytes:
+    def _covered(self, data: bytes, sent: _Sent, file: File) -> bytes:
         """It with stars for what is covered, each byte in its place: what a client reads next lines up with it."""
         if self._plan is None:
             return data
@@ -428,9 +405,22 @@ class SftpRelay:
                 count(file.masked, spot.name)
         return covered
 
-    def _closed(self, file: _File, word: str) -> list[SshEffect]:
+    def _closed(self, file: File, word: str) -> list[SshEffect]:
         line = frame(Frame.TOLD, file.sentence.encode("utf-8", "backslashreplace"))
+        if file.held:
+            held, file.held = bytes(file.held), bytearray()
+            self._room += len(held)
+            line = frame(Frame.INPUT, self._blotted(held)[:FILE_BYTES]) + line
         return [Record(file.action.seq, line), Answered(file.action, word, 0, file.size, file.masked)]
+
+    def _blotted(self, data: bytes) -> bytes:
+        """What a client wrote, as a recording may have it."""
+        if self._plan is None or not self._reads:
+            return data
+        try:
+            return self._plan.blot(data)[0]
+        except OverworkError:
+            return stars_for(data)
 
     # The end ------------------------------------------------------------------------------------------------------------
 
