@@ -105,6 +105,7 @@ def large(ways: list[Way], gateway: LiveGateway, home: Path, wanted: argparse.Na
             told = (f"{way.url}/huge.png",) if what == "download" else (*sent, f"{way.url}/upload/{way.name}")
             with grows(gateway) as growth:
                 seconds, used = curl(way, *told)
+            (home / "www" / "upload" / way.name).unlink(missing_ok=True)  # the target keeps what came, block by block
             direct = direct or seconds
             grew = f", grew by {growth.highest - growth.before:.0f} MiB" if way.name == "gatebook" else ""
             cpu = f"{used / size * 1000:.2f} CPU s/GB" if way.hop else ""
