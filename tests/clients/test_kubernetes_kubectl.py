@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.testbed.clustered import Clustered, ring_gateway
@@ -27,6 +29,10 @@ spec:
       containers: [{name: main, image: none, command: [sleep, infinity]}]
 """
 CHANGED = WEB.replace("replicas: 2", "replicas: 3").replace("image: none", "image: other")
+TEMPLATE: dict[str, Any] = {
+    "metadata": {"labels": {"of": "each"}},
+    "spec": {"containers": [{"name": "main", "image": "none", "command": ["sleep", "infinity"]}]},
+}
 BEGINS = ("sh", "-c", "echo it has begun; exec sleep infinity")
 
 
@@ -74,6 +80,7 @@ def test_what_the_api_is_like_is_told(twice: Twice) -> None:
         ("api-resources", "-o", "name"), ("api-versions",), ("version",), ("explain", "pod.spec.containers"),
         ("explain", "deployments", "--recursive"), ("get", "--raw", "/version"),
         ("get", "--raw", "/healthz"), ("get", "--raw", "/apis"), ("get", "nodes", "-o", "name"), ("get", "csr"),
+        ("auth", "can-i", "delete", "pods"), ("auth", "can-i", "--list"),
     ):  # fmt: skip
         twice.same(*argv)
 
@@ -147,3 +154,51 @@ def test_nodes_are_closed_and_emptied(pods: Twice) -> None:
     assert "already uncordoned" in through.kubectl("uncordon", "testbed")
     selected = ("--pod-selector=nothing=here", "--ignore-daemonsets")
     assert "drained" in through.kubectl("drain", "testbed", "--dry-run=server", *selected)
+
+
+@pytest.fixture
+def leaving(twice: Twice) -> Iterator[tuple[Twice, str]]:
+    """A node of this test's own; in both namespaces it has a pod that a budget cannot spare, and one of a DaemonSet."""
+    cluster, node = twice.through.cluster, f"leaving-{secrets.token_hex(4)}"
+    cluster.call("POST", "/api/v1/nodes", {"metadata": {"name": node}})
+    for namespace in (twice.through.namespace, twice.other):
+        body = {"metadata": {"name": "each"}, "spec": {"selector": {"matchLabels": {"of": "each"}}, "template": TEMPLATE}}
+        made = cluster.call("POST", f"/apis/apps/v1/namespaces/{namespace}/daemonsets", body)
+        uid = made["metadata"]["uid"]
+        owner = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "each", "uid": uid, "controller": True}
+        for name, owners in (("app", []), ("each", [owner])):
+            metadata = {"name": name, "labels": {"of": name}, "ownerReferences": owners}
+            where = f"/api/v1/namespaces/{namespace}/pods"
+            cluster.call("POST", where, {"metadata": metadata, "spec": TEMPLATE["spec"] | {"nodeName": node}})
+            running = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+            found = cluster.call("GET", f"{where}/{name}")
+            cluster.call("PUT", f"{where}/{name}/status", found | {"status": running})
+        budget = {"metadata": {"name": "all"}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"of": "app"}}}}
+        where = f"/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets"
+        kept = cluster.call("POST", where, budget)
+        none = {"observedGeneration": 1, "disruptionsAllowed": 0, "currentHealthy": 1, "desiredHealthy": 1, "expectedPods": 1}
+        cluster.call("PUT", f"{where}/all/status", kept | {"status": none})
+    yield twice, node
+    cluster.call("DELETE", f"/api/v1/nodes/{node}")
+
+
+def test_a_node_is_drained_as_far_as_budgets_let_it(leaving: tuple[Twice, str]) -> None:
+    twice, node = leaving
+    through = twice.through
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "app"}}
+    with through.http() as ours, through.cluster.client() as theirs:
+        told = ours.post(f"/api/v1/namespaces/{through.namespace}/pods/app/eviction", json=eviction)
+        direct = theirs.post(f"/api/v1/namespaces/{twice.other}/pods/app/eviction", json=eviction)
+    assert (told.status_code, told.headers.get("retry-after")) == (429, direct.headers.get("retry-after"))
+    assert told.json() == direct.json()
+    assert told.json()["reason"] == "TooManyRequests"
+    drain = ("drain", node, "--force", "--grace-period=0", "--pod-selector=of", "--timeout=1s")
+    assert "cannot delete DaemonSet-managed Pods" in through.refused(*drain)
+    assert "violate the pod's disruption budget" in through.refused(*drain, "--ignore-daemonsets")
+    for namespace in (through.namespace, twice.other):
+        through.cluster.call("DELETE", f"/apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets/all")
+    done = through.kubectl(*drain[:-1], "--ignore-daemonsets", "--timeout=30s")
+    assert "pod/app evicted" in done
+    assert f"node/{node} drained" in done
+    assert through.kubectl("get", "pods", "-o", "name") == "pod/each\n"
+    assert "uncordoned" in through.kubectl("uncordon", node)
