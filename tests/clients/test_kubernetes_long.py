@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 import yaml
+from kubernetes import client, watch
+from kubernetes.config import new_client_from_config
 from tests.testbed.clustered import Clustered, ring_gateway
 from tests.testbed.clusters import PROGRAMS, Cluster
 from tests.testbed.gateways import LiveGateway, World, clean_environment
@@ -125,16 +127,58 @@ def ended(prod: Clustered) -> bool:
     return not prod.gateway.sessions()[0]["live"]
 
 
-def test_a_watch_ends_with_its_token_and_says_so(prod: Clustered) -> None:
+@pytest.mark.parametrize("end", ["its token is over", "it is killed"])
+def test_a_watch_ends_with_its_token_by_itself_and_else_says_why(prod: Clustered, end: str) -> None:
     config(prod, "first")
-    query = {"watch": "true"}
-    where = f"/api/v1/namespaces/{prod.namespace}/configmaps"
-    with prod.http(ending(prod)) as client, client.stream("GET", where, params=query, timeout=SECONDS) as answer:
-        events = [json.loads(line) for line in answer.iter_lines()]
+    where, killed = f"/api/v1/namespaces/{prod.namespace}/configmaps", end == "it is killed"
+    events: list[dict[str, Any]] = []
+    with (
+        prod.http(ending(prod, 600 if killed else LIVES)) as client,
+        client.stream("GET", where, params={"watch": "true"}, timeout=SECONDS) as answer,
+    ):
+        for line in answer.iter_lines():  # one that is cut raises
+            events.append(json.loads(line))
+            if killed and events[-1]["object"]["metadata"].get("name") == "first":
+                session = prod.gateway.sessions("--live")[0]["id"]
+                assert prod.gateway.gatebook("sessions", "kill", session, "--reason", "leaking").status == 0
     *_, last = events
     assert any(one["type"] == "ADDED" and one["object"]["metadata"]["name"] == "first" for one in events)
-    assert (last["type"], last["object"]["kind"], last["object"]["status"]) == ("ERROR", "Status", "Failure")
-    assert last["object"]["message"]
+    assert (last["type"] == "ERROR") is killed
+    if killed:
+        assert (last["object"]["kind"], last["object"]["status"]) == ("Status", "Failure")
+        assert "leaking" in last["object"]["message"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it leaves connections to the collector
+def test_the_python_clients_watch_goes_on_where_it_was_with_the_plugins_next_token(prod: Clustered, job: Path) -> None:
+    seen: list[tuple[str, str]] = []
+    provided(prod, ending(prod, 2 * LIVES))  # the plugin runs for each request, as the token ends soon
+    with new_client_from_config(str(job)) as api:
+        watcher = watch.Watch()
+
+        def follow() -> None:
+            for event in watcher.stream(client.CoreV1Api(api).list_namespaced_config_map, prod.namespace):
+                seen.append((event["type"], event["object"].metadata.name))
+                if seen[-1][1] == "last":
+                    watcher.stop()
+
+        config(prod, "first")
+        follows = threading.Thread(target=follow)
+        follows.start()
+        assert wait_until(lambda: ("ADDED", "first") in seen, SECONDS)
+        before = {one["id"] for one in prod.gateway.sessions()}
+        provided(prod, ending(prod, 600))
+        number = 0
+        while not wait_until(lambda: {one["id"] for one in prod.gateway.sessions()} != before, 0.2) and number < 300:
+            number += 1
+            config(prod, f"on-the-way-{number}")
+        assert number < 300, "the watch came back by a session of its own"
+        config(prod, "last")
+        follows.join(SECONDS)
+    made = [("ADDED", f"on-the-way-{each}") for each in range(1, number + 1)]
+    assert [one for one in seen if "on-the-way" in one[1]] == made, "each once, none lost, in order"
+    assert seen.count(("ADDED", "first")) == 1, "it went on where it was"
+    assert seen[-1] == ("ADDED", "last")
 
 
 def test_a_watch_that_is_never_read_harms_nobody(prod: Clustered) -> None:

@@ -161,10 +161,14 @@ class Cancelled:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A side is gone, or the gateway ends the session; ``why`` is a sentence the client may see."""
+    """A side is gone, or the gateway ends the session; ``why`` is a sentence the client may see.
+
+    ``timely`` says that its proof is over by its own time, and for nothing else: it may come back with a fresh one.
+    """
 
     side: str
     why: str
+    timely: bool = False
 
 
 Signal: TypeAlias = Opened | FromClient | FromServer | Allowed | Refused | Trying | Held | Stale | Cancelled | Ended

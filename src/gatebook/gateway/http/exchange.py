@@ -210,7 +210,9 @@ class Exchange:
 
     def end(self, why: str) -> None:
         """The gateway ends it."""
-        self.signal(Ended(Side.GATEWAY, why))
+        session = self._session
+        timely = session is not None and self._gateway.clock() >= session.session.identity.expires_at
+        self.signal(Ended(Side.GATEWAY, why, timely))
         if self._released.holds:
             self._client.cut(why)
         self._finish()

@@ -147,9 +147,9 @@ class Git:
         """Nothing: all that there is to see was asked for before."""
         return None
 
-    def farewell(self, request: Request, problem: Problem) -> bytes:
+    def farewell(self, request: Request, problem: Problem, *, timely: bool) -> None:
         """Nothing: it is cut."""
-        return b""
+        return
 
 
 class GitInquiry:

@@ -223,6 +223,9 @@ class Dialect(Protocol):
         """
         ...
 
-    def farewell(self, request: Request, problem: Problem) -> bytes:
-        """What ends an answer that streams and does not go on, between two of its documents; b"" where it is cut."""
+    def farewell(self, request: Request, problem: Problem, *, timely: bool) -> bytes | None:
+        """What ends an answer that streams and does not go on, between two of its documents; None where it is cut.
+
+        ``timely`` says that only the client's proof is over, by its own time.
+        """
         ...

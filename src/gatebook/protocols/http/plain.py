@@ -122,9 +122,9 @@ class Plain:
         """None: nobody can tell which requests to an API may be tried."""
         return
 
-    def farewell(self, request: Request, problem: Problem) -> bytes:
+    def farewell(self, request: Request, problem: Problem, *, timely: bool) -> None:
         """Nothing: it is cut."""
-        return b""
+        return
 
 
 class WebSocketOpening:

@@ -421,20 +421,20 @@ class HttpRelay:
     def _failed(self, status: int, why: str, called: grpc.Status | None = None) -> list[Effect]:
         return self._stopped(refusal.Problem(status, why, {"class": "ask" if status < 500 else "fix"}, called=called))
 
-    def _stopped(self, problem: refusal.Problem) -> list[Effect]:
+    def _stopped(self, problem: refusal.Problem, *, timely: bool = False) -> list[Effect]:
         """What was begun does not go on; an answer whose head is out must not look whole."""
         if not self._replied:
             return self._problem(problem)
-        farewell = self._farewell(problem)
+        farewell = self._farewell(problem, timely)
         over = self._over(f"cut: {problem.detail}")
-        if farewell:
-            return [Reply(Data(farewell)), Reply(End()), *over]
+        if farewell is not None:
+            return [*([Reply(Data(farewell))] if farewell else []), Reply(End()), *over]
         return [Reply(End(problem.of_call()[1])), *over] if self._tells_status else [*over, HangUp(problem.detail)]
 
-    def _farewell(self, problem: refusal.Problem) -> bytes:
+    def _farewell(self, problem: refusal.Problem, timely: bool) -> bytes | None:
         if self._request is None or self._answering is None or self._tunnel is not None or not self._answering.between:
-            return b""
-        return self._terms.dialect.farewell(self._request, problem)
+            return None
+        return self._terms.dialect.farewell(self._request, problem, timely=timely)
 
     def _ended(self, ended: Ended) -> list[Effect]:
         if ended.side == Side.CLIENT:
@@ -446,7 +446,8 @@ class HttpRelay:
             return self._failed(502, ended.why)
         if self._tunnel is not None:
             return self._moved(replace(self._tunnel.stop(ended.why), over=True), status=f"cut: {ended.why}")
-        return self._stopped(refusal.turned(401, ended.why, "Get a new token with `gatebook token` and send it again."))
+        problem = refusal.turned(401, ended.why, "Get a new token with `gatebook token` and send it again.")
+        return self._stopped(problem, timely=ended.timely)
 
     def _problem(self, problem: refusal.Problem) -> list[Effect]:
         """An answer of the gateway's own."""

@@ -187,9 +187,14 @@ class Kubernetes:
             raise AssertionError("a request that was read as one to something else")
         return drafted(request, content, reading, again=again)
 
-    def farewell(self, request: Request, problem: Problem) -> bytes:
-        """A watch ends with an event that says why."""
-        return status.event(problem) if place_of(request).verb == "watch" else b""
+    def farewell(self, request: Request, problem: Problem, *, timely: bool) -> bytes | None:
+        """A watch ends with an event that says why.
+
+        Where its token is over it ends as an API server's does, by itself: clients go on where they were, with a fresh token.
+        """
+        if place_of(request).verb != "watch":
+            return None
+        return b"" if timely else status.event(problem)
 
 
 def place_of(request: Request) -> Place:
