@@ -19,7 +19,7 @@ from gatebook.protocols.git.conversation import SECTION_BYTES, Fetching, Pushing
 from gatebook.protocols.git.paths import Service
 from gatebook.protocols.git.pktline import line
 from gatebook.protocols.git.push_inquiry import Told, deed
-from gatebook.protocols.git.ssh_relay import GitEffect, GitRelay, Inquire, Inquired
+from gatebook.protocols.git.ssh_relay import GitEffect, GitRelay, Inquire, Inquired, Room
 from gatebook.protocols.relay import Allowed, Answered, Ask, Covering, Ended, Refused, Side, Withdraw
 from gatebook.protocols.ssh.messages import Closed, Data, Eof, Errors, Exit, Start
 from gatebook.protocols.ssh.relay import ClientSaid, Failed, Forward, Reply, TargetSaid, Terms
@@ -187,12 +187,12 @@ def test_a_push_that_is_too_long_is_told_so() -> None:
 # What passes --------------------------------------------------------------------------------------------------------------
 
 
-def relay(command: str = PATH, environment: tuple[tuple[str, str], ...] = ()) -> GitRelay:
+def relay(command: str = PATH, environment: tuple[tuple[str, str], ...] = (), room: Room | None = None) -> GitRelay:
     numbers = iter(range(1, 100))
     terms = Terms(SESSION_ID, Covering({}, frozenset(), frozenset(), b"k" * 32), lambda: next(numbers))
     found = wanted(command, "/srv/git")
     assert found is not None
-    return GitRelay(terms, Start(command, environment=environment), found, MOST)
+    return GitRelay(terms, Start(command, environment=environment), found, MOST, room)
 
 
 def asked(effects: list[GitEffect]) -> Ask:
@@ -248,6 +248,22 @@ def test_nothing_of_a_push_is_sent_before_all_of_it_was_decided() -> None:
     assert (sent(effects), ask.bound) == (b"", (b"x",))
     effects = made.feed(yes(ask))
     assert sent(effects) == PUSH
+
+
+def test_pushes_of_one_session_share_what_may_be_held_and_give_it_back() -> None:
+    room = Room(len(PUSH) + 10)
+    first, second, third = (relay(room=room) for _ in range(3))
+    for one in (first, second, third):
+        one.feed(yes(asked(one.begin())))
+    assert [type(one) for one in first.feed(ClientSaid(Data(PUSH)))] == [Inquire]
+    effects = second.feed(ClientSaid(Data(PUSH)))
+    assert b"push one after the other" in b"".join(
+        one.message.data for one in effects if isinstance(one, Reply) and isinstance(one.message, Data)
+    )
+    assert (sent(effects), room.left) == (b"", 10)
+    first.feed(Ended(Side.CLIENT, "gone"))
+    assert room.left == len(PUSH) + 10
+    assert [type(one) for one in third.feed(ClientSaid(Data(PUSH)))] == [Inquire]
 
 
 def told(fault: str = "") -> Told:

@@ -154,7 +154,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         if start.subsystem:
             relay = SftpRelay(self._session.terms, start, user, contents=target.transfers == "contents")
         elif of_git is not None:
-            relay = GitRelay(self._session.terms, start, of_git, target.push_bytes)
+            relay = GitRelay(self._session.terms, start, of_git, target.push_bytes, self._session.pushes)
             self._people.hold = Hold.ANSWER  # as over HTTP: whoever pushes is told where to follow it, and pushes again
         else:
             reading = read(start, user)
@@ -321,7 +321,11 @@ class Channel(asyncssh.SSHServerSession[bytes]):
             raise LedgerError(book.failed or "the log is closed")
 
     async def _inquire(self, inquiry: PushInquiry) -> None:
-        self.signal(Inquired(await inquired(self._session, inquiry)))
+        async with self._session.inquiring:
+            if self._relay is None:
+                return
+            found = await inquired(self._session, inquiry)
+        self.signal(Inquired(found))
 
     def _hear(self, held: Held) -> None:
         self.signal(held)

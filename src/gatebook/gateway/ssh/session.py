@@ -24,6 +24,7 @@ from gatebook.gateway.standing import Standing, close_in_book
 from gatebook.gateway.store import decided
 from gatebook.gateway.tape import UNRECORDED, Tape
 from gatebook.model import Action, Deed, Ruling, Session, Verdict
+from gatebook.protocols.git.ssh_relay import Room
 from gatebook.protocols.relay import Answered, Ask
 from gatebook.protocols.ssh.reading import TARGET, no_facts
 from gatebook.protocols.ssh.refusal import NOT_PASSED
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from gatebook.gateway.ssh.channel import Channel
     from gatebook.gateway.ssh.forwards import Forward
 
+PUSHES = 2  # of the longest that may be held at once
 CHANNELS = 100  # of one connection at a time
 IDLE_SECONDS = 900.0  # without a channel
 GOODBYE_SECONDS = 0.5  # for a client to take the last words
@@ -71,6 +73,8 @@ class SshSession:
         self._host: asyncio.Future[asyncssh.SSHClientConnection] | None = None
         self._dialling: asyncio.Task[None] | None = None
         self._used_at = asyncio.get_running_loop().time()
+        self.pushes = Room(PUSHES * target.push_bytes)
+        self.inquiring = asyncio.Lock()  # what a push brings is opened for one at a time
         self.agents = Agents(gateway, self, connection)
         self.terms = Terms(
             session=welcome.session.id,

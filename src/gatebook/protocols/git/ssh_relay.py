@@ -118,10 +118,18 @@ class _Asked:
     fault: str = ""
 
 
+@dataclass(slots=True)
+class Room:
+    """What all pushes of one session may hold together, in bytes."""
+
+    left: int
+
+
 class GitRelay:
     """Owned by one channel's driver. ``begin`` is called once, before any signal."""
 
-    def __init__(self, terms: Terms, start: Start, wanted: Wanted, most: int) -> None:
+    def __init__(self, terms: Terms, start: Start, wanted: Wanted, most: int, room: Room | None = None) -> None:
+        self._room, self._taken = room or Room(most), 0
         self._terms, self._wanted = terms, wanted
         version = tuple(one for one in start.environment if one[0] == VERSION and one[1] in _VERSIONS)
         self._start = replace(start, command=wanted.command, environment=version)
@@ -238,6 +246,7 @@ class GitRelay:
                 if self._fetching is not None:
                     self._fetching.feed(data)
                 elif self._pushing is not None:
+                    self._take(len(data))
                     self._pushing.feed(data)
             case Eof():
                 self._eof = True
@@ -246,6 +255,12 @@ class GitRelay:
             case _:
                 assert_never(message)
         return self._go_on()
+
+    def _take(self, size: int) -> None:
+        if size > self._room.left:
+            raise WireError("the pushes of this session are more at once than may be held; push one after the other")
+        self._room.left -= size
+        self._taken += size
 
     def _go_on(self) -> list[GitEffect]:
         """What the client said meanwhile."""
@@ -337,6 +352,8 @@ class GitRelay:
         """All that was held, then how it ended. What never ran has no answer."""
         effects = self._flushed(last=True)
         self._state = _State.OVER
+        self._room.left += self._taken
+        self._taken = 0
         if self._streams is not None:
             size = sum(one.size for one in self._acts)
             self._streams.show(Kind.TOLD, f"{self._wanted.service} {self._wanted.repository}: {size} bytes, {word}".encode())
