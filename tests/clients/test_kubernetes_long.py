@@ -28,7 +28,7 @@ pytestmark = pytest.mark.real
 
 SECONDS = 60.0
 COMMAND = Path(sys.executable).parent / "gatebook"
-LIVES = 12  # seconds that a token lives which ends within a test
+LIVES = 20  # seconds that a token lives which ends within a test
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +152,7 @@ def test_a_watch_ends_with_its_token_by_itself_and_else_says_why(prod: Clustered
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it leaves connections to the collector
 def test_the_python_clients_watch_goes_on_where_it_was_with_the_plugins_next_token(prod: Clustered, job: Path) -> None:
     seen: list[tuple[str, str]] = []
-    provided(prod, ending(prod, 2 * LIVES))  # the plugin runs for each request, as the token ends soon
+    provided(prod, ending(prod, LIVES + 8))  # the plugin runs for each request, as the token ends soon
     with new_client_from_config(str(job)) as api:
         watcher = watch.Watch()
 
@@ -166,6 +166,8 @@ def test_the_python_clients_watch_goes_on_where_it_was_with_the_plugins_next_tok
         follows = threading.Thread(target=follow)
         follows.start()
         assert wait_until(lambda: ("ADDED", "first") in seen, SECONDS)
+        config(prod, "later")  # what is there comes by its name, and the client goes on behind the last that came
+        assert wait_until(lambda: ("ADDED", "later") in seen, SECONDS)
         before = {one["id"] for one in prod.gateway.sessions()}
         provided(prod, ending(prod, 600))
         number = 0
