@@ -105,6 +105,8 @@ impl Scratch {
             buffer.clear();
             buffer.shrink_to(KEPT);
         }
+        self.runs.clear();
+        self.runs.shrink_to(KEPT / size_of::<(usize, usize, u32)>());
     }
 }
 
@@ -204,7 +206,7 @@ impl Scan {
         runs.clear();
         let signs = self.signs.with_runs(data, &mut scratch.lower, &mut runs);
         let numbers = self.signs.numbers();
-        let mut suspects = self.hinted(data, signs & !numbers, scratch)?;
+        let mut suspects = self.hinted(data, signs, scratch)?;
         for (start, end, mask) in &mut runs {
             suspects |= *mask; // these signs are the hints themselves
             *mask = self.signs.likely(&data[*start..*end], *mask);

@@ -206,12 +206,17 @@ impl Signs {
     /// Mark every row that holds a sign. `lower` is scratch.
     pub fn mark(&self, data: &[u8], lower: &mut Vec<u8>, marker: &mut Marker) {
         self.mark_words(data, lower, marker);
+        marker.again();
+        self.each_number(data, |start, _, mask| marker.hit(start, mask));
+    }
+
+    /// Tell of each run that holds signs of numbers: its beginning, its end, and which.
+    fn each_number(&self, data: &[u8], mut tell: impl FnMut(usize, usize, u32)) {
         if self.numbers() != 0 {
-            marker.again();
             numbers::runs(data, |start, end| {
                 let mask = self.number(&data[start..end]);
                 if mask != 0 {
-                    marker.hit(start, mask);
+                    tell(start, end, mask);
                 }
             });
         }
@@ -250,21 +255,12 @@ impl Signs {
         self.card | self.dial | self.ssn | self.phone
     }
 
-    /// The same signs, and the runs that hold those of numbers: beginning, end, and which.
+    /// The signs of the other detectors, and the runs that hold those of numbers: beginning, end, and which.
     pub fn with_runs(&self, data: &[u8], lower: &mut Vec<u8>, runs: &mut Vec<(usize, usize, u32)>) -> u32 {
         let mut masks = [0u32];
-        let mut marker = Marker::new(0, &[usize::MAX], &mut masks);
-        self.mark_words(data, lower, &mut marker);
-        if self.numbers() != 0 {
-            numbers::runs(data, |start, end| {
-                let mask = self.number(&data[start..end]);
-                if mask != 0 {
-                    marker.hit(start, mask);
-                    runs.push((start, end, mask));
-                }
-            });
-        }
-        masks[0]
+        self.mark_words(data, lower, &mut Marker::new(0, &[usize::MAX], &mut masks));
+        self.each_number(data, |start, end, mask| runs.push((start, end, mask)));
+        masks[0] & !self.numbers()
     }
 
     /// Of the numbers that a run holds the signs of, those that their patterns may find there: cheaper than to ask these.

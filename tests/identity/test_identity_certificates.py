@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import asyncssh
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
@@ -26,7 +27,7 @@ from gatebook.db import engine, migrate, writing
 from gatebook.errors import ConfigError, IdentityError
 from gatebook.identity import certificates as made_by
 from gatebook.identity import store
-from gatebook.identity.certificates import LIVE_CERTIFICATES, Authority, Certificates, Issued, UserKey, fingerprint, user_key
+from gatebook.identity.certificates import LIVE_CERTIFICATES, Authority, Certificates, Issued, UserKey, user_key
 from gatebook.identity.tokens import GatewayTokens, digest_of
 
 KEY = ed25519.Ed25519PrivateKey.generate().public_key()
@@ -93,7 +94,8 @@ def test_a_certificate_says_who_where_and_until_when(desk: Desk, key: UserKey) -
     assert found.valid_after == NOW // SECOND - 60
     assert found.key_id.decode() == issued.key_id == f"gatebook agent-7 {(digest_of(desk.token) or b'').hex()[:16]}"
     assert found.critical_options == {}
-    assert issued.fingerprint == fingerprint(key)
+    line = key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    assert issued.fingerprint == asyncssh.import_public_key(line).get_fingerprint()
 
 
 def test_it_proves_whom_its_token_proves(desk: Desk) -> None:

@@ -8,7 +8,7 @@ OpenSSH; nothing is taken from it that the list does not say. So a stolen author
 from __future__ import annotations
 
 import hashlib
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -33,6 +33,7 @@ from gatebook.identity.claims import shown
 from gatebook.identity.store import ID_CHARACTERS
 from gatebook.identity.tokens import KEPT_SECONDS, MICROSECONDS
 from gatebook.model import Identity
+from gatebook.protocols.ssh.agent import fingerprint
 
 KEY_CHARACTERS = 4_096
 PRINCIPALS = 250  # OpenSSH takes 256
@@ -133,7 +134,7 @@ class Certificates:
             line=line.decode("ascii"),
             serial=serial,
             key_id=key_id,
-            fingerprint=fingerprint(key),
+            fingerprint=fingerprint(_blob(key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH))),
             principals=named,
             valid_before=valid_before,
         )
@@ -172,12 +173,6 @@ def user_key(line: str) -> UserKey:
     if not isinstance(key, UserKey):
         raise ValueError("an Ed25519, ECDSA or RSA key")
     return key
-
-
-def fingerprint(key: UserKey) -> str:
-    """As ssh-keygen prints it."""
-    line = key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
-    return "SHA256:" + b64encode(hashlib.sha256(_blob(line)).digest()).decode("ascii").rstrip("=")
 
 
 def _blob(line: bytes) -> bytes:

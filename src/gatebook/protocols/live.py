@@ -18,8 +18,8 @@ import re
 from dataclasses import replace
 from enum import Enum, auto
 
-from gatebook.masking.detectors import OverworkError, Spot, scan, stars_for
-from gatebook.protocols.http.covering.plan import UNREAD, Counts, Plan, count
+from gatebook.masking.detectors import Spot, scan, stars_for
+from gatebook.protocols.http.covering.plan import Counts, Plan, count
 
 BLOCK = 32_768  # bytes that are looked through together
 AHEAD = 4_096  # bytes behind them that are looked at, too
@@ -122,11 +122,7 @@ class LiveCover:
         if self._keys and (begun := self._begun(window, before, cut)):
             cut, self._in_key = begun, True
             count(self.masked, _KEY)
-        try:
-            covered, spots = self._plan.blot(window)
-        except OverworkError:
-            count(self.masked, UNREAD)
-            covered, spots = stars_for(window), []
+        covered, spots = self._plan.blotted(window, self.masked)
         self._held = self._held[cut - before :]
         self._remember(window, before, cut, spots)
         return covered[before:cut]

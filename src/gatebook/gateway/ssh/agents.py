@@ -17,6 +17,7 @@ import structlog
 from gatebook.errors import RecordingError, WireError
 from gatebook.gateway.ssh.channel import PACKET_BYTES, WINDOW_BYTES
 from gatebook.gateway.ssh.forwards import FULL, End, Forward, Pipe
+from gatebook.gateway.ssh.packets import HostConnection
 from gatebook.gateway.tape import UNRECORDED
 from gatebook.protocols.ssh.agent import Talk, Tally
 from gatebook.protocols.ssh.forwarding import Wish, failure
@@ -43,7 +44,7 @@ class Agents:
         self._open: AgentForward | None = None
         self._turned_down = False
         self._tries = 0
-        self._told: asyncssh.SSHClientConnection | None = None  # the connection to the host that was asked for a socket
+        self._told: HostConnection | None = None  # the connection to the host that was asked for a socket
 
     async def wanted(self) -> str:
         """A channel asks for it: "" where the host may, else the line for its client, which may be empty."""
@@ -64,15 +65,15 @@ class Agents:
             self._open = forward
             return ""
 
-    def prepare(self, host: asyncssh.SSHClientConnection) -> None:
+    def prepare(self, host: HostConnection) -> None:
         """Before a channel to the host is opened: the first one asks it for a socket, once."""
         if self._open is None or self._told is host:
             return
         self._told = host
         host._agent_forward_path = "gatebook"  # what asyncssh asks a host by; no path is used
-        host._process_auth_agent_at_openssh_dot_com_open = self._open.accept  # type: ignore[method-assign]
+        host.agent = self._open.accept
 
-    def prepared(self, host: asyncssh.SSHClientConnection) -> None:
+    def prepared(self, host: HostConnection) -> None:
         """The channel is open."""
         host._agent_forward_path = None
 

@@ -7,6 +7,7 @@ which CBC alone needs (RFC 4251, section 9.3.1) and no cipher here is; it costs 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import asyncssh
@@ -37,7 +38,14 @@ class Packets(asyncssh.connection.SSHConnection):
 
 
 class HostConnection(Packets, asyncssh.SSHClientConnection):
-    """A connection to a host."""
+    """A connection to a host. ``agent`` takes what the host sends to the client's agent of keys."""
+
+    agent: Callable[[asyncssh.packet.SSHPacket], tuple[Any, Awaitable[Any]]] | None = None
+
+    def _process_auth_agent_at_openssh_dot_com_open(self, packet: asyncssh.packet.SSHPacket) -> tuple[Any, Awaitable[Any]]:
+        if self.agent is None:
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED, "gatebook: no agent was asked for")
+        return self.agent(packet)
 
 
 async def connect(options: asyncssh.SSHClientConnectionOptions) -> HostConnection:

@@ -20,6 +20,7 @@ from gatebook.gateway.desk import Welcome
 from gatebook.gateway.holding import Place
 from gatebook.gateway.ssh import upstream
 from gatebook.gateway.ssh.agents import Agents
+from gatebook.gateway.ssh.packets import HostConnection
 from gatebook.gateway.standing import Standing, close_in_book
 from gatebook.gateway.store import decided
 from gatebook.gateway.tape import UNRECORDED, Tape
@@ -70,7 +71,7 @@ class SshSession:
         self._seq = self._refusals = 0
         self._standing = Standing(gateway.desk, welcome.session, welcome.role)
         self._writing: set[asyncio.Task[None]] = set()
-        self._host: asyncio.Future[asyncssh.SSHClientConnection] | None = None
+        self._host: asyncio.Future[HostConnection] | None = None
         self._dialling: asyncio.Task[None] | None = None
         self._used_at = asyncio.get_running_loop().time()
         self.pushes = Room(PUSHES * target.push_bytes)
@@ -98,19 +99,19 @@ class SshSession:
         self._used_at = asyncio.get_running_loop().time()
 
     @property
-    def host_now(self) -> asyncssh.SSHClientConnection | None:
+    def host_now(self) -> HostConnection | None:
         """The connection to the host that stands."""
         host = self._host
         return host.result() if host is not None and host.done() and not _is_lost(host) else None
 
-    async def host(self) -> asyncssh.SSHClientConnection:
+    async def host(self) -> HostConnection:
         """The connection to the host. Raises GatebookError."""
         if self._host is None or (self._host.done() and _is_lost(self._host)):
             self._host = asyncio.get_running_loop().create_future()
             self._dialling = self._gateway.spawn(self._dial(self._host))
         return await asyncio.shield(self._host)
 
-    async def _dial(self, host: asyncio.Future[asyncssh.SSHClientConnection]) -> None:
+    async def _dial(self, host: asyncio.Future[HostConnection]) -> None:
         try:
             made = await upstream.dial(self.target, self.role)
         except GatebookError as error:
@@ -220,5 +221,5 @@ class SshSession:
         await close_in_book(self._gateway, self.session, why, self.received, self.sent)
 
 
-def _is_lost(host: asyncio.Future[asyncssh.SSHClientConnection]) -> bool:
+def _is_lost(host: asyncio.Future[HostConnection]) -> bool:
     return host.cancelled() or host.exception() is not None or host.result().is_closed()

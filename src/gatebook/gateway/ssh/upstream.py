@@ -15,7 +15,7 @@ from gatebook.config import SshTarget
 from gatebook.config.values import host_of
 from gatebook.errors import ConfigError
 from gatebook.gateway.dial import DialError
-from gatebook.gateway.ssh.packets import HOST_CIPHERS, connect
+from gatebook.gateway.ssh.packets import HOST_CIPHERS, HostConnection, connect
 
 DIAL_SECONDS = 10.0
 ALIVE_SECONDS = 30  # between two questions whether the host is there, where nothing comes
@@ -24,7 +24,7 @@ ALIVE_TRIES = 3
 log = structlog.get_logger("gatebook.ssh")
 
 
-async def dial(target: SshTarget, role: str) -> asyncssh.SSHClientConnection:
+async def dial(target: SshTarget, role: str) -> HostConnection:
     """A connection to the host as this role; raises DialError with a sentence fit for the client."""
     name = target.name
     try:

@@ -17,9 +17,8 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from gatebook.errors import WireError
-from gatebook.masking.detectors import OverworkError, stars_for
 from gatebook.model import Action, Deed, Permit
-from gatebook.protocols.http.covering.plan import UNREAD, Plan, count, plan_of
+from gatebook.protocols.http.covering.plan import Plan, count, plan_of
 from gatebook.protocols.refused import told
 from gatebook.protocols.relay import Allowed, Answered, Ask, Ended, Held, Refused, Side, Withdraw
 from gatebook.protocols.ssh import refusal
@@ -395,11 +394,7 @@ class SftpRelay:
         """It with stars for what is covered, each byte in its place: what a client reads next lines up with it."""
         if self._plan is None:
             return data
-        try:
-            covered, spots = self._plan.blot(data)
-        except OverworkError:
-            count(file.masked, UNREAD)
-            return stars_for(data)
+        covered, spots = self._plan.blotted(data, file.masked)
         for spot in spots:
             if sent.before <= spot.start < sent.before + sent.wanted:
                 count(file.masked, spot.name)
@@ -417,10 +412,7 @@ class SftpRelay:
         """What a client wrote, as a recording may have it."""
         if self._plan is None or not self._reads:
             return data
-        try:
-            return self._plan.blot(data)[0]
-        except OverworkError:
-            return stars_for(data)
+        return self._plan.blotted(data, {})[0]
 
     # The end ------------------------------------------------------------------------------------------------------------
 

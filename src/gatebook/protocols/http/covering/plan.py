@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Protocol
 
 from gatebook.masking import compiled
-from gatebook.masking.detectors import WORK, OverworkError, Scan, Spot, Work, scan
+from gatebook.masking.detectors import WORK, OverworkError, Scan, Spot, Work, scan, stars_for
 from gatebook.masking.fields import FieldTree, Place
 from gatebook.masking.rules import STRICTNESS, MaskSet, Style
 from gatebook.masking.styles import COVERED, cover_value
@@ -181,6 +181,14 @@ class Plan:
             return blotted
         work = Work(effort)
         return self.scan.blot(data, self.scan.suspects(data, work), work)
+
+    def blotted(self, data: bytes, counts: Counts) -> tuple[bytes, list[Spot]]:
+        """The same; what is too much to read is stars as a whole, and counted as ``UNREAD``."""
+        try:
+            return self.blot(data)
+        except OverworkError:
+            count(counts, UNREAD)
+            return stars_for(data), []
 
     def hiding(self, values: Collection[bytes]) -> Plan:
         """The same, which also covers these values: a short one wherever it is a whole word."""
