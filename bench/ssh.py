@@ -2,9 +2,11 @@
 
     python -m bench.ssh [--megabytes 200] [--repository 100] [--connects 20] [--keys 300] [--sessions 100] [--rounds 3]
 
-OpenSSH's server and git's http-backend are direct, and behind a gateway with policy, detectors, ledger and recording on.
+OpenSSH's server and git's http-backend are direct, and behind a gateway with policy, detectors, ledger and recording on; what
+comes and goes in bulk goes by a bare relay on asyncssh, too (``bench/bare.py``), which tells what the library alone costs.
 Clients are OpenSSH's and git's own (asyncssh for keystrokes and idle sessions, on both ways); ways are driven in turn, and the
-best of the rounds counts. The machine may be busy: compare ratios within one run. CPU is that of the gateway's processes alone.
+best of the rounds counts. The machine may be busy: compare ratios within one run. CPU is that of the gateway's processes, or
+of the bare relay, alone.
 """
 
 from __future__ import annotations
@@ -13,12 +15,14 @@ import argparse
 import asyncio
 import os
 import shutil
+import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +107,10 @@ def main() -> None:
         stack.callback(server.close)
         filled(server, wish.repository)
         gateway = opened(stack, home, host, server)
-        measure(wish, home, gateway, ways(home, host, server, gateway))
+        between = ways(home, host, server, gateway)
+        assert gateway.process is not None
+        processes = {"gatebook": psutil.Process(gateway.process.pid), "bare": bare(stack, host, between)}
+        measure(wish, home, gateway, between, processes)
 
 
 def filled(server: GitServer, megabytes: int) -> None:
@@ -159,13 +166,36 @@ def ways(home: Path, host: Host, server: GitServer, gateway: LiveGateway) -> lis
     ]
 
 
+def bare(stack: ExitStack, host: Host, between: list[Way]) -> psutil.Process:
+    """A bare relay, as one way more."""
+    port, direct = free_port(), between[0]
+    argv = [sys.executable, "-m", "bench.bare", str(port), str(host.port), host.user, str(direct.asked["client_keys"][0])]
+    process = subprocess.Popen(argv)
+    stack.callback(process.wait)
+    stack.callback(process.kill)
+    options = [f"Port={port}" if word == f"Port={host.port}" else word for word in direct.options]
+    between.append(replace(direct, name="bare", options=options))
+    for _ in range(100):
+        with socket.socket() as client:
+            if client.connect_ex(("127.0.0.1", port)) == 0:
+                return psutil.Process(process.pid)
+        time.sleep(0.1)
+    raise RuntimeError("the bare relay does not listen")
+
+
 def helper() -> list[str]:
     """How git has its password from the environment."""
     return ["-c", f'credential.helper=!f() {{ echo username={USER}; echo "password=$BENCH_PASSWORD"; }}; f']
 
 
-def measure(wish: argparse.Namespace, home: Path, gateway: LiveGateway, between: list[Way]) -> None:
-    """Print each measure, direct beside Gatebook."""
+def measure(
+    wish: argparse.Namespace,
+    home: Path,
+    gateway: LiveGateway,
+    between: list[Way],
+    processes: Mapping[str, psutil.Process],
+) -> None:
+    """Print each measure, direct beside Gatebook, and a bare relay where it has it."""
     big = home / "big.log"
     with big.open("wb") as file:
         written, number = 0, 0
@@ -180,12 +210,15 @@ def measure(wish: argparse.Namespace, home: Path, gateway: LiveGateway, between:
         "clone": (wish.repository, lambda way: cloned(way, home / "clone")),
         "connect": (0, lambda way: [way.run("ssh", "127.0.0.1", "true") for _ in range(wish.connects)]),
     }
-    print(f"{'':10} {'direct':>9} {'through':>9} {'of direct':>9} {'CPU s/GB':>9}")
+    print(f"{'':20} {'seconds':>9} {'of direct':>9} {'CPU s/GB':>9}")
     for name, (megabytes, task) in tasks.items():
-        direct, ours, used = compared(wish.rounds, gateway, between, task)
-        each = f"{used / megabytes * 1000:9.1f}" if megabytes else f"{used / wish.connects * 1000:6.0f} ms each"
-        print(f"{name:10} {direct:8.2f}s {ours:8.2f}s {direct / ours:9.2f} {each}", flush=True)
-    for way in between:
+        bulk = name in ("cat", "sftp down", "sftp up")
+        found = compared(wish.rounds, processes, between if bulk else between[:2], task)
+        for way, (seconds, used) in found.items():
+            each = f"{used / megabytes * 1000:9.1f}" if megabytes else f"{used / wish.connects * 1000:6.0f} ms each"
+            share, told = found["direct"][0] / seconds, "" if way == "direct" else each
+            print(f"{name:10} {way:9} {seconds:9.2f} {share:9.2f} {told}", flush=True)
+    for way in between[:2]:
         rounds = [asyncio.run(echoes(way, wish.keys)) for _ in range(wish.rounds)]
         half, most = (min(one[int(len(one) * share)] for one in rounds) for share in (0.5, 0.99))
         print(f"a key's echo, {way.name}: p50 {half:.2f} ms, p99 {most:.2f} ms")
@@ -194,21 +227,17 @@ def measure(wish: argparse.Namespace, home: Path, gateway: LiveGateway, between:
 
 
 def compared(
-    rounds: int, gateway: LiveGateway, between: list[Way], task: Callable[[Way], object]
-) -> tuple[float, float, float]:
-    """The least seconds directly and through Gatebook, and the least CPU seconds of its processes."""
-    assert gateway.process is not None
-    process = psutil.Process(gateway.process.pid)
-    found: dict[str, list[float]] = {way.name: [] for way in between}
-    used = []
+    rounds: int, processes: Mapping[str, psutil.Process], between: list[Way], task: Callable[[Way], object]
+) -> dict[str, tuple[float, float]]:
+    """The least seconds of each way, and the least CPU seconds of its processes."""
+    found: dict[str, list[tuple[float, float]]] = {way.name: [] for way in between}
     for number in range(rounds):
         for way in between if number % 2 == 0 else between[::-1]:
-            before = cpu(process)
-            found[way.name].append(took(task, way))
-            if way.name == "gatebook":
-                used.append(cpu(process) - before)
-    direct, ours = (min(found[way.name]) for way in between)
-    return direct, ours, min(used)
+            process = processes.get(way.name)
+            before = cpu(process) if process else 0.0
+            seconds = took(task, way)
+            found[way.name].append((seconds, cpu(process) - before if process else 0.0))
+    return {name: (min(one[0] for one in each), min(one[1] for one in each)) for name, each in found.items()}
 
 
 def cloned(way: Way, folder: Path) -> None:

@@ -13,6 +13,7 @@ mod lane;
 mod numbers;
 mod rows;
 mod scan;
+mod shapes;
 mod signs;
 mod tree;
 
@@ -386,10 +387,18 @@ fn wanted() -> bool {
     std::env::var_os("GATEBOOK_NATIVE").is_none_or(|value| value != "0")
 }
 
+/// What `bytes.find` does, vectorized.
+#[pyfunction]
+fn find(data: &[u8], wanted: &[u8], start: usize, stop: usize) -> Option<usize> {
+    let stop = stop.min(data.len());
+    memchr::memmem::find(data.get(start..stop)?, wanted).map(|place| start + place)
+}
+
 #[pymodule]
 fn gatebook_native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(wanted, module)?)?;
+    module.add_function(wrap_pyfunction!(find, module)?)?;
     module.add_function(wrap_pyfunction!(tree::leaves, module)?)?;
     module.add_function(wrap_pyfunction!(tree::perfect_root, module)?)?;
     module.add_class::<Table>()?;

@@ -209,7 +209,7 @@ impl Scan {
         let mut suspects = self.hinted(data, signs, scratch)?;
         for (start, end, mask) in &mut runs {
             suspects |= *mask; // these signs are the hints themselves
-            *mask = self.signs.likely(&data[*start..*end], *mask);
+            *mask = self.signs.likely(data, *start, *end, *mask);
         }
         runs.retain(|(_, _, mask)| *mask != 0);
         let mut shown: Option<Vec<u8>> = None;

@@ -4,10 +4,9 @@
 //! are literals that the table names (its `marks`, looked for in the lower-cased bytes), and for numbers the runs of bytes
 //! that they consist of. A detector without either is asked of every row.
 
-use crate::numbers;
+use crate::{numbers, shapes};
 use aho_corasick::{packed, AhoCorasick, MatchKind};
 
-const DIALLED: usize = 8; // digits behind a plus
 const CARD: usize = 13; // digits
 const SSN: usize = 9;
 const PHONE: usize = 6; // the fewest digits of a run in which a phone number's hint can hold
@@ -214,7 +213,7 @@ impl Signs {
     fn each_number(&self, data: &[u8], mut tell: impl FnMut(usize, usize, u32)) {
         if self.numbers() != 0 {
             numbers::runs(data, |start, end| {
-                let mask = self.number(&data[start..end]);
+                let mask = self.number(data, start, end);
                 if mask != 0 {
                     tell(start, end, mask);
                 }
@@ -264,137 +263,23 @@ impl Signs {
     }
 
     /// Of the numbers that a run holds the signs of, those that their patterns may find there: cheaper than to ask these.
-    pub fn likely(&self, run: &[u8], mask: u32) -> u32 {
+    pub fn likely(&self, data: &[u8], start: usize, end: usize, mask: u32) -> u32 {
         let mut left = mask;
-        if mask & self.card != 0 && !may_be_card(run) {
+        if mask & self.card != 0 && !shapes::may_be_card(data, start, end) {
             left &= !self.card;
         }
-        if mask & self.phone != 0 && !may_be_phone(run) {
+        if mask & self.phone != 0 && !shapes::may_be_phone(data, start, end) {
             left &= !self.phone;
         }
         left
     }
 
     /// What a run of digits and the signs between them may be.
-    fn number(&self, run: &[u8]) -> u32 {
-        let digits = run.iter().filter(|byte| byte.is_ascii_digit()).count();
-        if digits < PHONE {
-            return 0;
-        }
-        let mut mask = 0;
-        if digits >= CARD && longest(run, |byte| byte == b' ' || byte == b'-') >= CARD {
-            mask |= self.card;
-        }
-        if digits == run.len() {
-            return mask;
-        }
-        if digits >= DIALLED && dialled(run) {
-            mask |= self.dial;
-        }
-        for (at, byte) in run.iter().enumerate() {
-            match byte {
-                b'-' => {
-                    if shape(run, at, b"000", b"-00-0000") {
-                        mask |= self.ssn;
-                    }
-                    if shape(run, at, b"000", b"-000-0000") {
-                        mask |= self.phone;
-                    }
-                }
-                b'.' => {
-                    if shape(run, at, b"000", b".000.0000") || shape(run, at, b"", b".00.00.00.00") {
-                        mask |= self.phone;
-                    }
-                }
-                b')' => {
-                    let after = at + 1 + usize::from(run.get(at + 1) == Some(&b' '));
-                    let spaced = shape(run, at, b"000", b")") && number_of(run, after, b"000") && {
-                        matches!(run.get(after + 3), Some(b'-' | b'.' | b' ')) && number_of(run, after + 4, b"0000")
-                    };
-                    if spaced || area_code(run, after) {
-                        mask |= self.phone;
-                    }
-                }
-                b' ' => {
-                    if area_code(run, at + 1) || shape(run, at, b"", b" 00 00 00 00") {
-                        mask |= self.phone;
-                    }
-                }
-                b'/' => {
-                    if area_code(run, at + 1 + usize::from(run.get(at + 1) == Some(&b' '))) {
-                        mask |= self.phone;
-                    }
-                }
-                _ => {}
-            }
-        }
-        mask
+    fn number(&self, data: &[u8], start: usize, end: usize) -> u32 {
+        let found = shapes::kinds(data, start, end);
+        let bits = [(found.card, self.card), (found.dialled, self.dial), (found.ssn, self.ssn), (found.phone, self.phone)];
+        bits.iter().fold(0, |mask, (holds, bit)| if *holds { mask | bit } else { mask })
     }
-}
-
-/// Thirteen digits in a row, or groups as on a card.
-fn may_be_card(run: &[u8]) -> bool {
-    longest(run, |_| false) >= CARD
-        || run.iter().enumerate().any(|(at, byte)| {
-            b" -".contains(byte) && (shape(run, at, b"0000", &[*byte, b'0', b'0', b'0', b'0', *byte, b'0', b'0', b'0', b'0'])
-                || shape(run, at, b"0000", &[*byte, b'0', b'0', b'0', b'0', b'0', b'0', *byte]))
-        })
-}
-
-/// One with a plus, one of North America, five pairs, or an area code that begins with a zero.
-fn may_be_phone(run: &[u8]) -> bool {
-    dialled(run)
-        || run.iter().enumerate().any(|(at, byte)| match byte {
-            b'-' => shape(run, at, b"000", b"-000-0000"),
-            b'.' => shape(run, at, b"000", b".000.0000") || shape(run, at, b"00", b".00.00.00.00"),
-            b')' => {
-                let after = at + 1 + usize::from(run.get(at + 1) == Some(&b' '));
-                number_of(run, after, b"000") || leads(run, at)
-            }
-            b' ' => shape(run, at, b"00", b" 00 00 00 00") || leads(run, at),
-            b'/' => leads(run, at),
-            _ => false,
-        })
-}
-
-/// Whether a zero and two to five digits end there.
-fn leads(run: &[u8], at: usize) -> bool {
-    let digits = run[..at].iter().rev().take(6).take_while(|byte| byte.is_ascii_digit()).count();
-    (3..=digits).any(|back| run[at - back] == b'0')
-}
-
-/// The most digits in a row, some bytes between them not counted.
-fn longest(run: &[u8], between: impl Fn(u8) -> bool) -> usize {
-    let (mut most, mut count) = (0, 0);
-    for byte in run {
-        if byte.is_ascii_digit() {
-            count += 1;
-            most = most.max(count);
-        } else if !between(*byte) {
-            count = 0;
-        }
-    }
-    most
-}
-
-/// Whether enough digits follow a plus.
-fn dialled(run: &[u8]) -> bool {
-    let mut count = None;
-    for byte in run {
-        count = match (byte, count) {
-            (b'+', _) => Some(0),
-            (b'0'..=b'9', Some(known)) if known + 1 == DIALLED => return true,
-            (b'0'..=b'9', Some(known)) => Some(known + 1),
-            (_, known) => known,
-        };
-    }
-    false
-}
-
-/// Whether zeros of the shape stand for digits of the run from there on, and other bytes for themselves.
-fn number_of(run: &[u8], at: usize, shape: &[u8]) -> bool {
-    run.len() >= at + shape.len()
-        && shape.iter().zip(&run[at..]).all(|(wanted, byte)| if *wanted == b'0' { byte.is_ascii_digit() } else { wanted == byte })
 }
 
 /// Where the window of a literal begins that ends with `-` or `_`; none in one that has no such.
@@ -402,13 +287,4 @@ fn window(literal: &[u8]) -> Option<usize> {
     let end = literal.iter().rposition(|byte| b"-_".contains(byte))? + 1;
     let begin = end.checked_sub(WINDOW)?;
     literal[begin..end - 1].iter().all(|byte| !b"-_".contains(byte)).then_some(begin)
-}
-
-fn shape(run: &[u8], at: usize, before: &[u8], from: &[u8]) -> bool {
-    at >= before.len() && number_of(run, at, from) && number_of(run, at - before.len(), before)
-}
-
-/// Six digits, or three and three, or four and three, as behind an area code.
-fn area_code(run: &[u8], at: usize) -> bool {
-    number_of(run, at, b"000000") || number_of(run, at, b"000 000") || number_of(run, at, b"0000 000")
 }

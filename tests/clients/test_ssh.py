@@ -36,6 +36,31 @@ def test_a_command_runs_with_its_streams_and_status(web1: Hosted) -> None:
     assert (action["verb"], action["ruling"], action["status"]) == ("ssh.exec", "allow", "exit 3")
 
 
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [
+        ("", b"aes128-gcm@openssh.com"),
+        ("aes256-ctr,aes256-gcm@openssh.com", b"aes256-gcm@openssh.com"),
+        ("chacha20-poly1305@openssh.com,aes192-ctr", b"aes192-ctr"),
+    ],
+)
+def test_the_cheapest_cipher_that_openssh_has_is_taken(web1: Hosted, offered: str, chosen: bytes) -> None:
+    done = web1.ssh("echo there", options=["-v", *(["-c", offered] if offered else [])])
+    assert (done.returncode, done.stdout) == (0, b"there\n")
+    assert done.stderr.count(b"cipher: " + chosen) == 2, done.stderr
+
+
+def test_a_client_without_any_of_the_ciphers_hears_so(web1: Hosted) -> None:
+    done = web1.ssh("echo there", options=["-c", "chacha20-poly1305@openssh.com"])
+    assert done.returncode == 255
+    assert b"no matching cipher found" in done.stderr, done.stderr
+
+
+def test_a_connection_goes_on_when_keys_are_made_anew(web1: Hosted) -> None:
+    data = os.urandom(3_000_000)
+    assert web1.ssh("wc -c", stdin=data, options=["-o", "RekeyLimit=1M"]).stdout.strip() == b"3000000"
+
+
 def test_input_reaches_what_takes_it_for_data_and_its_end_too(web1: Hosted) -> None:
     data = os.urandom(3_000_000)
     assert web1.ssh("wc -c", stdin=data).stdout.strip() == b"3000000"

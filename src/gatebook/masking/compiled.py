@@ -54,6 +54,14 @@ def blot(names: frozenset[str], data: bytes, work: int) -> tuple[bytes, list[Spo
     return (data if shown is None else shown), [Spot(*spot) for spot in spots]
 
 
+def find(data: bytes, wanted: bytes, start: int, stop: int) -> int:
+    """What ``bytes.find`` does between two places, many times faster where much is looked through."""
+    if crate is None:
+        return data.find(wanted, start, stop)
+    found = crate.find(data, wanted, start, stop)
+    return -1 if found is None else found
+
+
 def _spec(detector: Detector) -> tuple[str, list[tuple[str, str]], list[bytes], str, str, str]:
     hints = [(view, hint.decode("ascii")) for view, hint in detector.hints]
     check = "marker" if isinstance(detector.check, checks.Marker) else _CHECKS[detector.check]

@@ -18,10 +18,11 @@ import re
 from dataclasses import replace
 from enum import Enum, auto
 
+from gatebook.masking.compiled import find
 from gatebook.masking.detectors import Spot, scan, stars_for
 from gatebook.protocols.http.covering.plan import Counts, Plan, count
 
-BLOCK = 32_768  # bytes that are looked through together
+BLOCK = 262_144  # bytes that are looked through together
 AHEAD = 4_096  # bytes behind them that are looked at, too
 CONTEXT = 4_096  # bytes before them, of the same line
 LINE = 32_768  # held bytes of one line, of which the beginning goes on
@@ -130,7 +131,7 @@ class LiveCover:
     def _begun(self, window: bytes, before: int, cut: int) -> int:
         """Where the first line of a private key ends among the bytes that go on, 0 without one."""
         first = max(0, before - _MARKER_BYTES)
-        if window.find(_BEGINS, first, cut) < 0:  # found far faster than a pattern
+        if find(window, _BEGINS, first, cut) < 0:  # far faster than a pattern
             return 0
         for found in _BEGIN.finditer(window, first, cut):
             if found.end() > before:

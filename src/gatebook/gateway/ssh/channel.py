@@ -20,6 +20,7 @@ from gatebook.gateway.book import told
 from gatebook.gateway.desk import Needs
 from gatebook.gateway.ssh.far import ERRORS_OF, Far
 from gatebook.gateway.ssh.looking import inquired
+from gatebook.gateway.ssh.packets import untold
 from gatebook.gateway.store import decided
 from gatebook.gateway.tape import UNRECORDED
 from gatebook.gateway.waiting import Waiting
@@ -95,6 +96,7 @@ class Channel(asyncssh.SSHServerSession[bytes]):
     def connection_made(self, chan: asyncssh.SSHServerChannel[bytes]) -> None:
         """The channel stands."""
         self._chan = chan
+        untold(chan)
 
     def pty_requested(self, term_type: str, term_size: tuple[int, int, int, int], term_modes: Any) -> bool:
         """A terminal is wanted for what will be run."""

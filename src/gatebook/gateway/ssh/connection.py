@@ -15,13 +15,14 @@ from asyncssh.public_key import SSHOpenSSHCertificate
 
 from gatebook.config import SshTarget
 from gatebook.gateway.ssh.channel import PACKET_BYTES, WINDOW_BYTES
-from gatebook.gateway.ssh.packets import Packets
+from gatebook.gateway.ssh.packets import Packets, gcm_of
 
 if TYPE_CHECKING:
     from gatebook.gateway.ssh.door import Doorman
 
 KEYS = 60  # that one client may show: OpenSSH's shows all that an agent has before it asks for a token
 VARIABLES, VARIABLE_BYTES = 64, 4_096
+OPENSSH = b"SSH-2.0-OpenSSH"
 
 log = structlog.get_logger("gatebook.ssh")
 
@@ -39,7 +40,24 @@ class Connection(Packets, asyncssh.SSHServerConnection):
         if made is not None:
             self._protocol_factory = made
         self._keys_shown = 0
+        self._waits = False  # with what it has until the client has said what it has
         self._certificate: SSHOpenSSHCertificate | None = None
+
+    def _recv_version(self) -> bool:
+        """asyncssh's place where it tells what it has."""
+        heard = super()._recv_version()
+        if self._waits:
+            self._kexinit_sent = False
+        return heard
+
+    def _send_kexinit(self) -> None:
+        """OpenSSH waits for nobody with what it has, so it is answered with the ciphers of it that cost least."""
+        self._waits = not self._client_kexinit and self._client_version.startswith(OPENSSH)
+        if self._waits:
+            return
+        if self._client_kexinit:
+            self._enc_algs = gcm_of(self._client_kexinit, self._enc_algs)
+        super()._send_kexinit()
 
     def internal_error(self, exc_info: Any = None, error_logger: Any = None) -> None:
         """A fault of ours or of the library's: the connection ends, closed. A packet that is none is its peer's."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import Protocol, assert_never
 
 import asyncssh
 
+from gatebook.gateway.ssh.packets import untold
 from gatebook.protocols.ssh.messages import SIGNALS, Closed, Data, Eof, Errors, Exit, Killed, OfClient, Resize, Signal
 from gatebook.protocols.ssh.relay import Failed, SshSignal, TargetSaid
 
 ERRORS_OF = asyncssh.EXTENDED_DATA_STDERR
+TOGETHER = 131_072  # bytes
 
 
 class Near(Protocol):
@@ -33,14 +36,33 @@ class Far(asyncssh.SSHClientSession[bytes]):
         self.chan: asyncssh.SSHClientChannel[bytes] | None = None
         self.full = False
         self._reads = True
+        self._heard: list[bytes] = []  # of one stream, told together
+        self._heard_bytes = 0
+        self._of: asyncssh.DataType = None
 
     def connection_made(self, chan: asyncssh.SSHClientChannel[bytes]) -> None:
         """The channel stands."""
         self.chan = chan
+        untold(chan)
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
-        """What the command writes."""
-        self._tell(TargetSaid(Errors(data) if datatype == ERRORS_OF else Data(data)))
+        """What the command writes: all that came at once is told as one."""
+        if datatype != self._of:
+            self._tell_heard()
+            self._of = datatype
+        if not self._heard:
+            asyncio.get_running_loop().call_soon(self._tell_heard)
+        self._heard.append(data)
+        self._heard_bytes += len(data)
+        if self._heard_bytes >= TOGETHER:
+            self._tell_heard()
+
+    def _tell_heard(self) -> None:
+        if not self._heard:
+            return
+        data, self._heard, self._heard_bytes = b"".join(self._heard), [], 0
+        if self._near is not None:
+            self._near.signal(TargetSaid(Errors(data) if self._of == ERRORS_OF else Data(data)))
 
     def eof_received(self) -> bool:
         """It writes no more."""
@@ -105,6 +127,7 @@ class Far(asyncssh.SSHClientSession[bytes]):
                 self.read(True)
 
     def _tell(self, signal: SshSignal) -> None:
+        self._tell_heard()
         if self._near is not None:
             self._near.signal(signal)
 
