@@ -29,7 +29,7 @@ from gatebook.cli.demo.world import clean_environment, gatebook_command
 from gatebook.ledger.verifier import Book, render, verify_book
 from gatebook.recording.reading import new_identity
 
-READY_SECONDS = 30.0
+READY_SECONDS = 120.0  # two on an idle machine
 VAULT = 'forbid (principal, action == Action::"session.open", resource == Target::"vault");\n'
 ALL = '@id("everything")\n@reason("nothing is held against anybody here")\npermit (principal, action, resource);\n'
 

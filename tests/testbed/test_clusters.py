@@ -19,6 +19,8 @@ from gatebook.cli.demo.processes import answers, wait_until
 
 pytestmark = pytest.mark.real
 
+SECONDS = 60.0  # until a server goes by what was just written, on a busy machine
+
 TRANSPORTS = {
     "websocket": {"KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "true", "KUBECTL_PORT_FORWARD_WEBSOCKETS": "true"},
     "spdy": {"KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "false", "KUBECTL_PORT_FORWARD_WEBSOCKETS": "false"},
@@ -160,9 +162,11 @@ def test_a_gateway_that_may_only_impersonate_is_seen_with_whom_it_was(cluster: C
     name, certificate = cluster.impersonator()
     cluster.kubectl("-n", namespace, "create", "rolebinding", "readers", "--clusterrole=view", "--group=readers")
     path = f"/api/v1/namespaces/{namespace}/pods"
+    as_alice = {"impersonate-user": "alice", "impersonate-group": "readers"}
     with cluster.client(certificate) as client:
         assert client.get(path).status_code == 403
-        alice = client.get(path, headers={"impersonate-user": "alice", "impersonate-group": "readers"})
+        assert wait_until(lambda: client.get(path, headers=as_alice).status_code == 200, SECONDS), "once the server knows the role"
+        alice = client.get(path, headers=as_alice)
         bob = client.get(path, headers={"impersonate-user": "bob"})
     assert (alice.status_code, bob.status_code) == (200, 403)
     seen = cluster.audited(auditID=alice.headers["audit-id"])[0]
@@ -176,7 +180,7 @@ def test_constrained_impersonation_keeps_a_gateway_from_being_anybody_for_anythi
     path = f"/api/v1/namespaces/{namespace}/pods"
     with cluster.client(certificate) as client:
         reader = {"impersonate-user": "alice", "impersonate-group": "readers"}
-        assert client.get(path, headers=reader).status_code == 200
+        assert wait_until(lambda: client.get(path, headers=reader).status_code == 200, SECONDS), "once the server knows the role"
         assert client.delete(path, headers=reader).status_code == 403
         assert client.get(path, headers={**reader, "impersonate-group": "system:masters"}).status_code == 403
 

@@ -19,7 +19,7 @@ _NEVER_THE_SAME = (
     (re.compile(r"\b127\.88\.\d+\.\d+"), "POD-IP"),
     (re.compile(r"\b10\.\d+\.\d+\.\d+"), "SERVICE-IP"),
     (re.compile(r"(resourceVersion\"?: \"?)\d+"), r"\1R"),
-    (re.compile(r"\b\d+m?s\b"), "AGE"),
+    (re.compile(r"\b(?:\d+(?:ms|[ydhms]))+\b"), "AGE"),
     (re.compile(r"/(LIVE|MERGED)-\d+/"), r"/\1/"),
     (re.compile(r"kube-api-access-\w{5}\b"), "kube-api-access"),
     (re.compile(r"(web-[0-9a-f]{8,10})-\w{5}\b"), r"\1"),
