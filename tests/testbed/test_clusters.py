@@ -165,7 +165,7 @@ def test_a_gateway_that_may_only_impersonate_is_seen_with_whom_it_was(cluster: C
     as_alice = {"impersonate-user": "alice", "impersonate-group": "readers"}
     with cluster.client(certificate) as client:
         assert client.get(path).status_code == 403
-        assert wait_until(lambda: client.get(path, headers=as_alice).status_code == 200, SECONDS), "once the server knows the role"
+        assert wait_until(lambda: client.get(path, headers=as_alice).status_code == 200, SECONDS), "the role is known"
         alice = client.get(path, headers=as_alice)
         bob = client.get(path, headers={"impersonate-user": "bob"})
     assert (alice.status_code, bob.status_code) == (200, 403)
@@ -180,7 +180,7 @@ def test_constrained_impersonation_keeps_a_gateway_from_being_anybody_for_anythi
     path = f"/api/v1/namespaces/{namespace}/pods"
     with cluster.client(certificate) as client:
         reader = {"impersonate-user": "alice", "impersonate-group": "readers"}
-        assert wait_until(lambda: client.get(path, headers=reader).status_code == 200, SECONDS), "once the server knows the role"
+        assert wait_until(lambda: client.get(path, headers=reader).status_code == 200, SECONDS), "the role is known"
         assert client.delete(path, headers=reader).status_code == 403
         assert client.get(path, headers={**reader, "impersonate-group": "system:masters"}).status_code == 403
 
