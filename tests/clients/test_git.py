@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shlex
 import subprocess
 from collections.abc import Iterator
@@ -43,7 +44,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitServer]:
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory, world: World, server: GitServer) -> Iterator[LiveGateway]:
     home = tmp_path_factory.mktemp("gateway")
-    gateway = LiveGateway(home, world, apis=[server.target()], allows_all=True, policies={"git": RULES})
+    roles = {name: server.target()["roles"]["agent"] for name in ("agent", "release")}
+    apis = [server.target(roles=roles), server.target(name="small", push_bytes=65_536)]
+    gateway = LiveGateway(home, world, apis=apis, allows_all=True, policies={"git": RULES})
     gateway.start()
     yield gateway
     gateway.stop()
@@ -195,6 +198,36 @@ def test_a_yes_is_for_one_push_alone(desk: Desk) -> None:
     desk.commit("another", migrations__2="DROP TABLE b;\n")
     assert "approval required" in desk.git("push", "origin", "main", ends=1)
     assert desk.head == before
+
+
+def test_role_and_purpose_stand_behind_the_targets_name(desk: Desk) -> None:
+    desk.clone()
+    said = desk.url.replace("/git/forge/", "/git/forge+role=release+why=OPS-7/")
+    assert "refs/heads/main" in desk.git("ls-remote", said)
+    found = {(one["role"], one["purpose"]) for one in desk.door.sessions() if one["live"]}
+    assert found >= {("agent", ""), ("release", "OPS-7")}
+    unknown = said.replace("role=release", "role=owner")
+    assert "remote: blocked by" in desk.git("ls-remote", unknown, ends=128)
+
+
+@pytest.mark.parametrize("size", [100_000, 3_000_000])  # at once, and in chunks
+def test_a_push_that_is_longer_than_is_read_says_so_and_moves_nothing(desk: Desk, size: int) -> None:
+    desk.clone()
+    before, _ = desk.head, desk.commit("much", much=random.Random(7).randbytes(size).hex())
+    said = desk.git("push", desk.url.replace("/git/forge/", "/git/small/"), "main", ends=None)
+    assert "push it in parts" in said
+    assert desk.head == before
+    desk.git("push", "-q", "origin", "main")
+    assert desk.head != before
+
+
+def test_what_the_server_itself_prints_passes_as_it_is(desk: Desk) -> None:
+    hook = desk.server.repositories / f"{desk.name}.git/hooks/post-receive"
+    hook.write_text("#!/bin/sh\necho 'Open a request at https://git.internal/new?card=4111111111111111'\n")
+    hook.chmod(0o755)
+    desk.clone()
+    desk.commit("second", a="1")
+    assert "remote: Open a request at https://git.internal/new?card=4111111111111111" in desk.git("push", "origin", "main")
 
 
 def test_who_shows_no_token_is_asked_for_one_and_a_wrong_one_opens_nothing(desk: Desk) -> None:

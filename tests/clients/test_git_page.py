@@ -19,7 +19,7 @@ pytestmark = pytest.mark.real
 
 PAGE = (Path(__file__).parents[2] / "docs/git.md").read_text()
 TARGETS = re.findall(r"^```yaml\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)[0]
-GATEWAY = "gateway.example.org:8443"
+GATEWAY = "gateway.example.org:16443"
 
 
 @pytest.fixture

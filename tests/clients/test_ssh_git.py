@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shlex
 import subprocess
 from collections.abc import Iterator
@@ -27,6 +28,9 @@ forbid (principal, action in Action::"git.write", resource) unless { context.sec
 @id("migrations-need-dba") @approvers("group:dba") @reason("{paths}: migrations are made with group dba")
 forbid (principal, action in Action::"git.write", resource) when { context.folders.contains("migrations/") }
 unless { context.approved };
+@id("locked-waits") @approvers("group:dba") @hold("wait") @reason("{paths}: locked")
+forbid (principal, action in Action::"git.write", resource) when { context.folders.contains("locked/") }
+unless { context.approved };
 @id("closed") @reason("it is nobody's") forbid (principal, action in Action::"git", resource)
 when { context.repository == "org/closed" };
 @id("shallow-only") @reason("jobs clone with --depth=1") forbid (principal, action == Action::"git.fetch", resource)
@@ -45,8 +49,8 @@ def host(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory, world: World, host: Host) -> Iterator[LiveGateway]:
     folder = tmp_path_factory.mktemp("ssh")
-    target = host.target(repositories=str(host.home))
-    with ring_gateway(folder, world, host, hosts=[target], policies={"git": RULES}) as gateway:
+    targets = [host.target(repositories=str(host.home)), host.target("small", repositories=str(host.home), push_bytes=65_536)]
+    with ring_gateway(folder, world, host, hosts=targets, policies={"git": RULES}) as gateway:
         yield gateway
 
 
@@ -64,9 +68,9 @@ class Desk(Hosted):
     def url(self) -> str:
         return f"ssh://web1@127.0.0.1:{self.gateway.ssh_port}{self.there}"
 
-    def git(self, *argv: str, ends: int | None = 0, folder: Path | None = None) -> str:
+    def git(self, *argv: str, ends: int | None = 0, folder: Path | None = None, user: str = "web1") -> str:
         """What git prints, on both of its streams."""
-        ssh = shlex.join([program("ssh"), *self.options()])
+        ssh = shlex.join([program("ssh"), *self.options(user=user)])
         done = subprocess.run(
             ["git", *argv], cwd=folder or self.work, env=surroundings(GIT_SSH_COMMAND=ssh, **self.environment(self.token)),
             capture_output=True, text=True, timeout=SECONDS,
@@ -192,6 +196,45 @@ def test_a_held_push_passes_when_it_comes_again_after_the_yes(desk: Desk) -> Non
     desk.git("gc", "-q")  # so that the pack has other bytes
     desk.git("push", "origin", "main")
     assert desk.head() == new
+
+
+@pytest.mark.parametrize("approved", [True, False])
+def test_a_push_that_its_rule_has_wait_goes_on_or_not_as_people_say(desk: Desk, approved: bool) -> None:
+    desk.clone()
+    before, new = desk.head(), desk.commit("locked", locked__1="DROP TABLE a;\n")
+    ssh = shlex.join([program("ssh"), *desk.options()])
+    environment = surroundings(GIT_SSH_COMMAND=ssh, **desk.environment(desk.token))
+    with subprocess.Popen(
+        ["git", "push", "origin", "main"], cwd=desk.work, env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as push:  # fmt: skip
+        seen = desk.approve(approved)
+        assert (push.poll(), desk.head()) == (None, before)
+        said, _ = push.communicate(timeout=SECONDS)
+    assert "DROP TABLE a;" in seen
+    assert "/approvals/" in said, "who waits hears where to follow it"
+    assert desk.head() == (new if approved else before)
+    assert push.returncode == (0 if approved else 1)
+    assert ("denied by dana: for a test" in said) is not approved
+    wanted = [("git.list", "allow"), ("git.push", "approve"), *([("git.push", "allow")] if approved else [])]
+    assert [one for one in desk.told() if one in wanted] == wanted
+
+
+def test_a_push_that_is_longer_than_is_read_says_so_and_moves_nothing(desk: Desk) -> None:
+    desk.clone()
+    before = desk.head()
+    desk.commit("much", much=random.Random(7).randbytes(3_000_000).hex())
+    said = desk.git("push", "origin", "main", ends=1, user="small")
+    assert "a push of more than 65,536 bytes; push it in parts" in said
+    assert desk.head() == before
+
+
+def test_a_link_on_the_host_is_told_by_its_own_name(desk: Desk) -> None:
+    """So rules that close a repository do not close what leads to it, as the page says."""
+    (desk.host.home / "org/alias.git").unlink(missing_ok=True)
+    (desk.host.home / "org/alias.git").symlink_to(desk.there)
+    assert "refs/heads/main" in desk.git("ls-remote", desk.url.replace(desk.name, "org/alias"), folder=desk.folder)
+    assert desk.actions()[0]["text"] == "git-upload-pack org/alias"
 
 
 def test_what_is_forbidden_to_read_is_refused_in_words(desk: Desk) -> None:

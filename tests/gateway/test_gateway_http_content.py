@@ -12,6 +12,8 @@ from gatebook.gateway.http.http2 import CONTENT_SECONDS, Http2Connection
 from gatebook.gateway.http.sessions import HELD_BYTES
 from gatebook.protocols.http.h2 import ClientSide
 from gatebook.protocols.http.message import Request, Response
+from gatebook.protocols.http.plain import Plain
+from gatebook.protocols.http.reading import Shape
 
 BEARER = (b"authorization", b"Bearer one")
 
@@ -78,6 +80,22 @@ def test_content_of_one_token_that_waits_for_decisions_has_a_limit_over_all_its_
         await rig.send(b" " * 998 + b"[]")
         assert b" 200 " in b"".join(rig.clients[0].came)
         assert rig.http.held == {session.key.token: HELD_BYTES - 5_000}
+
+    asyncio.run(played())
+
+
+def test_what_may_come_in_one_request_may_wait_however_long_it_is(tmp_path: Path) -> None:
+    """As a push of more than the usual limit, to a git server whose ``push_bytes`` lets it come."""
+
+    async def played() -> None:
+        rig = await Rig(tmp_path, lane=False).open()
+        rig.http.spoken = Plain(Shape(body_bytes=HELD_BYTES + 10_000))
+        rig.http.held[rig.sessions["one"].key.token] = HELD_BYTES - 5_000
+        await rig.send(post(8_000, b" " * 7_998 + b"[]"))
+        assert b" 200 " in b"".join(rig.client.came)
+        rig.connect()
+        await rig.send(post(16_000, b" " * 15_998 + b"[]"))
+        assert b" 429 " in b"".join(rig.client.came)
 
     asyncio.run(played())
 

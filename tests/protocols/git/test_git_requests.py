@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.protocols.git.repository import ZERO, pushed
 from tests.protocols.http.covering.stage import plan
+from tests.protocols.http.exchanges import Stage, content, head
+from tests.protocols.http.exchanges import refused as refused_by_rule
 
 from gatebook.protocols.git.answers import refused
 from gatebook.protocols.git.dialect import Git, Shape
@@ -15,9 +18,12 @@ from gatebook.protocols.git.paths import Place, Service, read_place
 from gatebook.protocols.git.pktline import Line, Mark, line, read_line, read_section
 from gatebook.protocols.git.pushing import read_push
 from gatebook.protocols.git.reading import UNASKED, read
+from gatebook.protocols.http.dialect import HEARD_BYTES
 from gatebook.protocols.http.doubts import Doubts
-from gatebook.protocols.http.message import Request
+from gatebook.protocols.http.message import Data, End, Request
 from gatebook.protocols.http.refusal import Problem
+from gatebook.protocols.http.relay import ClientSaid, Failed, Forward
+from gatebook.protocols.relay import Ended, HangUp, Side
 
 ONE = "1" * 40
 GIT = Git(Shape())
@@ -170,7 +176,53 @@ def test_anything_else_hears_an_error(service: Service) -> None:
     assert isinstance(said, Line)
     assert said.text == "ERR no"
     _, plain = refused(Place("a", service), None, "no", "Ask.")
-    assert plain == line("ERR no. Ask.")
+    blind = line(b"\3no. Ask.\n") + b"0000"  # who pushes waits for bands, and takes anything else for a broken one
+    assert plain == (blind if service is Service.RECEIVE else line("ERR no. Ask."))
+
+
+def patient(**changes: Any) -> Stage:
+    return Stage(dialect=Git(Shape(push_bytes=1_000)), **changes)
+
+
+def test_a_push_that_is_too_long_is_heard_to_its_end_and_then_told_so() -> None:
+    """git over HTTP/2 waits for ever where it is answered in the middle."""
+    stage = patient()
+    asked = stage.ask(post(), Data(b"a" * 1_100))
+    assert "push it in parts" in asked.fault
+    effects = stage.feed(refused_by_rule(asked.action))
+    assert (effects, stage.relay.hungry, stage.relay.keeps) == ([], True, False)
+    assert stage.feed(ClientSaid(Data(b"b" * 5_000)), refused_by_rule(asked.action)) == []
+    effects = stage.feed(ClientSaid(End()))
+    assert b"\3blocked by" in content(effects)
+    assert [one for one in stage.story if isinstance(one, Forward)] == []
+    assert not stage.relay.hungry
+
+
+@pytest.mark.parametrize("end", [Failed(408, "no content came within 60 s"), Ended(Side.GATEWAY, "your token is over")])
+def test_a_push_that_does_not_end_is_told_all_the_same(end: Failed | Ended) -> None:
+    stage = patient()
+    asked = stage.ask(post(), Data(b"a" * 1_100))
+    stage.feed(refused_by_rule(asked.action))
+    assert head(stage.feed(end)).status in (401, 408)
+    assert stage.feed(ClientSaid(Data(b"more"))) == []
+
+
+def test_who_leaves_while_a_refused_push_is_heard_leaves_nothing_to_do() -> None:
+    stage = patient()
+    asked = stage.ask(post(), Data(b"a" * 1_100))
+    stage.feed(refused_by_rule(asked.action))
+    assert [type(one) for one in stage.feed(Ended(Side.CLIENT, "it went"))] == [HangUp]
+    assert stage.feed(ClientSaid(End())) == []
+
+
+def test_what_no_gateway_would_hear_to_its_end_is_told_before() -> None:
+    stage = patient()
+    stage.feed(refused_by_rule(stage.ask(post(), Data(b"a" * 1_100)).action))
+    piece, heard = Data(bytes(64 * 1024 * 1024)), 0
+    while not (effects := stage.feed(ClientSaid(piece))):
+        heard += len(piece.data)
+        assert heard <= HEARD_BYTES
+    assert head(effects).status == 200
 
 
 def test_a_missing_token_is_asked_for_as_a_password() -> None:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 IDLE_SECONDS = 120.0
 EACH_TOKEN = 20  # sessions, one for each purpose, role, target and address: so that nobody takes all there are
 AT_ONCE = 1_000  # requests of one session under way
-HELD_BYTES = 67_108_864  # of content of one token, over all its sessions and connections, that waits for decisions
+HELD_BYTES = 67_108_864  # of content of one token, over all its sessions and connections, that waits for decisions, at least
 FULL = "this token has as much content under way as may wait for decisions; send it again once some of its requests went on"
 NO_ROOM = "no-room"  # the rule's name where all sessions are taken
 
@@ -142,8 +142,9 @@ class HttpSession:
 
     def hold(self, exchange: Exchange, count: int) -> bool:
         """Whether so many bytes more of a request may wait until it was decided about."""
-        held = self._gateway.http.held
-        if held.get(self.key.token, 0) + count > HELD_BYTES:
+        http = self._gateway.http
+        held, most = http.held, max(HELD_BYTES, http.dialect(self.target.name).body_bytes)  # one request that may come has room
+        if held.get(self.key.token, 0) + count > most:
             return False
         held[self.key.token] = held.get(self.key.token, 0) + count
         self._holding[exchange] = self._holding.get(exchange, 0) + count

@@ -1,6 +1,7 @@
 """How a git client hears a refusal, in its own words: ``ng ref why`` for a push, ``ERR why`` for anything else.
 
-Format: gitprotocol-pack, "Report Status" and "Packfile Data" (side bands); gitprotocol-common, ``ERR``.
+Format: gitprotocol-pack, "Report Status" and "Packfile Data" (side bands); gitprotocol-common, ``ERR``. Who pushes takes an
+``ERR`` where bands are due for a broken band, and shows nothing of it.
 """
 
 from __future__ import annotations
@@ -21,10 +22,18 @@ def refused(place: Place, push: Push | None, why: str, advice: str = "") -> tupl
     """The answer, which is a good one to HTTP: git shows what stands in it, and nothing of an answer that is not."""
     why, advice = _plain(why), _plain(advice)
     service = place.service or Service.UPLOAD
+    if place.service is Service.RECEIVE and push is None and not place.opens:
+        return _said(f"application/x-{service}-result"), unread(why, advice)
     if place.opens:
         content = line(f"# service={service}\n") + b"0000" + line(f"ERR {_whole(why, advice)}")
         return _said(f"application/x-{service}-advertisement"), content
     return _said(f"application/x-{service}-result"), report(push, why, advice)
+
+
+def unread(why: str, advice: str = "") -> bytes:
+    """The answer to a push of which not even the refs are known: its client waits for bands, and shows what is in the third."""
+    told = _whole(_plain(why), _plain(advice)).encode()[:_OLD_BAND_BYTES]
+    return line(b"\3" + told.decode(errors="ignore").encode() + b"\n") + b"0000"
 
 
 def report(push: Push | None, why: str, advice: str = "") -> bytes:

@@ -58,6 +58,11 @@ class Git:
         """What is wrong goes nowhere."""
         return True
 
+    @property
+    def patient(self) -> bool:
+        """git over HTTP/2 waits for ever where it is answered in the middle of a push."""
+        return True
+
     def wants(self, request: Request) -> bool:
         """Whether the content is kept until the request was decided about."""
         return request.method == "POST"

@@ -23,7 +23,7 @@ from typing import TypeAlias, assert_never
 from gatebook.errors import WireError
 from gatebook.masking.detectors import cover_text
 from gatebook.model import Action, Deed, Permit, RefusalClass
-from gatebook.protocols.git.answers import report
+from gatebook.protocols.git.answers import report, unread
 from gatebook.protocols.git.commands import Wanted
 from gatebook.protocols.git.conversation import Fetching, Pushing
 from gatebook.protocols.git.fetching import Fetch
@@ -236,7 +236,8 @@ class GitRelay:
         if self._wanted.service is None:
             return self._over(word, Errors(refusal.line(f"{why}. {advice}" if advice else why)), Exit(status))
         push = self._pushing.known if self._pushing is not None else None
-        return self._over(word, Data(report(push, why, advice)), Eof(), Exit(status))
+        blind = self._pushing is not None and push is None and self._state is not _State.ASKING
+        return self._over(word, Data(unread(why, advice) if blind else report(push, why, advice)), Eof(), Exit(status))
 
     # The client ---------------------------------------------------------------------------------------------------------
 

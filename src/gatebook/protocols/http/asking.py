@@ -152,3 +152,9 @@ def whole_instead(told: Request) -> Request | None:
     if told.method not in ("GET", "HEAD") or told.get(b"range") is None:
         return None
     return replace(told, fields=without(told.fields, b"range", b"if-range"))
+
+
+def stated(request: Request) -> int | None:
+    """The length that the client says its content has; the codec has seen that there is one at most."""
+    found = request.get(b"content-length")
+    return int(found) if found is not None else None

@@ -19,6 +19,8 @@ from gatebook.protocols.http.refusal import Problem
 from gatebook.protocols.http.tunnel import Moved
 from gatebook.protocols.relay import Covering
 
+HEARD_BYTES = 1_073_741_824  # of a request whose refusal is known: then even a patient client hears it
+
 
 class Passage(Protocol):
     """What an upgrade has opened: bytes from side to side. Owned by one exchange."""
@@ -146,6 +148,11 @@ class Dialect(Protocol):
     @property
     def strict(self) -> bool:
         """Whether a request that is wrong by any reading is never sent, whatever the policy says."""
+        ...
+
+    @property
+    def patient(self) -> bool:
+        """Whether who asks reads no answer before all of the request was said."""
         ...
 
     def wants(self, request: Request) -> bool:

@@ -41,6 +41,11 @@ class Plain:
         """The policy says what becomes of it."""
         return False
 
+    @property
+    def patient(self) -> bool:
+        """Who hears a refusal early saves the rest."""
+        return False
+
     def wants(self, request: Request) -> bool:
         """Whether the content is kept until the request was decided about."""
         return _wants(request, self._shape.body_bytes)

@@ -3,10 +3,10 @@
 It keeps the contract of ``protocols/relay.py``, with messages in the place of bytes: the codecs have made them of bytes already
 (``h1.py``, ``h2.py``), so that nothing here depends on how a message was framed, and what goes on is framed anew.
 
-States: ``gathering`` the content that a decision needs -> ``asking`` -> ``sending`` -> ``over``. What is decided about is the
-head and, up to ``Shape.body_bytes``, the content: longer content is decided about unread, which rules can see, and flows on in
-pieces once it may. The client is read while content is gathered or sent, and not in between. Where an upgrade opens what is
-read, as GraphQL in a WebSocket, each thing that is asked in there is another action of this exchange (``inside.py``).
+States: ``gathering`` the content that a decision needs -> ``asking`` -> ``sending`` -> ``over``; ``hearing`` the rest before a
+refusal is told, for clients that read none earlier. What is decided about is the head and, up to ``Shape.body_bytes``, the
+content: longer content is decided about unread, which rules can see, and flows on once it may. The client is not read while
+``asking``. What is asked inside of an upgrade that is read, as GraphQL in a WebSocket, is an action of its own (``inside.py``).
 
 Invariants, each with a test: no ``Forward`` before its ``Permit``; a client's token, and what it says of other hops, is in no
 ``Forward``; an answer that cannot be covered is replaced by a problem while its head is not out, and cut short after that;
@@ -24,10 +24,10 @@ from gatebook.errors import WireError
 from gatebook.model import Action, Permit, Reach
 from gatebook.protocols.http import grpc, refusal
 from gatebook.protocols.http.answering import Answering, shown
-from gatebook.protocols.http.asking import asked, outgoing, whole_instead
+from gatebook.protocols.http.asking import asked, outgoing, stated, whole_instead
 from gatebook.protocols.http.browsers import own_page, shows_pages
 from gatebook.protocols.http.checks import MalformedError
-from gatebook.protocols.http.dialect import Opening, Passage
+from gatebook.protocols.http.dialect import HEARD_BYTES, Opening, Passage
 from gatebook.protocols.http.graphql_socket import Conversation
 from gatebook.protocols.http.inside import Inside
 from gatebook.protocols.http.known import Meant
@@ -89,6 +89,7 @@ class Step(StrEnum):
     GATHERING = "gathering"
     ASKING = "asking"
     SENDING = "sending"
+    HEARING = "hearing"  # the rest of a request whose answer is known: its client reads none before it has said all
     OVER = "over"
 
 
@@ -114,6 +115,7 @@ class HttpRelay:
         self._inside: Inside | None = None  # where what is said in the tunnel is decided
         self._went: Went | None = None
         self._replied = self._inquires = False
+        self._late: tuple[Response, bytes] | None = None
         self._tells_status = False  # its answer is gRPC's, whose trailers say how it ended
 
     @property
@@ -121,7 +123,7 @@ class HttpRelay:
         """Whether more of the client's content is of use now."""
         if self._request is not None and self._request.upgrade:
             return self._tunnel is not None and not (self._inside is not None and self._inside.full)
-        return not self._whole and self.step in (Step.GATHERING, Step.SENDING)
+        return not self._whole and self.step in (Step.GATHERING, Step.SENDING, Step.HEARING)
 
     @property
     def waits(self) -> float:
@@ -158,9 +160,11 @@ class HttpRelay:
 
     def feed(self, signal: Signal) -> list[Effect]:
         """Take one signal and say what is to be done about it, in order."""
-        if self.step is Step.OVER:
+        if self.step is Step.OVER or (self.step is Step.HEARING and not isinstance(signal, ClientSaid | Failed | Ended)):
             return []
         match signal:
+            case ClientSaid(message) if self._late is not None:
+                return self._heard(message, self._late)
             case ClientSaid(message):
                 if self._tunnel is not None:
                     return self._through(self._tunnel, message, self._tunnel.from_client)
@@ -240,7 +244,7 @@ class HttpRelay:
 
     def _announces(self, request: Request) -> bool:
         """Whether content comes, or its client waits for a word before it says."""
-        return self._expects or bool(_stated(request)) or request.get(b"transfer-encoding") is not None
+        return self._expects or bool(stated(request)) or request.get(b"transfer-encoding") is not None
 
     def _held(self, request: Request) -> bool:
         """Whether a call of gRPC needs people: then it is kept to its end, since they say yes to exactly what is sent."""
@@ -314,7 +318,7 @@ class HttpRelay:
         kept = self._kept if resolved is None else [Data(content)] if content else []
         if said.upgrade:
             return [Forward(self._permit, told, 0), Forward(self._permit, End())]
-        length = sum(len(one.data) for one in kept) if self._whole else _stated(self._request)
+        length = sum(len(one.data) for one in kept) if self._whole else stated(self._request)
         effects: list[Effect] = [Forward(self._permit, told, length), *(Forward(self._permit, one) for one in kept)]
         self._kept = []
         effects += [Forward(self._permit, End())] if self._whole else self._go_on()
@@ -462,17 +466,19 @@ class HttpRelay:
         return replace(problem, page=True) if self._request is not None and shows_pages(self._request) else problem
 
     def _say(self, head: Response, content: bytes) -> list[Effect]:
+        if self._terms.dialect.patient and self._late is None and self._kept_bytes and not self._whole:
+            self._kept, self._late, self.step = [], (head, content), Step.HEARING
+            return []
         self._replied = True
         replies: list[Effect] = [Reply(head, len(content)), Reply(Data(content)), Reply(End())]
         if self._request is not None and self._request.method == "HEAD":
             del replies[1]
         return [*replies, *self._over(str(head.status))]
 
-
-def _stated(request: Request) -> int | None:
-    """The length that the client says its content has; the codec has seen that there is one at most."""
-    found = request.get(b"content-length")
-    return int(found) if found is not None else None
+    def _heard(self, message: Message, late: tuple[Response, bytes]) -> list[Effect]:
+        self._whole = isinstance(message, End)
+        self._kept_bytes += len(message.data) if isinstance(message, Data) else 0
+        return self._say(*late) if self._whole or self._kept_bytes > HEARD_BYTES else []
 
 
 __all__ = [

@@ -70,6 +70,11 @@ class Kubernetes:
         """What is wrong goes nowhere: an API server may read it as something else."""
         return True
 
+    @property
+    def patient(self) -> bool:
+        """Who hears a refusal early saves the rest."""
+        return False
+
     def wants(self, request: Request) -> bool:
         """Whether the content is kept until the request was decided about."""
         return not request.upgrade and wants(request)
