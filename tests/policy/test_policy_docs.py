@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 from tests.policy.place import placed, run
 
 from gatebook.policy import checks
@@ -86,3 +88,32 @@ def test_the_commands_on_the_page_print_what_it_shows(tmp_path: Path) -> None:
 
 def test_every_command_is_on_the_page() -> None:
     assert all(f"gatebook policy {name}" in PAGE for name in ("check", "test", "explain"))
+
+
+@pytest.mark.parametrize(("page", "verb"), [("http", "http.delete"), ("kubernetes", "k8s.delete")])
+def test_what_other_pages_ask_of_their_own_target_waits_for_a_grant_where_nobody_has_standing_access(
+    page: str, verb: str, tmp_path: Path
+) -> None:
+    text = (Path(__file__).parents[2] / "docs" / f"{page}.md").read_text("utf-8")
+    assert "Leave `agents.cedar` out" in text
+    (line,) = re.findall(r"^    (gatebook policy explain .*)$", text, re.MULTILINE)
+    words = shlex.split(line)
+    name = words[words.index("--target") + 1]
+    samples = [yaml.safe_load(one) for one in re.findall(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE)]
+    target = next(one for sample in samples for one in sample.get("targets", []) if one["name"] == name)
+    config = placed(tmp_path)
+    whole = yaml.safe_load(config.read_text())
+    whole["targets"].append(target)
+    whole["listeners"]["http"] = whole["listeners"]["api"] | {"bind": "127.0.0.1:16443"}
+    config.write_text(yaml.safe_dump(whole))
+
+    def told(*more: str) -> tuple[str, str]:
+        result = run(config, "explain", *words[3:], *([] if "--json" in words else ["--json"]), *more)
+        assert result.exit_code == 0, result.output
+        found = json.loads(result.stdout)
+        return found["verb"], found["ruling"]
+
+    assert told()[1] in ("mask", "approve"), "agents.cedar gives every agent access to every target"
+    (tmp_path / "policies" / "agents.cedar").unlink()
+    assert told() == (verb, "block")
+    assert told("--granted", "write")[1] in ("mask", "approve")
