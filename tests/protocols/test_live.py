@@ -11,7 +11,7 @@ from tests.protocols.http.covering.stage import CREDENTIAL, DETECTORS, plan
 from tests.protocols.kubernetes.streams import CARD, EMAIL, HIDDEN_CARD, HIDDEN_EMAIL, HIDDEN_KEY, KEY, cut
 
 from gatebook.protocols.http.covering.plan import Plan
-from gatebook.protocols.live import CONTEXT, LINE, TAIL, LiveCover
+from gatebook.protocols.live import BLOCK, CONTEXT, LINE, TAIL, LiveCover
 
 JWT = b"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
 TEXTS = [
@@ -158,6 +158,18 @@ def test_a_token_longer_than_what_is_remembered_is_covered_to_its_end() -> None:
     token = b"gbt_" + b"a1B2" * (10 * CONTEXT)
     out = fed(b"t " + token + b" end\n", range(0, len(token), 1_000))
     assert out == b"t " + b"*" * len(token) + b" end\n"
+
+
+@pytest.mark.parametrize(
+    "found",
+    [b"+49 170 1234567", b"DE89 3704 0044 0532 0130 00", b'"password": "alpha,beta;gamma&delta"'],
+    ids=["phone", "iban", "password"],
+)
+def test_a_finding_of_several_words_is_covered_whole_wherever_a_long_line_is_taken_apart(found: bytes) -> None:
+    alone = fed(found + b" ")
+    for back in range(len(found) + 1):
+        before = b"x" * (BLOCK - back - 1) + b" "
+        assert fed(before + found + b" " + b"y" * CONTEXT)[len(before) : len(before) + len(alone)] == alone
 
 
 def test_the_gateways_credential_is_covered_and_its_beginning_is_kept() -> None:

@@ -143,17 +143,17 @@ class LiveCover:
         start = window.rfind(b"\n", 0, cut) + 1
         if start and _PAIR.search(window[max(0, start - 32) : start]):
             start = max(0, start - 64)
-        straddles = False
+        straddles, begun = False, cut
         for spot in spots:
             if spot.end <= before or spot.start >= cut:
                 continue
             if spot.start >= before or not self._straddles:
                 count(self.masked, spot.name)
             if spot.end > cut or spot.end == len(window):
-                straddles, start = True, min(start, spot.start)
+                straddles, begun = True, min(begun, spot.start)
         self._straddles = straddles
-        self._torn = straddles and cut - start > CONTEXT
-        self._told = b"" if self._in_key else window[max(start, cut - CONTEXT) : cut]
+        self._torn = straddles and cut - begun > CONTEXT
+        self._told = b"" if self._in_key else window[max(min(start, begun), cut - CONTEXT) : cut]
 
     def _tear(self) -> bytes:
         """What belongs to a finding that is longer than what is remembered, up to the next place where it can end."""
