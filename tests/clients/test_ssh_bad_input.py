@@ -10,8 +10,10 @@ from typing import Any
 
 import asyncssh
 import pytest
+from asyncssh.constants import MSG_CHANNEL_OPEN, MSG_CHANNEL_WINDOW_ADJUST, MSG_GLOBAL_REQUEST
+from asyncssh.packet import Boolean, String, UInt32
 from tests.testbed.gateways import LiveGateway, World
-from tests.testbed.hosted import SECONDS, Hosted, ring_gateway
+from tests.testbed.hosted import RULES, SECONDS, Hosted, ring_gateway
 from tests.testbed.hosts import Host
 
 from gatebook.cli.demo.processes import wait_until
@@ -19,14 +21,20 @@ from gatebook.gateway.ssh.session import CHANNELS
 
 pytestmark = pytest.mark.real
 
+HELD = """
+@id("people-are-asked") @approvers("group:dba") @reason("people are asked first")
+forbid (principal, action in [Action::"ssh.agent", Action::"ssh.forward"], resource) unless { context.approved };
+"""
 VERSION = b"SSH-2.0-nobody\r\n"
+GROWTH_KILOBYTES = 120_000
 LOGIN_SECONDS = 15  # a busy machine takes its time for a handshake
 
 
 @pytest.fixture(scope="module")
 def door(tmp_path_factory: pytest.TempPathFactory, world: World, host: Host) -> Iterator[LiveGateway]:
-    limits = {"login_seconds": LOGIN_SECONDS}
-    with ring_gateway(tmp_path_factory.mktemp("ssh"), world, host, limits=limits) as gateway:
+    limits, hosts = {"login_seconds": LOGIN_SECONDS}, [host.target(forwards=["agent", "remote"])]
+    policies = {"hosts": RULES, "held": HELD}
+    with ring_gateway(tmp_path_factory.mktemp("ssh"), world, host, limits=limits, hosts=hosts, policies=policies) as gateway:
         yield gateway
 
 
@@ -142,8 +150,102 @@ async def test_a_client_that_reads_nothing_holds_no_more_than_windows(web1: Host
         )
         grown = web1.gateway.memory_kilobytes - before
         connection.abort()
-    assert grown < 120_000, grown
+    assert grown < GROWTH_KILOBYTES, grown
     web1.actions()
+
+
+class Wide(asyncssh.SSHClientProcess[bytes]):
+    """Says that it takes all there is, at once."""
+
+    def connection_made(self, chan: Any) -> None:
+        super().connection_made(chan)
+        chan._recv_window = 1 << 31
+        chan.send_packet(MSG_CHANNEL_WINDOW_ADJUST, UInt32(1 << 31))
+
+
+async def growth(web1: Hosted, before: int, seconds: float = 8.0) -> int:
+    """By how much the gateway's memory grows, until it is far too much."""
+    most, end = 0, asyncio.get_running_loop().time() + seconds
+    while asyncio.get_running_loop().time() < end and most < 2 * GROWTH_KILOBYTES:
+        most = max(most, web1.gateway.memory_kilobytes - before)
+        await asyncio.sleep(0.2)
+    return most
+
+
+@pytest.mark.parametrize("keys", [False, True], ids=["unread", "keys"])
+async def test_a_client_whose_window_has_no_end_and_that_takes_nothing_holds_no_more(web1: Hosted, *, keys: bool) -> None:
+    """It does not read its connection, or begins to make keys anew and never goes on."""
+    before = web1.gateway.memory_kilobytes
+    connection: Any = await asyncssh.connect(**settings(web1))
+    await connection.create_session(Wide, "cat /dev/zero", encoding=None)
+    if keys:
+        connection._recv_handler = lambda: False
+        connection._send_kexinit()
+    else:
+        connection._transport.pause_reading()
+    found = await growth(web1, before)
+    connection.abort()
+    assert found < GROWTH_KILOBYTES, found
+    assert web1.ssh("echo still here").stdout == b"still here\n"
+
+
+def taken(connection: Any) -> bool:
+    """Whether all that was sent is on its way, or nobody is there any more."""
+    return connection._transport is None or not connection._transport.get_write_buffer_size()
+
+
+@pytest.mark.parametrize("keys", [False, True], ids=["unread", "keys"])
+async def test_answers_that_nobody_takes_end_the_connection(web1: Hosted, *, keys: bool) -> None:
+    before = web1.gateway.memory_kilobytes
+    line = socket.socket()
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8_192)  # so that not the kernel takes it
+    line.connect(("127.0.0.1", web1.gateway.ssh_port))
+    line.setblocking(False)
+    connection: Any = await asyncssh.connect(**settings(web1, host="", port=0, sock=line))
+    if keys:
+        connection._send_kexinit()
+        connection._kex_complete = True  # it goes on as if it had not begun
+    connection._recv_handler = lambda: False
+    connection._transport.pause_reading()
+    asked = String("nothing@example.org") + UInt32(0) + UInt32(1) + UInt32(1)
+    for _ in range(1_000):
+        for _ in range(1_000):
+            connection.send_packet(MSG_CHANNEL_OPEN, asked)
+        assert await asyncio.to_thread(wait_until, lambda: taken(connection), SECONDS)
+        if connection._transport is None:
+            break
+    found, ended = web1.gateway.memory_kilobytes - before, connection._transport is None
+    connection.abort()
+    assert found < GROWTH_KILOBYTES, found
+    assert ended
+    assert web1.ssh("echo still here").stdout == b"still here\n"
+
+
+@pytest.mark.parametrize("of", ["channel", "connection"])
+async def test_requests_that_wait_for_a_decision_have_an_end(web1: Hosted, of: str) -> None:
+    before = web1.gateway.memory_kilobytes
+    connection = await asyncssh.connect(**settings(web1))
+    process = await connection.create_process("echo up; sleep 600")
+    assert await process.stdout.readline() == b"up\n"
+    chan: Any = process.channel
+    if of == "channel":
+        chan._send_request(b"auth-agent-req@openssh.com", want_reply=True)
+    else:
+        wanted = String("tcpip-forward") + Boolean(value=True) + String("127.0.0.1") + UInt32(0)
+        connection.send_packet(MSG_GLOBAL_REQUEST, wanted)
+    for _ in range(10_000):
+        if connection.is_closed():
+            break
+        if of == "channel":
+            chan._send_request(b"env", String("NAME"), String(b"x" * 30_000))
+        else:
+            connection.send_packet(MSG_GLOBAL_REQUEST, String("nobody@example.org") + Boolean(value=False) + b"x" * 30_000)
+        await asyncio.sleep(0)
+    found, ended = web1.gateway.memory_kilobytes - before, connection.is_closed()
+    connection.abort()
+    assert found < GROWTH_KILOBYTES, found
+    assert ended
+    assert web1.ssh("echo still here").stdout == b"still here\n"
 
 
 async def test_a_session_whose_client_vanishes_is_closed_in_the_book(web1: Hosted) -> None:

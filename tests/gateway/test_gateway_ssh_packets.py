@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
+import asyncssh
 import pytest
 from asyncssh.constants import MSG_KEXINIT
 from asyncssh.packet import Boolean, Byte, NameList, PacketDecodeError, UInt32
@@ -12,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gatebook.gateway.ssh import far
+from gatebook.gateway.ssh.connection import Connection
 from gatebook.gateway.ssh.far import ERRORS_OF, Far
-from gatebook.gateway.ssh.packets import CIPHERS, Unread, gcm_of
+from gatebook.gateway.ssh.packets import CIPHERS, PIECE_BYTES, UNREAD_BYTES, Unread, accepted, gcm_of
 from gatebook.protocols.ssh.messages import Data, Eof, Errors, Exit
 from gatebook.protocols.ssh.relay import Failed, SshSignal, TargetSaid
 
@@ -63,6 +66,43 @@ def test_gcm_is_asked_for_where_a_client_has_it_both_ways(
 def test_what_is_no_list_of_ciphers_is_at_fault() -> None:
     with pytest.raises(PacketDecodeError):
         gcm_of(kexinit([], [])[:30], OURS)
+
+
+class Line:
+    """As much of a transport as is asked for."""
+
+    aborted = False
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+async def test_a_connection_that_does_not_wait_while_something_is_looked_at_ends() -> None:
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    options = await asyncssh.SSHServerConnectionOptions.construct(server_factory=asyncssh.SSHServer, server_host_keys=[key])
+    made: Any = Connection(asyncio.get_running_loop(), options)
+    made._transport = line = Line()
+    made._recv_handler = lambda: False  # asyncssh's own, while it looks at a packet
+    made.data_received(b"x" * UNREAD_BYTES)
+    await asyncio.sleep(0)
+    assert not line.aborted
+    made.data_received(b"x")
+    await asyncio.sleep(0)
+    assert line.aborted
+    await asyncio.sleep(0)
+
+
+async def test_small_pieces_that_nobody_reads_are_kept_together() -> None:
+    connection: Any = SimpleNamespace(logger=asyncssh.logging.logger, add_channel=lambda _: 0)
+    loop = asyncio.get_running_loop()
+    chan: Any = asyncssh.SSHTCPChannel(connection, loop, None, "strict", 2_097_152, 32_768)
+    chan._send_state = "open"
+    said = bytes(range(256)) * 100
+    for at in range(len(said)):
+        accepted(chan, said[at : at + 1])
+    accepted(chan, b"errors", ERRORS_OF)
+    assert b"".join(data for data, _ in chan._recv_buf) == said + b"errors"
+    assert len(chan._recv_buf) <= len(said) / PIECE_BYTES + 2
 
 
 class Heard:

@@ -26,7 +26,7 @@ from gatebook.gateway.ssh.device import SignIn, SignIns
 from gatebook.gateway.ssh.forwards import FULL, Forward
 from gatebook.gateway.ssh.jump import INSIDE, JUMP, Jump
 from gatebook.gateway.ssh.keys import Keys, load_or_make
-from gatebook.gateway.ssh.packets import CIPHERS
+from gatebook.gateway.ssh.packets import CIPHERS, KEY_EXCHANGES
 from gatebook.gateway.ssh.proof import ByCertificate, ByToken, Proof
 from gatebook.gateway.ssh.session import SshSession
 from gatebook.gateway.ssh.upstream import needles
@@ -76,6 +76,7 @@ class Ssh:
                 login_timeout=self._gateway.login_seconds,
                 compression_algs=None,
                 encryption_algs=CIPHERS,
+                kex_algs=KEY_EXCHANGES,
                 host_based_auth=False,
                 gss_host=None,
                 x509_trusted_certs=None,
