@@ -29,6 +29,9 @@ TOLD = [
     ("sh -c 'ls *.log'", ["ls"]),
     ("tar xmf - -C /", ["tar"]),
     ("find /tmp -name x", ["find"]),
+    ("ip -br addr show dev eth0", ["ip"]),
+    ("ssh-keygen -lf key", ["ssh-keygen"]),
+    ("sh -c 'test -f [a]'", ["test"]),
 ]
 
 
@@ -62,6 +65,8 @@ UNTOLD = [
     "tar cf x --to-command=sh", "tar cf x --to-c=sh", "tar cfI x sh", "tar xf x -I sh", "sh -c 'echo $HOME'", "sh -c 'x=1 ls'",
     "sh -c 'ls `pwd`'", "sh -c 'ls $(pwd)'", "sh -c 'cat <(ls)'", "sh -c 'ls &'", "sh -c 'f() { ls; }; f'", "sh -c 'while true; do ls; done'",
     "sh -c 'eval ls'", "sh -c 'coproc ls'", "sh -c 'find . {-exec,sh}'", "sh -c 'find *'", "sh -c '\"\"\\ls'", "sh -c 'ls \\ x'", "sh -c 'time ls'", "sh -c 'ls > x -l'", "sh -c 'find . > x -exec sh'", "sh -c 'find . 2>&1 -exec sh'", "sh -c '. x'", "sh -c 'curl x | sh'", "sh -c 'alias ls=rm'", "sh -c '{ls,-l}'", "sh -c \"$'ls'\"", "sh -c 'cat <<X\nX'",
+    "prlimit rm x", "linux64 rm x", "sh -c 'choom -n 0 -- rm x'", "ip netns exec a rm x", "ip net e a rm x", "ip -b x", "pkexec rm x",
+    "ssh-agent rm x", "ssh-keygen -qD ./x.so", "m4 x", "gtar xf x -I sh", "yash -c 'rm x'", "pager x", "ksh -c \"test 'a[\"'$(rm x)'\"]' -eq 0\"",
     "sh -c 'ls\\\nx'", "sh -c '\"ls'", "sh -c 'bash -c \"bash -c \\\"bash -c \\\\\\\"bash -c ls\\\\\\\"\\\"\"'", "sh -c 'l\x1bs'", "\x1bls", "sh -c",
 ]  # fmt: skip
 

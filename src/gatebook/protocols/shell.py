@@ -22,12 +22,14 @@ NESTED = 4  # shells in shells
 COMMANDS = 200  # of one text
 
 _POSIX = frozenset("sh bash rbash ash dash ksh mksh".split())  # whose plain commands the grammar reads as they do
-_SHELLS = _POSIX | frozenset("zsh fish csh tcsh pwsh powershell powershell.exe cmd cmd.exe nu elvish xonsh oil osh".split())
+_SHELLS = _POSIX | frozenset(
+    "zsh fish csh tcsh pwsh powershell powershell.exe cmd cmd.exe nu elvish xonsh oil osh posh yash".split()
+)
 _INTERPRETERS = frozenset(
     "perl ruby irb node nodejs deno bun php lua luajit tclsh wish expect R Rscript julia groovy groovysh jshell scala "
     "erl iex elixir ghci guile racket sbcl clisp gdb lldb awk gawk mawk nawk sed bc dc ed ex vi vim nvim view nano "
     "emacs less more most man psql mysql mariadb mongo mongosh redis-cli valkey-cli sqlite3 cqlsh clickhouse-client "
-    "etcdctl influx rabbitmqctl".split()
+    "etcdctl influx rabbitmqctl pager editor sensible-pager sensible-editor vimdiff gvim rvim rview pico joe mc mcedit".split()
 )
 _RUNNERS = frozenset(
     "env nice nohup timeout setsid stdbuf ionice taskset chrt time watch script screen tmux flock strace ltrace tini "
@@ -36,7 +38,11 @@ _RUNNERS = frozenset(
     "make at batch crontab git nc ncat netcat socat systemctl systemd-run start-stop-daemon s6-setuidgid run-parts "
     "java dotnet mono go cargo npm npx yarn pnpm pip gem fd zip vdir openssl logrotate busctl dbus-send apt apt-get "
     "dpkg yum dnf rpm apk fc history compgen complete compopt mapfile readarray hash let read set shopt getopts wait "
-    "declare typeset local readonly export unset split install".split()
+    "declare typeset local readonly export unset split install "
+    "prlimit setarch linux32 linux64 i386 x86_64 uname26 choom pkexec sg newgrp runcon newrole aa-exec numactl cgexec cpulimit "
+    "faketime fakeroot fakechroot proot bwrap firejail eatmydata unbuffer rlwrap chronic ifne pee mispipe coreutils ssh-agent "
+    "dbus-run-session dbus-launch systemd-cat systemd-inhibit systemd-nspawn machinectl m4 cpio bsdcpio gtar rename prename "
+    "file-rename tcpdump mail mailx mutt uv uvx pipx poetry bundle rake mvn gradle cmake ninja ansible terraform tox".split()
 )  # builtins of shells that run, keep or evaluate what a word of theirs says among them
 _FED = frozenset(
     "tar cat tee dd head tail wc sort uniq grep egrep fgrep cut tr base64 md5sum sha1sum sha256sum sha512sum cksum "
@@ -158,7 +164,12 @@ def _evaluates(name: str, rest: tuple[str, ...]) -> bool:
     """Whether it takes a word for an expression, or runs the program that an option names."""
     if name == "sort":
         return any(word.startswith("--co") for word in rest)
-    return name in ("test", "[", "printf") and any(word.startswith("-v") for word in rest)
+    if name == "ip":  # netns exec, vrf exec and files of such words, as far as it takes shortened ones
+        return any(re.match(r"net|v|-+b(?:a|\Z)", word) for word in rest)
+    if name == "ssh-keygen":  # the library of a token
+        return any(word.startswith("-") and set(word) & set("Dw") for word in rest)
+    subscripts = any("[" in word and set(word) & set("$`") for word in rest)  # in which ksh runs commands
+    return name in ("test", "[", "printf") and (subscripts or any(word.startswith("-v") for word in rest))
 
 
 def _find_runs(name: str, rest: tuple[str, ...]) -> bool:
