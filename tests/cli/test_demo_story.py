@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -18,6 +19,7 @@ from gatebook.cli.demo.world import clean_environment, gatebook_command
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(360)]
 
+README = Path(__file__).parents[2] / "README.md"
 SECONDS = 300.0  # for the whole story, beside another test
 
 
@@ -51,8 +53,21 @@ def test_the_story_keeps_its_word_and_leaves_nothing_running(tmp_path: Path) -> 
         "wal/000000000000, offset",
     ):
         assert word in answer.output
+    said = plain(answer.output.replace(f"{folder}/", ""))
+    assert [line for line in promised() if line not in said] == []
     assert not (folder / "run.json").exists()
     assert not (folder / "postgres").exists()
+
+
+def plain(text: str) -> str:
+    return re.sub(r"[^\S\n]+", " ", text)
+
+
+def promised() -> list[str]:
+    """What the README shows of it, but for what is another each time."""
+    block = re.findall(r"^```text\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)[0]
+    found = [re.split(r"…|[0-9a-f]{8}[+-]|: all \d|\d+ of=|offset \d", plain(line))[0].strip() for line in block.splitlines()]
+    return [line for line in found if line]
 
 
 def test_kept_it_can_be_tried_by_hand_and_ended(tmp_path: Path) -> None:
