@@ -14,7 +14,7 @@ from tests.protocols.ssh.test_ssh_relay import COVERING
 
 from gatebook.errors import WireError
 from gatebook.model import Reach, RefusalClass, Ruling
-from gatebook.protocols.relay import Allowed, Answered, Ask, Ended, Refused, Side, Withdraw
+from gatebook.protocols.relay import Allowed, Answered, Ask, Ended, Held, Refused, Side, Withdraw
 from gatebook.protocols.ssh.messages import Closed, Data, Eof, Errors, Exit, Start
 from gatebook.protocols.ssh.relay import ClientSaid, Forward, Record, Reply, SshEffect, SshSignal, TargetSaid, Terms
 from gatebook.protocols.ssh.sftp_files import CHANNEL_BYTES, FILE_BYTES
@@ -26,6 +26,7 @@ from gatebook.protocols.terminals import frames
 
 START = Start(None, subsystem="sftp")
 READ, WRITE = 0x01, 0x1A
+HELD = Held("a-1", "needs-dba", "production", frozenset({"group:dba"}), "https://g/approvals/a-1", 300)
 EMAIL, HIDDEN = b"ada.brown@example.com", b"*********@example.com"
 
 
@@ -201,6 +202,53 @@ def test_whatever_an_opening_asks_for_besides_reading_is_writing(flags: int, ver
     story.says(packet(Kind.OPEN, u32(7), string(b"/srv/x"), u32(flags), u32(0)))
     story.resolves()
     assert [deed.verb for deed in story.asked.action.deeds] == [f"ssh.sftp.{verb}" for verb in verbs]
+
+
+def held(story: Story) -> None:
+    """People have to be asked about writing a file."""
+    story.says(packet(Kind.OPEN, u32(7), string(b"/tmp/a"), u32(WRITE), u32(0)))
+    story.resolves()
+    story.tell(HELD)
+
+
+def test_what_people_said_yes_to_goes_on_where_its_path_leads_where_it_did() -> None:
+    story = Story()
+    held(story)
+    story.allow()
+    assert story.host[-1][0] is Kind.REALPATH
+    story.resolves()
+    assert (story.host[-1][0], Fields(story.host[-1][2]).string()) == (Kind.OPEN, b"/tmp/a")
+    story.answers(Kind.HANDLE, string(b"h"))
+    assert story.client[-1][0] is Kind.HANDLE
+
+
+def test_a_link_that_was_laid_while_people_looked_leads_nowhere() -> None:
+    story = Story()
+    held(story)
+    story.allow()
+    effects = story.resolves(b"/etc/cron.d/a")
+    assert [one[0] for one in story.host].count(Kind.OPEN) == 0
+    assert status_of(story.client[-1]) == (7, 4)
+    assert [(one.action, one.status) for one in effects if isinstance(one, Answered)] == [(story.asked.action, "failed")]
+    story.says(packet(Kind.STAT, u32(8), string(b"/tmp/b")))
+    story.resolves()
+    assert story.asked.action.deeds[0].facts["path"] == "/tmp/b"
+
+
+def test_a_folder_that_went_while_people_looked_is_told() -> None:
+    story = Story()
+    held(story)
+    story.allow()
+    effects = story.answers(Kind.STATUS, u32(2), string(b"gone"), string(b""))
+    assert status_of(story.client[-1]) == (7, 4)
+    assert [one.status for one in effects if isinstance(one, Answered)] == ["failed"]
+
+
+def test_who_leaves_after_peoples_yes_withdraws_nothing() -> None:
+    story = Story()
+    held(story)
+    story.allow()
+    assert [one for one in story.tell(Ended(Side.CLIENT, "")) if isinstance(one, Withdraw)] == []
 
 
 def test_a_refused_request_is_answered_and_the_next_one_goes_on() -> None:

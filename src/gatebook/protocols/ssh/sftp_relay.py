@@ -4,7 +4,8 @@
     a request with a handle -> sent by the permit under which the handle was opened
     a read -> asked for with what stands around it, so that the middle can be covered whatever a client picks out
 
-One path at a time is resolved and asked about; what comes behind it waits, in order. Numbers of requests are the gateway's own
+One path at a time is resolved and asked about; what comes behind it waits, in order. What people took their time for is resolved
+once more after their yes, and does not go on where its path leads elsewhere by then. Numbers of requests are the gateway's own
 towards the host. What is refused is answered PERMISSION_DENIED with the reason, and the client goes on.
 
 What this file refuses to know: policy, time, the ledger, where the host is.
@@ -76,6 +77,8 @@ class _Current:
     names: list[bytes] = field(default_factory=list)  # behind what is being resolved
     resolved: list[bytes] = field(default_factory=list)
     action: Action | None = None
+    held: bool = False
+    permitted: tuple[Permit, list[bytes]] | None = None  # by people, about these paths
 
 
 class SftpRelay:
@@ -140,6 +143,8 @@ class SftpRelay:
             case Refused():
                 return self._refused(signal)
             case Held():
+                if self._current is not None:
+                    self._current.held = True
                 return [Reply(Errors(refusal.held(signal)))]
             case Failed(why):
                 return self._over("failed", Errors(refusal.line(why)), Exit(refusal.FAILED))
@@ -247,8 +252,8 @@ class SftpRelay:
         """Have the next path resolved, or ask once all are."""
         done, request = len(current.resolved), current.request
         if done == len(request.paths):
-            return [self._ask(current)]
-        path = request.paths[done]
+            return self._still(current, *current.permitted) if current.permitted else [self._ask(current)]
+        path = current.permitted[1][done] if current.permitted else request.paths[done]
         folder, name = (path or b".", b"") if request.follows else split(path)
         current.names.append(name)
         return [self._send(None, permit, string(folder))]
@@ -258,6 +263,8 @@ class SftpRelay:
         if current is None or permit is None:
             raise WireError("the host resolves a path that nobody asked about")
         if kind is Kind.STATUS:
+            if current.permitted is not None:
+                return self._elsewhere(current)
             self._current, code = None, body.u32()
             said = packet(Kind.STATUS, u32(current.number), u32(code), string(_words(code)), string(b"en"))
             return [Reply(Data(said)), *self._go_on()]
@@ -287,16 +294,37 @@ class SftpRelay:
             self._permit = permit
             self._plan = plan_of(self._terms.covering, permit.masks, self._terms.needles)
             return [Forward(permit, self._start), *self._go_on()]
-        current, self._current = self._current, None
+        current = self._current
         if current is None or current.action is None:
             raise AssertionError("a permit for what nobody asked about")
+        if current.held:
+            current.permitted, current.resolved = (permit, current.resolved), []
+            return self._resolve(current, self._permit)
+        return self._do(current, current.action, permit)
+
+    def _still(self, current: _Current, permit: Permit, asked: list[bytes]) -> list[SshEffect]:
+        """What people said yes to, if the host's paths lead there as they did."""
+        if current.action is None or current.resolved != asked:
+            return self._elsewhere(current)
+        return self._do(current, current.action, permit)
+
+    def _elsewhere(self, current: _Current) -> list[SshEffect]:
+        self._current = None
+        words = "gatebook: since it was asked for, its path came to lead elsewhere, or nowhere: nothing was done; ask again"
+        told: list[SshEffect] = [self._tell(current.number, Status.FAILURE, words)]
+        if current.action is not None:
+            told.append(Answered(current.action, "failed", 0, 0, {}))
+        return [*told, *self._go_on()]
+
+    def _do(self, current: _Current, action: Action, permit: Permit) -> list[SshEffect]:
+        self._current = None
         request, file = current.request, None
         if request.kind in (Kind.OPEN, Kind.OPENDIR):
             if len(self._files) >= FILES:
                 return [self._tell(current.number, Status.FAILURE, "gatebook: too many files are open"), *self._go_on()]
             room = self._of_file and self._of_file + (AROUND if "ssh.sftp.write" in request.verbs else 0)
-            file = File(current.action, permit, visible(current.resolved[0]), room)
-        sent = _Sent(current.number, request.kind, file, current.action)
+            file = File(action, permit, visible(current.resolved[0]), room)
+        sent = _Sent(current.number, request.kind, file, action)
         return [self._send(sent, permit, request.said(tuple(current.resolved))), *self._go_on()]
 
     def _refused(self, refused: Refused) -> list[SshEffect]:
@@ -419,7 +447,8 @@ class SftpRelay:
     def _ended(self, ended: Ended) -> list[SshEffect]:
         if ended.side == Side.GATEWAY:
             return self._over("ended", Errors(refusal.line(ended.why)), Exit(refusal.STATUS))
-        asked = self._action if self._permit is None else self._current.action if self._current is not None else None
+        current = self._current if self._current is not None and self._current.permitted is None else None
+        asked = self._action if self._permit is None else current.action if current is not None else None
         withdrawn: list[SshEffect] = [Withdraw(asked)] if asked is not None else []
         return [*withdrawn, *self._over("the client went away")]
 
