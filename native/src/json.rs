@@ -288,6 +288,13 @@ impl Walk {
         self.open.is_empty() && !self.within
     }
 
+    /// What comes next may come much later: an idle stream keeps no room for it.
+    fn let_go(&mut self) {
+        (self.tokens, self.open, self.held) = (Vec::new(), Vec::new(), Vec::new());
+        (self.ends, self.masks) = (Vec::new(), Vec::new());
+        (self.lower, self.plain) = (Vec::new(), Vec::new());
+    }
+
     /// Whether the data is still all inside of one long string.
     pub fn waits(&mut self, data: &[u8]) -> bool {
         if self.seen == 0 || data.len() > self.limits.held {
@@ -334,6 +341,9 @@ impl Walk {
         }
         self.tokens = tokens;
         self.scratch.let_go();
+        if self.between() {
+            self.let_go();
+        }
         Ok((at, feed.hits))
     }
 
