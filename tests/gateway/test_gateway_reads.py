@@ -12,7 +12,7 @@ from typing import cast
 import uvloop
 
 from gatebook.gateway.connection import Connection
-from gatebook.gateway.reads import LARGE_BYTES, LEFT_BYTES, SMALL_BYTES, TURN_READS, Reads
+from gatebook.gateway.reads import LARGE_BYTES, LEFT_BYTES, SMALL_BYTES, TURN_READS, Reader, Reads
 from gatebook.gateway.upstream import MUCH_BYTES, Upstream
 
 
@@ -40,6 +40,19 @@ def test_a_client_counts_once() -> None:
         reads.left("one", 0)
     reads.left("two", LEFT_BYTES)
     assert len(reads.buffer()) == SMALL_BYTES
+
+
+def test_a_reader_hears_what_was_read_and_keeps_it_whatever_is_read_next() -> None:
+    heard: list[bytes] = []
+
+    class Listener(Reader):
+        def data_received(self, data: bytes) -> None:
+            heard.append(data)
+
+    for one, said in ((Listener(), b"one"), (Listener(), b"more")):
+        one.get_buffer(1)[: len(said)] = said
+        one.buffer_updated(len(said))
+    assert heard == [b"one", b"more"]
 
 
 def test_all_sessions_share_one_buffer() -> None:

@@ -20,6 +20,7 @@ import structlog
 import uvloop
 
 from gatebook.errors import ConfigError, GatebookError, LedgerError
+from gatebook.gateway import memory
 
 LAST_SECONDS = 8.0  # for the orderly end of a process whose supervisor is gone
 FAILED = 1  # exit status of a process that could not begin, or could not go on
@@ -36,6 +37,7 @@ def be(name: str, work: Work, report: int, lifeline: int) -> NoReturn:
     status = FAILED
     try:
         structlog.contextvars.bind_contextvars(process=name)
+        memory.settle()
         log.info("a process begins", pid=os.getpid())
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -104,7 +104,7 @@ class Connection(Doorstep):
         self._client_full = False
         self._interrupting, self._again = False, cast(bytes | None, None)
 
-    # asyncio.Protocol -----------------------------------------------------------------------------------------------
+    # asyncio.BufferedProtocol ---------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the client."""

@@ -16,6 +16,7 @@ import structlog
 
 from gatebook.config.values import is_loopback
 from gatebook.gateway.doorway import TlsError, secure
+from gatebook.gateway.reads import Reader
 from gatebook.protocols.postgres.refusal import too_many
 from gatebook.protocols.postgres.relay import PostgresRelay
 
@@ -28,7 +29,7 @@ UNSENT_BYTES = 1  # towards the client, and the target is no longer read: the ke
 log = structlog.get_logger("gatebook.session")
 
 
-class Doorstep(asyncio.Protocol):
+class Doorstep(Reader):
     """The part of ``Connection`` that begins it."""
 
     def __init__(self, gateway: Gateway, certificate: ssl.SSLContext | None) -> None:

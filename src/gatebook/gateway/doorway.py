@@ -26,7 +26,7 @@ class TlsError(GatebookError):
 
 async def secure(
     plain: asyncio.Transport,
-    protocol: asyncio.Protocol,
+    protocol: asyncio.BaseProtocol,
     certificate: ssl.SSLContext,
     seconds: float,
     begun: bytes = b"",

@@ -37,6 +37,7 @@ from gatebook.gateway.holding import Holding
 from gatebook.gateway.http.front import HTTP_ALPN, Http, HttpConnection
 from gatebook.gateway.http.http2 import Http2Connection
 from gatebook.gateway.live import Live
+from gatebook.gateway.memory import Heap
 from gatebook.gateway.preview import Previews
 from gatebook.gateway.proving import Proving
 from gatebook.gateway.reads import reads
@@ -250,7 +251,11 @@ class Gateway:
         return servers
 
     async def _listen(
-        self, name: str, listener: Listener, alpn: list[str], made: Callable[[Gateway, ssl.SSLContext | None], asyncio.Protocol]
+        self,
+        name: str,
+        listener: Listener,
+        alpn: list[str],
+        made: Callable[[Gateway, ssl.SSLContext | None], asyncio.BaseProtocol],
     ) -> asyncio.Server:
         """One door; ``alpn`` is what it speaks inside TLS, best first."""
         certificate = server_context(listener.tls, f"listeners.{name}") if listener.tls else None
@@ -258,7 +263,7 @@ class Gateway:
             certificate.set_alpn_protocols(alpn)
         return await self._bind(name, listener.bind, lambda: made(self, certificate))
 
-    async def _bind(self, name: str, bind: Address, made: Callable[[], asyncio.Protocol]) -> asyncio.Server:
+    async def _bind(self, name: str, bind: Address, made: Callable[[], asyncio.BaseProtocol]) -> asyncio.Server:
         host, port = bind.host, bind.port
         try:
             return await asyncio.get_running_loop().create_server(
@@ -297,6 +302,7 @@ class Gateway:
         """What needs no database, until the book is lost."""
         loop = asyncio.get_running_loop()
         stale_at = loop.time() + STALE_SECONDS
+        heap = Heap()
         while not self.book.failed:
             await asyncio.sleep(self.sweep_seconds)
             self._end_expired()
@@ -309,6 +315,7 @@ class Gateway:
             if loop.time() >= stale_at:
                 stale_at = loop.time() + STALE_SECONDS
                 self.facts.clear()
+                heap.look()
                 for live in list(self._live):
                     live.stale()
             await self._tell_guesses()

@@ -18,7 +18,7 @@ from collections.abc import Callable
 
 from gatebook.protocols.postgres import native
 
-LARGE_BYTES = 262_144
+LARGE_BYTES = 245_760  # what is read and copied stays below what the allocator maps by itself (``memory.py``)
 TURN_BYTES = 65_536  # where Python covers rows: others wait while it does
 SMALL_BYTES = 8_192  # as PostgreSQL sends it
 LEFT_BYTES = 2_097_152  # of all sessions of this process, before reads are small
@@ -64,6 +64,28 @@ class Reads:
         self._turning = bool(self._queue)
         if self._turning:
             loop.call_soon(self._turn)
+
+
+class Reader(asyncio.BufferedProtocol):
+    """Hears what is read as ``data_received``, as an ``asyncio.Protocol`` would.
+
+    Handed a place to read to, uvloop's TLS asks the allocator for no 256 KiB for each read, which it would cut to what came.
+    """
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go, until they are told: the loop reads one socket at a time, so all share it."""
+        return _shared
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Bytes are there."""
+        self.data_received(bytes(_shared[:nbytes]))
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the other side."""
+        raise NotImplementedError
+
+
+_shared = memoryview(bytearray(LARGE_BYTES))
 
 
 def reads(behind: Callable[[], bool]) -> Reads:

@@ -26,6 +26,7 @@ from gatebook.gateway.http.sessions import HttpSession, Key, Sessions
 from gatebook.gateway.http.shortcut import Flight, Shortcut
 from gatebook.gateway.http.upstream import Origins, Pool
 from gatebook.gateway.http.upstream2 import Calls
+from gatebook.gateway.reads import Reader
 from gatebook.identity.browsers import BrowserSignIns
 from gatebook.protocols.git import dialect as git
 from gatebook.protocols.http import door, refusal
@@ -120,7 +121,7 @@ def _dialect(target: WebTarget) -> Dialect:
 _SAID = {"http": refusal.Problem.said, "kubernetes": status.said, "git": git.said}
 
 
-class HttpConnection(asyncio.Protocol):
+class HttpConnection(Reader):
     """One client, by HTTP/1.1. Lives in one event loop."""
 
     def __init__(self, gateway: Gateway, certificate: ssl.SSLContext | None) -> None:
@@ -143,7 +144,7 @@ class HttpConnection(asyncio.Protocol):
         self._asked = False  # by the lane, since patience began
         self.full = False
 
-    # asyncio.Protocol ---------------------------------------------------------------------------------------------------
+    # asyncio.BufferedProtocol -------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is here, and is counted before it may have a handshake done for it."""

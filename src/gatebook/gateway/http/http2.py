@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 import structlog
 
 from gatebook.gateway.http.exchange import Exchange
+from gatebook.gateway.reads import Reader
 from gatebook.protocols.http.checks import MalformedError
 from gatebook.protocols.http.h2 import Reset, Room, ServerSide
 from gatebook.protocols.http.h2_frames import Code
@@ -28,7 +29,7 @@ TICK_SECONDS = 1.0
 log = structlog.get_logger("gatebook.http")
 
 
-class Http2Connection(asyncio.Protocol):
+class Http2Connection(Reader):
     """One client. Lives in one event loop."""
 
     def __init__(self, gateway: Gateway, scheme: str) -> None:
@@ -41,7 +42,7 @@ class Http2Connection(asyncio.Protocol):
         self._ticking: asyncio.TimerHandle | None = None
         self.full = False
 
-    # asyncio.Protocol ---------------------------------------------------------------------------------------------------
+    # asyncio.BufferedProtocol -------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is here, and was let in."""

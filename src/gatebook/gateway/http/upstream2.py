@@ -12,6 +12,7 @@ from typing import cast
 
 from gatebook.config import WebTarget
 from gatebook.gateway.http.upstream import IDLE_SECONDS, UNSENT_BYTES, Answers, DialError, Origins
+from gatebook.gateway.reads import Reader
 from gatebook.protocols.http import grpc
 from gatebook.protocols.http.checks import MalformedError
 from gatebook.protocols.http.h2 import ClientSide, Reset, Room
@@ -28,7 +29,7 @@ ALPN = ("h2",)
 _CUT = "it closed the connection before its answer was complete"
 
 
-class Multiplexed(asyncio.Protocol):
+class Multiplexed(Reader):
     """One connection to a target, by HTTP/2. Lives in one event loop."""
 
     def __init__(self, origin: str) -> None:
@@ -42,7 +43,7 @@ class Multiplexed(asyncio.Protocol):
         self._closed = False
         self._idle_since = asyncio.get_running_loop().time()
 
-    # asyncio.Protocol ---------------------------------------------------------------------------------------------------
+    # asyncio.BufferedProtocol -------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """It stands."""
