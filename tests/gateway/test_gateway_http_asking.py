@@ -16,12 +16,23 @@ TARGET = HttpTarget.model_construct(name="api", origins=("http://api.internal",)
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
 
+class Secured:
+    """The TLS of a connection, as far as an Upstream writes to it past its transport."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+
 class Played:
     """A server that says what it is told to, one answer for each request, and closes instead of an empty one."""
 
     def __init__(self, *answers: bytes) -> None:
         self.answers, self.heard, self.lines = list(answers), b"", list[Line]()
         self.pool = Pool(cast(Origins, self))
+        self.secured: Secured | None = None
 
     async def dial(self, _target: Any, _role: str, made: Any, _alpn: Any = ()) -> Upstream:
         line = Line(self, made("http://api.internal"))
@@ -38,6 +49,10 @@ class Line:
 
     def set_write_buffer_limits(self, high: int) -> None:
         assert high > 0
+
+    def get_extra_info(self, name: str) -> Secured | None:
+        assert name == "ssl_object"
+        return self.server.secured
 
     def is_closing(self) -> bool:
         return self.closed
@@ -109,3 +124,12 @@ async def test_who_no_longer_waits_leaves_no_connection_behind() -> None:
             await asked(server)
     assert server.pool.take("api", "agent") is None
     assert server.lines[0].closed
+
+
+async def test_inside_tls_nothing_is_written_once_so_that_its_buffer_is_freed() -> None:
+    server = Played(OK, OK)
+    server.secured = Secured()
+    await asked(server)
+    await asked(server)
+    assert len(server.lines) == 1
+    assert server.secured.written == [b""]

@@ -9,7 +9,9 @@ answer.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+import ssl
 from collections.abc import Callable
 from typing import Protocol, TypeVar, cast
 from urllib.parse import urlsplit
@@ -20,6 +22,7 @@ from gatebook.config import WebTarget
 from gatebook.config.targets import origin_place
 from gatebook.errors import WireError
 from gatebook.gateway.dial import DIAL_SECONDS, DialError, Trust, fault
+from gatebook.gateway.reads import Reader
 from gatebook.protocols.http.h1 import ClientSide
 from gatebook.protocols.http.message import Data, End, Message, Request, Response
 
@@ -28,7 +31,7 @@ IDLE_CONNECTIONS = 32  # of one target and role
 UNSENT_BYTES = 65_536  # towards the target, before the client is no longer read
 
 log = structlog.get_logger("gatebook.http")
-_Made = TypeVar("_Made", bound=asyncio.Protocol)
+_Made = TypeVar("_Made", bound=Reader)
 
 
 class Answers(Protocol):
@@ -59,7 +62,7 @@ class Flying(Protocol):
         ...
 
 
-class Upstream(asyncio.Protocol):
+class Upstream(Reader):
     """One connection to a target, by HTTP/1.1. Owned by a pool while idle, else by who asks."""
 
     def __init__(self, origin: str) -> None:
@@ -157,6 +160,7 @@ class Upstream(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone: an answer that ends with it may be complete by that."""
         self._give_back()
+        self._transport = None  # which knows this object, and has places to read and to write to
         answers = self._answers
         if answers is None:
             return
@@ -177,11 +181,23 @@ class Upstream(asyncio.Protocol):
             if self._answers is not answers:
                 return
             if isinstance(message, Response):
+                if self.fresh:
+                    self._spare()
                 self.fresh = self.fresh and message.status < 200
                 self._tunnel = message.status == 101
             answers.from_target(message)
         if self._tunnel and (rest := self._codec.rest()) and self._answers is answers:
             answers.from_target(Data(rest))
+
+    def _spare(self) -> None:
+        """Nothing is written: by that OpenSSL frees 16 KiB to write to, which a target's tickets had it take after the request.
+
+        An answer may be a stream, behind which nothing is asked for hours.
+        """
+        secured = self._transport.get_extra_info("ssl_object") if self._transport is not None else None
+        if secured is not None:
+            with contextlib.suppress(ssl.SSLError):
+                secured.write(b"")
 
     def _lost(self, why: str) -> None:
         answers, self._answers = self._answers, None
