@@ -48,6 +48,13 @@ _FED = frozenset(
     "tar cat tee dd head tail wc sort uniq grep egrep fgrep cut tr base64 md5sum sha1sum sha256sum sha512sum cksum "
     "gzip gunzip zcat true false".split()
 )  # programs that read their input as data
+_LOOKING = frozenset(
+    "cat tac head tail wc sort grep egrep fgrep zgrep zcat bzcat xzcat zstdcat cut tr nl fold column strings od hexdump cmp "
+    "comm diff ls dir stat file find du df tree readlink realpath dirname basename namei test [ echo printf pwd true false "
+    "md5sum sha1sum sha224sum sha256sum sha384sum sha512sum b2sum cksum base64 which whereis id groups getent ps pgrep "
+    "pidof top free uptime uname hostname date who last lsof ss netstat lsblk findmnt getfacl lsattr".split()
+)  # programs that change none of the files which words of theirs name
+_CHANGING = re.compile(r"-o|--o|-(?:delete|fprint|fls)|--set")  # options by which some of them do
 _VERSIONED = re.compile(r"(python|pypy|perl|ruby|php|lua|node|tclsh|bash|pwsh)[0-9.]*")
 _NAME = re.compile(r"[A-Za-z0-9_.+/\[-]+")
 _LONG = frozenset("--login --norc --noprofile --posix".split())
@@ -74,8 +81,8 @@ _REDIRECTS = frozenset("> >> < >| 2> 1> >&".split())
 @dataclass(frozen=True, slots=True)
 class Run:
     """``programs`` by name, without folder; ``words`` are all words of all commands. ``takes`` says that some program runs what
-    its input says. ``writes`` are the files that its output is led into, as they are written out. ``why`` says why it cannot
-    be told what runs, "" where it can.
+    its input says. ``writes`` are the files that its output is led into, as they are written out, ``touches`` words of programs
+    that are not known only to look at what they name. ``why`` says why it cannot be told what runs, "" where it can.
     """
 
     programs: tuple[str, ...] = ()
@@ -84,6 +91,7 @@ class Run:
     reads: bool = False
     why: str = ""
     writes: tuple[str, ...] = ()
+    touches: tuple[str, ...] = ()
 
 
 class _UntoldError(Exception):
@@ -108,7 +116,8 @@ def understood(argv: tuple[str, ...], nested: int = 0) -> Run:
         return Run((name,), argv, reads=True, why=f"{name} may run other programs")
     if not _NAME.fullmatch(argv[0]):
         return Run((), argv, reads=True, why="its program has no plain name")
-    return Run((name,), argv, reads=name not in _FED)
+    looks = name in _LOOKING and not any(_CHANGING.match(word) for word in rest)
+    return Run((name,), argv, reads=name not in _FED, touches=() if looks else rest)
 
 
 def _shell(name: str, argv: tuple[str, ...], nested: int) -> Run:
@@ -135,7 +144,15 @@ def _shell(name: str, argv: tuple[str, ...], nested: int) -> Run:
         reads=any(one.reads for one in inner),
         why=next((one.why for one in inner if one.why), ""),
         writes=tuple(dict.fromkeys([*files, *(file for one in inner for file in one.writes)])),
+        touches=_touched(inner),
     )
+
+
+def _touched(inner: list[Run]) -> tuple[str, ...]:
+    """What commands touch between them: where a ``cd`` leads counts once another of them touches anything."""
+    moved = [one.words[1:] for one in inner if one.programs == ("cd",)]
+    touched = [one.touches for one in inner if one.programs != ("cd",)]
+    return tuple(dict.fromkeys(word for some in (*touched, *(moved if any(touched) else ())) for word in some))
 
 
 def _text_of(rest: tuple[str, ...]) -> str | None:

@@ -53,6 +53,39 @@ def test_a_file_that_output_is_led_into_is_a_fact_and_says_how_far_it_goes(file:
         assert (deed.verb, deed.reach) == ("ssh.line", reach)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "tee .ssh/authorized_keys", "tee -a ~/.bashrc", "cp key ~deploy/.ssh/authorized_keys", "dd if=x of=/etc/passwd",
+        "ln -sf /etc/passwd notes", "mv x /usr/local/bin/ls", "touch /etc/nologin", "chmod 777 /etc/shadow", "rm -rf /boot",
+        "cp x --target-directory=/etc/cron.d", "cp x -t/etc/cron.d", "curl -o/etc/cron.d/x http://a/b", "sort -o /etc/passwd x",
+        "sort -o/etc/passwd x", "find /etc -delete", "wget -O ../../etc/x http://a/b", "cd /etc && touch nologin",
+        "uptime; cd ~/.ssh; tee authorized_keys", "truncate -s0 /srv/../etc/passwd", "unzip x -d /usr/lib", "tar xf x -C /etc",
+        "tar xf x --directory=/etc", "sh -c 'cp x /etc/motd'", "rsync key .ssh/", "mkdir //etc/./x", "date --set /etc/x",
+    ],
+)  # fmt: skip
+def test_a_command_that_names_files_which_count_and_may_change_them_goes_as_far(command: str) -> None:
+    (deed,) = read(Start(command), "deploy").deeds
+    assert deed.reach in (Reach.ADMIN, Reach.UNKNOWN)
+    assert deed.reach is Reach.ADMIN or command.startswith(("tar", "rsync"))
+    (deed,) = read_line(Line(command), Start(None, XTERM), "deploy").deeds
+    assert deed.reach in (Reach.ADMIN, Reach.UNKNOWN)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "cat /etc/hosts", "ls -l /usr/bin", "grep -r root /etc/passwd | wc -l", "find /etc -name x", "cd /etc && ls",
+        "stat ~/.bashrc", "cp a /srv/etc/b", "mkdir build/usr/lib", "touch x.etc", "cat /etc/hosts; touch notes", "diff /etc/hosts hosts",
+        "cd /etc; cat hosts",
+        "chmod u+x run.sh", "tar xf x.tar -C /srv", "mv ../a ../b", "head -n5 /proc/meminfo", "curl -s https://example.com/etc/x",
+    ],
+)  # fmt: skip
+def test_a_command_that_only_looks_at_such_files_or_names_others_does_not(command: str) -> None:
+    (deed,) = read(Start(command), "deploy").deeds
+    assert deed.reach is Reach.WRITE
+
+
 @pytest.mark.parametrize("command", UNTOLD)
 def test_what_only_the_host_can_tell_is_unknown_and_says_why(command: str) -> None:
     (deed,) = read(Start(command), "deploy").deeds

@@ -38,6 +38,7 @@ ADMIN = re.compile(
 )
 
 _SLASHES = re.compile(r"/(?:\.?/)+")
+_NAMED = re.compile(r"[=:,]|\A-[A-Za-z]|\A-+[a-z-]*(?=[/~.])")  # behind which a word may have a name of a file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,14 +120,25 @@ def read_line(line: Line, start: Start, user: str) -> Reading:
 
 def _reach(verb: str, run: Run) -> Reach:
     """Of what is written out. A file that does not begin at the root is taken for one of the home, where commands begin."""
-    return Reach.ADMIN if any(map(_leads_far, run.writes)) else VERBS[verb]
+    return Reach.ADMIN if any(map(_leads_far, run.writes)) or any(map(_names_far, run.touches)) else VERBS[verb]
 
 
 def _leads_far(file: str) -> bool:
     """Whether a file may be one that counts; one with ``..`` in it, or a pattern, may be any."""
     if ".." in file.split("/") or set(file) & set("*?["):
         return True
-    return bool(ADMIN.search(_SLASHES.sub("/", file if file.startswith(("/", "~")) else f"~/{file}")))
+    return _counts(file)
+
+
+def _names_far(word: str) -> bool:
+    """Whether a word, or what stands in it behind an option's name, is the name of a file that counts."""
+    return any(map(_counts, (word, *(word[place.end() :] for place in _NAMED.finditer(word)))))
+
+
+def _counts(file: str) -> bool:
+    up = file.rpartition("../")
+    plain = f"/{up[2]}" if up[1] else file
+    return bool(ADMIN.search(_SLASHES.sub("/", plain if plain.startswith(("/", "~")) else f"~/{plain}")))
 
 
 def _transfer(start: Start, user: str, command: str, carried: Transfer) -> Reading:

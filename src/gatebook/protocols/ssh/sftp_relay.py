@@ -4,9 +4,9 @@
     a request with a handle -> sent by the permit under which the handle was opened
     a read -> asked for with what stands around it, so that the middle can be covered whatever a client picks out
 
-One path at a time is resolved and asked about; what comes behind it waits, in order. What people took their time for is resolved
-once more after their yes, and does not go on where its path leads elsewhere by then. Numbers of requests are the gateway's own
-towards the host. What is refused is answered PERMISSION_DENIED with the reason, and the client goes on.
+One path at a time is resolved and asked about; what comes behind it waits, in order. What people took their time for is
+resolved once more after their yes, and does not go on where its path leads elsewhere by then. Numbers of requests are the
+gateway's own towards the host. What is refused is answered PERMISSION_DENIED with the reason, and the client goes on.
 
 What this file refuses to know: policy, time, the ledger, where the host is.
 """
