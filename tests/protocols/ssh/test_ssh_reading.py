@@ -76,7 +76,8 @@ def test_a_command_that_names_files_which_count_and_may_change_them_goes_as_far(
     "command",
     [
         "cat /etc/hosts", "ls -l /usr/bin", "grep -r root /etc/passwd | wc -l", "find /etc -name x", "cd /etc && ls",
-        "stat ~/.bashrc", "cp a /srv/etc/b", "mkdir build/usr/lib", "touch x.etc", "cat /etc/hosts; touch notes", "diff /etc/hosts hosts",
+        "stat ~/.bashrc", "cp a /srv/etc/b", "mkdir build/usr/lib", "touch x.etc", "cat /etc/hosts; touch notes",
+        "diff /etc/hosts hosts",
         "cd /etc; cat hosts",
         "chmod u+x run.sh", "tar xf x.tar -C /srv", "mv ../a ../b", "head -n5 /proc/meminfo", "curl -s https://example.com/etc/x",
     ],
