@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,13 @@ SQL_ELSEWHERE = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def forgotten() -> Iterator[None]:
+    """No test elsewhere has to live with all these trees."""
+    yield
+    tree.cache_clear()
+
+
 def sources(under: Path = SOURCE) -> list[Path]:
     return sorted(path for path in under.rglob("*.py") if "__pycache__" not in path.parts)
 
@@ -39,6 +47,7 @@ def named(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+@cache
 def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text())
 

@@ -132,8 +132,11 @@ def test_a_crash_between_two_removals_leaves_a_log_that_goes_on(tmp_path):
     whole = sum(1 for path in (copy / "tile" / "entries").rglob("*") if path.is_file() and ".p" not in str(path))
     held = [name for name, following in pairwise(names) if int(following.name) <= 256 * whole]
     assert len(held) > 2
+    looked_at = {*held[:3], *held[:: len(held) // 6], held[-1]}
     for gone in held:
         gone.unlink()
+        if gone not in looked_at:
+            continue
         again = shutil.copytree(copy, tmp_path / f"after {gone.name}")
         open_log(again).close()
         intact(again)
