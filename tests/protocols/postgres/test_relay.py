@@ -446,6 +446,7 @@ def test_a_portal_nobody_bound_is_never_executed_even_when_allowed():
     effects = stage.allow()
     assert sent(effects) == BAD_EXECUTE
     assert answers(effects) == [("NOT CARRIED", 0)]
+    assert shown_error(stage.server(error("34000", "x")))["C"] == "34000"  # as of one that its transaction closed
 
 
 def test_a_function_call_message_is_decided_and_not_carried():

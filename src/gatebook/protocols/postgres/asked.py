@@ -85,6 +85,7 @@ class AskedNothing:
     action: Action
     why: str
     whole: bool  # a cycle of its own, as a Query is
+    code: str = ""  # the server's own SQLSTATE for it, where drivers go by that
 
 
 @dataclass(slots=True)

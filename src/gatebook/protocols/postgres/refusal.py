@@ -10,6 +10,7 @@ from gatebook.protocols.refused import explained, told, why_unknown
 from gatebook.protocols.relay import NO_IDENTITY, Held, Refused
 
 INSUFFICIENT_PRIVILEGE = "42501"
+NO_PORTAL = "34000"  # invalid_cursor_name, as a portal that ended with its transaction has it
 CHANGED = "changed-since-preview"  # the rule's name when an approved write would change other rows than people saw
 
 NOT_LOOKED_UP = wire.error_response(
@@ -20,11 +21,11 @@ NOT_LOOKED_UP = wire.error_response(
 )
 
 
-def statement_refused(action: Action, refused: Refused, position: int = 0) -> bytes:
+def statement_refused(action: Action, refused: Refused, position: int = 0, code: str = "") -> bytes:
     """The ErrorResponse that stands in for the refused statement's own error."""
     return wire.error_response(
         "ERROR",
-        INSUFFICIENT_PRIVILEGE,
+        code or INSUFFICIENT_PRIVILEGE,
         told(action, refused.verdict),
         detail=json.dumps(explained(action, refused, why_unknown(action)), separators=(",", ":"), ensure_ascii=False),
         hint=_hint(refused.verdict, refused.refusal),

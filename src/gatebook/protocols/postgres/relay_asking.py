@@ -283,12 +283,9 @@ class Asking(Plain):
         name = wire.execute_portal(body)
         portal = self._answers.portals.get(name)
         if portal is None or portal.taken:
-            why = (
-                "is not one that this session bound"
-                if portal is None
-                else "may be a cursor of that name, or run another statement, by now"
-            )
-            self._uncarried(f'EXECUTE PORTAL "{name}"', f"portal {name!r} {why}; bind it again, or use FETCH", False)
+            known = "may be a cursor of that name, or run another statement, by now"
+            why, code = (known, "") if portal else ("is not one that this session bound", refusal.NO_PORTAL)
+            self._uncarried(f'EXECUTE PORTAL "{name}"', f"portal {name!r} {why}; bind it again, or use FETCH", False, code)
         elif portal.fresh:
             portal.fresh = False
             self._run(portal, body)
@@ -347,9 +344,9 @@ class Asking(Plain):
             self._answers.closing(name)
         self._own("close", wire.message(b"C", body), Closed())
 
-    def _uncarried(self, text: str, why: str, whole: bool) -> None:
+    def _uncarried(self, text: str, why: str, whole: bool, code: str = "") -> None:
         action, line = self._action(unknown(text, why), "run", text)
-        self._ask(AskedNothing(action, why, whole), frozenset({"*"}), line)
+        self._ask(AskedNothing(action, why, whole, code), frozenset({"*"}), line)
 
     def _held_to(self, asked: AskedQuery | AskedBind, permit: Permit) -> tuple[str, Hashes] | None:
         """What is sent in its place where it is held to the rows that people saw."""
@@ -491,7 +488,8 @@ class Asking(Plain):
         self._out.append(Answered(asked.action, rule.upper().replace("-", " "), 0, 0, {}))
         verdict = Verdict(ruling=Ruling.BLOCK, rule=rule, reason=why, policy_digest="")
         refused = Refused(asked.action, verdict, RefusalClass.FIX, decision)
-        self._make_real(asked, refusal.statement_refused(asked.action, refused))
+        code = asked.code if isinstance(asked, AskedNothing) else ""
+        self._make_real(asked, refusal.statement_refused(asked.action, refused, code=code))
 
     def _make_real(self, asked: Asked, said: bytes) -> None:
         self._fail(said, whole=isinstance(asked, AskedQuery | AskedCall) or (isinstance(asked, AskedNothing) and asked.whole))
