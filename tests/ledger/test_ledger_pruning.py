@@ -8,7 +8,18 @@ from contextlib import suppress
 from itertools import pairwise
 
 import pytest
-from tests.ledger.books import SMALLEST_SEGMENT, FailingDisk, action, closing, entries, exception, intact, open_log, opening
+from tests.ledger.books import (
+    SMALLEST_SEGMENT,
+    VKEY,
+    FailingDisk,
+    action,
+    closing,
+    entries,
+    exception,
+    intact,
+    open_log,
+    opening,
+)
 
 from gatebook.errors import LedgerError
 from gatebook.ledger import verifier
@@ -252,3 +263,65 @@ def test_a_recordings_segments_are_found_whether_bundles_or_the_write_ahead_log_
     every = {n: f"{n:064x}" for n in range(number + 2)}
     for vouching in (early, late):
         assert {n: one.sha256 for n, one in vouching.segments("s", opened).items()} == every
+
+
+# A log that lets segments go while it is verified -----------------------------------------------------------------------------
+
+
+def goes_on(log, folder):
+    """It is written until its first segment went."""
+    first = first_of(folder / "wal")
+    while first_of(folder / "wal") == first:
+        write(log, 20)
+        log._volume._pruner.wait()
+
+
+def test_segments_that_go_between_the_checkpoint_and_the_list_of_segments_are_not_missed(tmp_path, monkeypatch):
+    log = pruned(tmp_path)
+    write(log, 20)
+    plain = verifier.Verification._list_files
+    sizes = []
+
+    def later(verification):
+        sizes.append(verification.report.size)
+        for _ in range(3):
+            goes_on(log, tmp_path)
+        return plain(verification)
+
+    monkeypatch.setattr(verifier.Verification, "_list_files", later)
+    report = intact(tmp_path)
+    assert [report.size] == sizes
+    assert first_of(tmp_path / "wal") > report.size
+    assert "let go meanwhile" in report.notes[0]
+    monkeypatch.undo()
+    log.close()
+    assert intact(tmp_path).closed
+
+
+def test_segments_that_go_while_entries_are_read_are_not_missed(tmp_path):
+    log = pruned(tmp_path)
+    for _ in range(3):
+        goes_on(log, tmp_path)
+    kept = sorted(path.name for path in (tmp_path / "wal").iterdir())
+    seen = []
+
+    def meanwhile(done, _all):
+        if not seen:
+            goes_on(log, tmp_path)
+        seen.append(done)
+
+    report = verifier.verify(tmp_path, VKEY, progress=meanwhile)
+    assert report.intact, verifier.render(report)
+    assert kept != sorted(path.name for path in (tmp_path / "wal").iterdir())
+    log.close()
+
+
+def test_a_segment_that_somebody_takes_away_meanwhile_is_missed(tmp_path):
+    log = open_log(tmp_path, disk=Deaf("remove"), segment_bytes=SMALLEST_SEGMENT, **QUICK)
+    log.append_now(opening("s"), durable=True)
+    write(log, 700)
+    log.close()
+    names = sorted(path for path in (tmp_path / "wal").iterdir() if path.name != "next")
+    assert len(names) > 3
+    report = verifier.verify(tmp_path, VKEY, progress=lambda *_: names[-2].unlink(missing_ok=True))
+    assert [fault.what for fault in report.faults] == ["a segment is missing before it: only full bundles make it needless"]

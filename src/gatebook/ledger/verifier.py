@@ -327,29 +327,48 @@ def read_head(note: bytes, key: Key, file: str, offset: int = 0) -> Head:
 
 
 class Wal:
-    """Reads the write-ahead log frame by frame, across segments."""
+    """Reads the write-ahead log frame by frame, across segments. A gateway that writes lets segments go meanwhile, once all of
+    their entries are in full bundles: from there on they are looked at in those.
+    """
 
     def __init__(self, folder: Path, report: Report) -> None:
         self._folder = folder
         self._report = report
-        names = sorted(path.name for path in (folder / "wal").glob("*") if re.fullmatch(r"[0-9]{12}", path.name))
-        self._names = names
-        self._at = -1
-        self._ended = not names
         self._data = b""
         self._used = self._offset = 0
-        if names:
-            self._load(0)
-        self.first = int(names[0]) if names else 0
-        if self.first > report.size // WIDTH * WIDTH:
-            report.fault("a segment is missing before it: only full bundles make it needless", file=f"wal/{names[0]}")
+        self._begin()
+
+    def _begin(self, behind: int = -1) -> None:
+        """With the first segment that there is. One that begins ``behind`` this entry comes after segments that were let go."""
+        for _ in range(10):
+            found = (path.name for path in (self._folder / "wal").glob("*"))
+            self._names = sorted(name for name in found if re.fullmatch(r"[0-9]{12}", name))
+            self._at, self.first = -1, int(self._names[0]) if self._names else 0
+            self._ended = not self._names
+            if self._ended or self._load(0):
+                break
+        else:
+            raise FileNotFoundError(2, "segments go as fast as they are read", str(self._folder / "wal"))
+        if not self._ended and (self.first <= behind or not self._bundled(self.first)):
+            what = "a segment is missing before it: only full bundles make it needless"
+            self._report.fault(what, file=f"wal/{self._names[0]}")
             self._ended = True
 
-    def _load(self, at: int) -> None:
-        self._at, self._offset = at, 0
-        self._data = (self._folder / self.file).read_bytes()
+    def _bundled(self, first: int) -> bool:
+        """Whether all entries before this one are in full bundles: those under the checkpoint, and any that came since."""
+        since = range(self._report.size // WIDTH, -(-first // WIDTH))
+        return all((self._folder / _tile_name("entries", number)).exists() for number in since)
+
+    def _load(self, at: int) -> bool:
+        """Take up a segment; whether it is still there."""
+        try:
+            data = (self._folder / "wal" / self._names[at]).read_bytes()
+        except FileNotFoundError:
+            return False
+        self._at, self._offset, self._data = at, 0, data
         self._used = len(self._data.rstrip(b"\x00"))
         self._report.count("segments")
+        return True
 
     @property
     def file(self) -> str:
@@ -363,13 +382,16 @@ class Wal:
 
     def has(self, index: int) -> bool:
         """Whether this entry should be here; the first ones may have been let go since the bundles have them."""
+        if not self._ended and self._at + 1 < len(self._names) and int(self._names[self._at + 1]) == index:
+            self._surplus("bytes after the last entry of a segment")
+            if not self._load(self._at + 1):
+                self._begin(index)
         return not self._ended and index >= self.first
 
     def peek(self, index: int) -> bytes | None:
         """The entry in the frame at hand, None if there is no whole frame."""
-        if self._at + 1 < len(self._names) and int(self._names[self._at + 1]) == index:
-            self._surplus("bytes after the last entry of a segment")
-            self._load(self._at + 1)
+        if not self.has(index):
+            return None
         if self._offset + FRAME.size > len(self._data):
             return None
         length, crc = FRAME.unpack_from(self._data, self._offset)
@@ -405,6 +427,9 @@ class Wal:
     def rest(self, closed: bool) -> None:
         """What follows the last frame: nothing but zeros, or, in a log that is not closed, a write that was cut."""
         if self._ended:
+            return
+        if self.first > self._report.size:
+            self._report.notes.append("what is newer than the checkpoint was let go meanwhile, and is not counted")
             return
         if self._offset < self._used:
             if closed or not self._is_cut():
