@@ -66,7 +66,7 @@ def plain(text: str) -> str:
 def promised() -> list[str]:
     """What the README shows of it, but for what is another each time."""
     block = re.findall(r"^```text\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)[0]
-    found = [re.split(r"…|[0-9a-f]{8}[+-]|: all \d|\d+ of=|offset \d", plain(line))[0].strip() for line in block.splitlines()]
+    found = [re.split(r"…|[0-9a-f]{8}[+-]|: all \d|\d+ of=|\d/wal", plain(line))[0].strip() for line in block.splitlines()]
     return [line for line in found if line]
 
 
