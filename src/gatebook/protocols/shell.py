@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import tree_sitter_bash
@@ -55,6 +55,8 @@ _LOOKING = frozenset(
     "pidof top free uptime uname hostname date who last lsof ss netstat lsblk findmnt getfacl lsattr".split()
 )  # programs that change none of the files which words of theirs name
 _CHANGING = re.compile(r"-o|--o|-(?:delete|fprint|fls)|--set")  # options by which some of them do
+_CLUSTERED = {"sort": re.compile(r"-\w*o"), "tree": re.compile(r"-\w*[oR]"), "ss": re.compile(r"-\w*[DK]|--(?:di|k)")}
+MOVES = 8  # changes of folder in one text
 _VERSIONED = re.compile(r"(python|pypy|perl|ruby|php|lua|node|tclsh|bash|pwsh)[0-9.]*")
 _NAME = re.compile(r"[A-Za-z0-9_.+/\[-]+")
 _LONG = frozenset("--login --norc --noprofile --posix".split())
@@ -116,7 +118,8 @@ def understood(argv: tuple[str, ...], nested: int = 0) -> Run:
         return Run((name,), argv, reads=True, why=f"{name} may run other programs")
     if not _NAME.fullmatch(argv[0]):
         return Run((), argv, reads=True, why="its program has no plain name")
-    looks = name in _LOOKING and not any(_CHANGING.match(word) for word in rest)
+    changes = (_CHANGING, _CLUSTERED.get(name, _CHANGING))
+    looks = name in _LOOKING and not any(one.match(word) for word in rest for one in changes)
     return Run((name,), argv, reads=name not in _FED, touches=() if looks else rest)
 
 
@@ -135,6 +138,8 @@ def _shell(name: str, argv: tuple[str, ...], nested: int) -> Run:
     try:
         commands, files = _commands(text)
         inner = [understood(words, nested + 1) for words in commands]
+        writes = tuple(dict.fromkeys([*files, *(file for one in inner for file in one.writes)]))
+        touches = _touched(inner, writes)
     except _UntoldError as error:
         return Run((own,), argv, takes=True, reads=True, why=str(error))
     return Run(
@@ -143,16 +148,25 @@ def _shell(name: str, argv: tuple[str, ...], nested: int) -> Run:
         takes=any(one.takes for one in inner),
         reads=any(one.reads for one in inner),
         why=next((one.why for one in inner if one.why), ""),
-        writes=tuple(dict.fromkeys([*files, *(file for one in inner for file in one.writes)])),
-        touches=_touched(inner),
+        writes=writes,
+        touches=touches,
     )
 
 
-def _touched(inner: list[Run]) -> tuple[str, ...]:
-    """What commands touch between them: where a ``cd`` leads counts once another of them touches anything."""
-    moved = [one.words[1:] for one in inner if one.programs == ("cd",)]
-    touched = [one.touches for one in inner if one.programs != ("cd",)]
-    return tuple(dict.fromkeys(word for some in (*touched, *(moved if any(touched) else ())) for word in some))
+def _touched(inner: list[Run], files: Sequence[str]) -> tuple[str, ...]:
+    """What commands touch between them, from each folder in which they may be. Where a ``cd`` leads counts once
+    anything is touched or written. Raises _UntoldError.
+    """
+    own = [word for one in inner if one.programs != ("cd",) for word in one.touches]
+    folders: list[str] = []
+    for one in inner if own or files else []:
+        for word in one.words[1:] if one.programs == ("cd",) else ():
+            folders.append(word if word.startswith(("/", "~")) or not folders else f"{folders[-1]}/{word}")
+    if len(folders) > MOVES:
+        raise _UntoldError(f"more than {MOVES} changes of folder")
+    named = [part for word in (*own, *files) for part in (word, word[2:] if word.startswith("-") else word.rpartition("=")[2])]
+    below = [f"{folder}/{part}" for folder in folders for part in named if not part.startswith(("/", "~", "-"))]
+    return tuple(dict.fromkeys([*own, *folders, *below]))
 
 
 def _text_of(rest: tuple[str, ...]) -> str | None:

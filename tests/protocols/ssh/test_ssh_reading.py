@@ -62,6 +62,10 @@ def test_a_file_that_output_is_led_into_is_a_fact_and_says_how_far_it_goes(file:
         "sort -o/etc/passwd x", "find /etc -delete", "wget -O ../../etc/x http://a/b", "cd /etc && touch nologin",
         "uptime; cd ~/.ssh; tee authorized_keys", "truncate -s0 /srv/../etc/passwd", "unzip x -d /usr/lib", "tar xf x -C /etc",
         "tar xf x --directory=/etc", "sh -c 'cp x /etc/motd'", "rsync key .ssh/", "mkdir //etc/./x", "date --set /etc/x",
+        "cd /etc && echo x > nologin", "cd / && touch etc/nologin", "cd / && cp x -tetc/cron.d", "cd /; cd etc; tee passwd",
+        "cd /; dd if=x of=etc/passwd", "cd /var/spool && echo x > cron/root", "sort -uo /etc/passwd x", "tree -ao /etc/motd",
+        "ss -aD /etc/motd", "cd ~; cd .ssh; tee authorized_keys", "cd /etc; sh -c 'echo x > nologin'",
+        "cd /srv/../; touch etc/x",
     ],
 )  # fmt: skip
 def test_a_command_that_names_files_which_count_and_may_change_them_goes_as_far(command: str) -> None:
@@ -78,13 +82,18 @@ def test_a_command_that_names_files_which_count_and_may_change_them_goes_as_far(
         "cat /etc/hosts", "ls -l /usr/bin", "grep -r root /etc/passwd | wc -l", "find /etc -name x", "cd /etc && ls",
         "stat ~/.bashrc", "cp a /srv/etc/b", "mkdir build/usr/lib", "touch x.etc", "cat /etc/hosts; touch notes",
         "diff /etc/hosts hosts",
-        "cd /etc; cat hosts",
+        "cd /etc; cat hosts", "cd /srv/app && touch etc/x && echo y > out", "sort -u /etc/passwd", "cd /; ls etc",
         "chmod u+x run.sh", "tar xf x.tar -C /srv", "mv ../a ../b", "head -n5 /proc/meminfo", "curl -s https://example.com/etc/x",
     ],
 )  # fmt: skip
 def test_a_command_that_only_looks_at_such_files_or_names_others_does_not(command: str) -> None:
     (deed,) = read(Start(command), "deploy").deeds
     assert deed.reach is Reach.WRITE
+
+
+def test_a_command_that_changes_its_folder_again_and_again_is_unknown() -> None:
+    (deed,) = read(Start("cd a; " * 9 + "touch x"), "deploy").deeds
+    assert (deed.reach, deed.facts["why_unknown"]) == (Reach.UNKNOWN, "more than 8 changes of folder")
 
 
 @pytest.mark.parametrize("command", UNTOLD)
