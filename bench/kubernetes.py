@@ -1,10 +1,13 @@
 """What a cluster costs through Gatebook: small GETs, a large list, a command's output and idle watches, direct beside Gatebook.
 
-    python -m bench.kubernetes [--objects 5000] [--megabytes 200] [--watches 500] [--gets 150] [--rounds 3]
+    python -m bench.kubernetes [--objects 5000] [--megabytes 200] [--watches 500] [--gets 150] [--rate 80] [--rounds 3]
 
 A real API server, built by scripts/kubernetes; policy, detectors, ledger and recording are on. Ways are driven in turn and the
-best of the rounds counts; the machine may be busy, so compare ratios within one run. Direct is by an administrator's
-certificate; the client is Python's, whose own part is in both.
+best of the rounds counts; the machine may be busy, so compare ratios within one run. Both ways show the API server a
+certificate, which it verifies for each request; the client is Python's, whose own part is in both.
+
+Small GETs are asked twice on the same connections: each as soon as the last is answered, so that what every process on the way
+costs is waited for, and so many a second in all, as clients of a cluster ask.
 """
 
 from __future__ import annotations
@@ -19,13 +22,14 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPSConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
 from tests.testbed.clustered import ANYTHING, cluster_target
 from tests.testbed.clusters import PROGRAMS, Cluster
 from tests.testbed.gateways import LiveGateway, World, free_port
@@ -42,37 +46,62 @@ class Way:
     """One way to the cluster."""
 
     name: str
-    client: Callable[[], httpx.Client]
+    url: str
+    context: ssl.SSLContext
+    fields: Mapping[str, str]
     kubeconfig: Path
 
+    @property
+    def base(self) -> str:
+        """What stands before each path."""
+        return urlsplit(self.url).path
 
-def gets(way: Way, path: str, count: int) -> float:
-    """The median of small GETs on several connections at once, in milliseconds."""
+    def connection(self) -> HTTPSConnection:
+        """One to there, not opened yet."""
+        return HTTPSConnection(urlsplit(self.url).netloc, context=self.context, timeout=120)
+
+
+def gets(way: Way, path: str, count: int, rate: float = 0.0) -> float:
+    """The median of small GETs on several connections at once, in milliseconds; with a rate of so many a second in all."""
     took: list[float] = []
 
-    def ask() -> None:
-        with way.client() as client:
-            client.get(path).raise_for_status()
-            for _ in range(count):
+    def ask(number: int) -> None:
+        with closing(way.connection()) as connection:
+            _get(connection, way, path)
+            start = time.perf_counter() + number / rate if rate else 0.0
+            for turn in range(count):
+                if rate:
+                    time.sleep(max(0.0, start + turn * CONNECTIONS / rate - time.perf_counter()))
                 begun = time.perf_counter()
-                client.get(path).raise_for_status()
+                _get(connection, way, path)
                 took.append((time.perf_counter() - begun) * 1000)
 
-    threads = [threading.Thread(target=ask) for _ in range(CONNECTIONS)]
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(CONNECTIONS)]
     for each in threads:
         each.start()
     for each in threads:
         each.join()
+    if len(took) != CONNECTIONS * count:
+        raise SystemExit(f"of {CONNECTIONS * count} GETs {len(took)} were answered")
     return statistics.median(took)
+
+
+def _get(connection: HTTPSConnection, way: Way, path: str) -> bytes:
+    connection.request("GET", way.base + path, headers=way.fields)
+    answer = connection.getresponse()
+    content = answer.read()
+    if answer.status != HTTPStatus.OK:
+        raise SystemExit(f"{way.name} {path}: {answer.status} {content[:300].decode(errors='replace')}")
+    return content
 
 
 def listed(way: Way, path: str) -> tuple[float, int]:
     """Seconds for a list, and its bytes."""
-    with way.client() as client:
+    with closing(way.connection()) as connection:
+        connection.connect()
         begun = time.perf_counter()
-        answer = client.get(path)
-        answer.raise_for_status()
-        return time.perf_counter() - begun, len(answer.content)
+        content = _get(connection, way, path)
+        return time.perf_counter() - begun, len(content)
 
 
 def streamed(way: Way, environment: Mapping[str, str], megabytes: int) -> float:
@@ -102,7 +131,7 @@ def idle(gateway: LiveGateway, path: str, watches: int) -> float:
 def main() -> None:
     """Print all of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name, usual in (("objects", 5000), ("megabytes", 200), ("watches", 500), ("gets", 150), ("rounds", 3)):
+    for name, usual in (("objects", 5000), ("megabytes", 200), ("watches", 500), ("gets", 150), ("rate", 80), ("rounds", 3)):
         parser.add_argument(f"--{name}", type=int, default=usual)
     wish = parser.parse_args()
     with ExitStack() as stack:
@@ -133,13 +162,11 @@ def ways(home: Path, cluster: Cluster, gateway: LiveGateway) -> list[Way]:
     direct = cluster.write_kubeconfig(home / "direct", user, namespace=namespace)
     authority = gateway.world.authority.path
     through = cluster.write_kubeconfig(home / "through", {"token": token}, server=url, ca=authority, namespace=namespace)
-    context = ssl.create_default_context(cafile=str(authority))
-    fields = {"authorization": f"Bearer {token}"}
-
-    def asked() -> httpx.Client:
-        return httpx.Client(base_url=url, verify=context, headers=fields, timeout=120, trust_env=False)
-
-    return [Way("direct", cluster.client, direct), Way("gatebook", asked, through)]
+    admin = ssl.create_default_context(cafile=str(cluster.ca))
+    admin.load_cert_chain(user["client-certificate"], user["client-key"])
+    client = ssl.create_default_context(cafile=str(authority))
+    asked = {"authorization": f"Bearer {token}"}
+    return [Way("direct", cluster.url, admin, {}, direct), Way("gatebook", url, client, asked, through)]
 
 
 def measure(wish: argparse.Namespace, cluster: Cluster, gateway: LiveGateway, between: list[Way]) -> None:
@@ -147,21 +174,22 @@ def measure(wish: argparse.Namespace, cluster: Cluster, gateway: LiveGateway, be
     namespace = pod["metadata"]["namespace"]
     where = f"/api/v1/namespaces/{namespace}/configmaps"
     cluster.call("POST", where, {"metadata": {"name": f"small-{secrets.token_hex(4)}"}, "data": {"a": "b"}})
-    many = cluster.new_namespace()
+    small, many = f"/api/v1/namespaces/{namespace}", cluster.new_namespace()
     cluster.seed(many, "pods", wish.objects)
     environment = cluster.environment()
-    found: dict[str, dict[str, list[float]]] = {way.name: {"get": [], "list": [], "exec": []} for way in between}
+    found: dict[str, dict[str, list[float]]] = {way.name: {"get": [], "paced": [], "list": [], "exec": []} for way in between}
     size = 0
     for number in range(wish.rounds):
         for way in between if number % 2 == 0 else between[::-1]:
-            found[way.name]["get"].append(gets(way, f"/api/v1/namespaces/{namespace}", wish.gets))
+            found[way.name]["get"].append(gets(way, small, wish.gets))
+            found[way.name]["paced"].append(gets(way, small, wish.gets, wish.rate))
             seconds, size = listed(way, f"/api/v1/namespaces/{many}/pods")
             found[way.name]["list"].append(seconds)
             found[way.name]["exec"].append(streamed(way, environment, wish.megabytes))
     direct, ours = ({name: min(each) for name, each in found[way.name].items()} for way in between)
     print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, best of {wish.rounds}, recording on")
     print(f"the list has {size / 1e6:.1f} MB")
-    for name, unit in (("get", "ms"), ("list", "s"), ("exec", "s")):
+    for name, unit in (("get", "ms"), ("paced", "ms"), ("list", "s"), ("exec", "s")):
         mine, theirs = ours[name], direct[name]
         print(
             f"{name:5} {theirs:7.2f} {unit} direct {mine:7.2f} {unit} through: {theirs / mine:.2f}, {mine - theirs:.2f} added"

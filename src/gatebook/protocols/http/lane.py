@@ -36,10 +36,11 @@ CONTENT_BYTES = 131_072  # of an answer; what is longer has time
 JOINED_BYTES = 16_384  # of content: one write, and one record of TLS, is worth a copy of so many
 HEADS = 16  # of answers to one request; one that has more begins anew
 # What differs from one answer to the next and says nothing of it: by its name, and in its common form alone.
+_DATE = rb"([A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT)"
+_ID = rb"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
 _VARYING = re.compile(
-    rb"(?<=\r\n)((?i:date)): ([A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT)(?=\r\n)"
-    rb"|(?<=\r\n)((?i:audit-id|x-request-id|request-id|x-correlation-id)): "
-    rb"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?=\r\n)"
+    rb"(?<=\r\n)((?i:date)): %b(?=\r\n)|(?<=\r\n)((?i:audit-id|x-request-id|request-id|x-correlation-id)): %b(?=\r\n)"
+    % (_DATE, _ID)
 )
 _STANDING_IN = {
     b"date": b"Sat, 03 Feb 1990 04:05:06 GMT",
@@ -116,12 +117,58 @@ class Answered:
     masked: Counts
 
 
+@dataclass(frozen=True, slots=True)
+class _Mould:
+    """What is told and shown of a head, with room for what differs in heads like it: the ``names`` of that, in order."""
+
+    names: tuple[bytes, ...]
+    told: bytes
+    shown: bytes
+    known: Head
+
+    @staticmethod
+    def of(alike: bytes, names: tuple[bytes, ...], known: Head) -> _Mould | None:
+        """Of a head with stand-ins; None where one of them does not stand once in it, in what is told and in what is shown."""
+        stands = [_STANDING_IN[name] for name in names]
+        told, seen = _with_room(known.told, stands), _with_room(known.shown, stands)
+        if told is None or seen is None or _with_room(alike, stands) is None:
+            return None
+        return _Mould(names, told, seen, known)
+
+    def pattern(self, alike: bytes) -> re.Pattern[bytes]:
+        """Of all heads that are like this one of stand-ins."""
+        pattern = re.escape(alike)
+        for name in self.names:
+            pattern = pattern.replace(re.escape(_STANDING_IN[name]), _DATE if name == b"date" else _ID)
+        return re.compile(pattern)
+
+    def filled(self, values: tuple[bytes, ...], plan: Plan) -> Head | None:
+        """The head with these values; None where one of them would not pass as it is."""
+        fields = tuple(zip(self.names, values, strict=True))
+        if covered_fields(fields, plan, {}) != fields:
+            return None
+        one = self.known
+        told, shown = self.told % values, self.shown % values
+        return Head(told, shown, one.status, one.length, one.in_chunks, one.make, one.passes, one.masked)
+
+
+def _with_room(text: bytes, stands: list[bytes]) -> bytes | None:
+    """The text with a place for each stand-in; None where they are not in it once each, and in this order."""
+    if [text.count(one) for one in stands] != [1] * len(stands) or sorted(stands, key=text.index) != stands:
+        return None
+    text = text.replace(b"%", b"%%")
+    for one in stands:
+        text = text.replace(one, b"%b")
+    return text
+
+
 class Answers:
     """To one request. Owned by what knows the request by its bytes."""
 
     def __init__(self, went: Went) -> None:
         self._went = went
         self._heads: dict[tuple[str, bytes], Head] = {}
+        self._moulds: dict[tuple[str, int], tuple[re.Pattern[bytes], _Mould]] = {}  # by length
         self._last: tuple[str, bytes, Head] | None = None
 
     def size(self, data: bytes, origin: str) -> int | None:
@@ -162,6 +209,10 @@ class Answers:
 
     def _varied(self, origin: str, data: bytes) -> Head | None:
         """What becomes of a head by one that is kept and differs from it in a date or an id alone, if that is sure."""
+        size = origin, len(data)
+        pattern, mould = self._moulds.get(size, (None, None))
+        if pattern is not None and mould is not None and (found := pattern.fullmatch(data)) is not None:
+            return mould.filled(found.groups(), self._went.plan)
         own: dict[bytes, bytes] = {}
 
         def stand_in(found: re.Match[bytes]) -> bytes:
@@ -172,19 +223,14 @@ class Answers:
         alike, count = _VARYING.subn(stand_in, data)
         if not count or count != len(own):
             return None
-        fields = tuple(own.items())
-        if covered_fields(fields, self._went.plan, {}) != fields:
-            return None
+        came = (origin, alike) in self._heads
         known = self._kept(origin, alike)
-        if known is None:
+        mould = _Mould.of(alike, tuple(own), known) if known is not None else None
+        if mould is None:
             return None
-        told, seen = known.told, known.shown
-        for name, value in fields:
-            stands = _STANDING_IN[name]
-            if alike.count(stands) != 1 or told.count(stands) != 1 or seen.count(stands) != 1:
-                return None
-            told, seen = told.replace(stands, value), seen.replace(stands, value)
-        return Head(told, seen, known.status, known.length, known.in_chunks, known.make, known.passes, known.masked)
+        if came:  # what comes once is not worth a pattern
+            self._moulds[size] = mould.pattern(alike), mould
+        return mould.filled(tuple(own.values()), self._went.plan)
 
     def _kept(self, origin: str, data: bytes) -> Head | None:
         key = origin, data
@@ -198,6 +244,7 @@ class Answers:
         if found is not None:
             if len(self._heads) >= HEADS:
                 self._heads.clear()
+                self._moulds.clear()
             self._heads[key] = found
         return found
 
