@@ -154,6 +154,28 @@ async def test_a_client_that_reads_nothing_holds_no_more_than_windows(web1: Host
     web1.actions()
 
 
+async def test_what_waits_on_many_channels_while_people_think_is_little_and_goes_on_whole(web1: Hosted) -> None:
+    before, content = web1.gateway.memory_kilobytes, b"x" * 3_000_000
+    async with asyncssh.connect(**settings(web1)) as connection:
+        asked = [await connection.create_process("touch /tmp/gatebook-held; wc -c") for _ in range(60)]
+        for process in asked:
+            process.stdin.write(content)
+            process.stdin.write_eof()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(4):
+                await asyncio.gather(*(process.stdin.drain() for process in asked))
+        grown = web1.gateway.memory_kilobytes - before
+        assert sum(process.channel._send_window for process in asked) == 0
+        assert grown < 60 * 2_048 * 0.4, grown
+        await asyncio.to_thread(web1.approve)
+        await asyncio.to_thread(web1.approve)  # its input, which is asked about by itself
+        done = await asyncio.wait_for(asyncio.gather(*(process.wait() for process in asked)), SECONDS)
+        said = [bytes(one.stdout or b"").strip() for one in done]  # the same was asked sixty times, and a yes is for once
+        assert [one for one in said if one] == [b"%d" % len(content)]
+        connection.abort()
+    web1.actions()
+
+
 class Wide(asyncssh.SSHClientProcess[bytes]):
     """Says that it takes all there is, at once."""
 

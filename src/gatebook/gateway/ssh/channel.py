@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never, cast
 
 import asyncssh
 import structlog
@@ -64,6 +64,7 @@ if TYPE_CHECKING:
 
 MODES = 64  # of a terminal; RFC 4254 has some fifty
 WINDOW_BYTES = 2_097_152  # either side may send unread; on a line of 50 ms this is 40 MB/s
+FIRST_BYTES = 131_072  # the same of a client, until its host first takes anything: so much may wait while people think
 PACKET_BYTES = 32_768
 DUMB = "dumb"  # the kind of terminal that a client has who names none
 SFTP = "sftp"
@@ -435,4 +436,6 @@ class Channel(asyncssh.SSHServerSession[bytes]):
         wanted = relay.hungry and far is not None and not far.full
         if wanted is not self._reads:
             self._reads = wanted
+            if wanted:
+                cast(Any, chan).widen()
             (chan.resume_reading if wanted else chan.pause_reading)()

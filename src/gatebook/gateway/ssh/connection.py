@@ -14,7 +14,7 @@ from asyncssh.packet import PacketDecodeError
 from asyncssh.public_key import SSHOpenSSHCertificate
 
 from gatebook.config import SshTarget
-from gatebook.gateway.ssh.channel import PACKET_BYTES, WINDOW_BYTES
+from gatebook.gateway.ssh.channel import FIRST_BYTES, PACKET_BYTES, WINDOW_BYTES
 from gatebook.gateway.ssh.packets import Packets, gcm_of
 
 if TYPE_CHECKING:
@@ -117,12 +117,16 @@ class ServerChannel(asyncssh.SSHServerChannel[bytes]):
             max_line_length=1,
             encoding=None,
             errors="strict",
-            window=WINDOW_BYTES,
+            window=FIRST_BYTES,
             max_pktsize=PACKET_BYTES,
         )
         self._target = target
         self._left = False
         self._packet_handlers = {**self._packet_handlers, MSG_CHANNEL_CLOSE: ServerChannel._process_close}
+
+    def widen(self) -> None:
+        """Its input goes on: the client is told of more room with what it says next."""
+        self._init_recv_window = WINDOW_BYTES
 
     def _process_close(self, pkttype: int, pktid: int, packet: asyncssh.packet.SSHPacket) -> None:
         """A client that shares its connection closes once both sides have said all, and still wants to hear how it ended."""
