@@ -55,6 +55,10 @@ _LOOKING = frozenset(
     "pidof top free uptime uname hostname date who last lsof ss netstat lsblk findmnt getfacl lsattr".split()
 )  # programs that change none of the files which words of theirs name
 _CHANGING = re.compile(r"-o|--o|-(?:delete|fprint|fls)|--set")  # options by which some of them do
+_CHANGING_SHOWN = re.compile(r"-(?:delete|fprint|fls)|--set")  # the same of those whose -o says what they show, or is an or
+_SHOWN = frozenset(
+    "grep egrep fgrep zgrep find ps lsblk findmnt df ls cut comm column strings hexdump od netstat lsof top".split()
+)
 _CLUSTERED = {"sort": re.compile(r"-\w*o"), "tree": re.compile(r"-\w*[oR]"), "ss": re.compile(r"-\w*[DK]|--(?:di|k)")}
 MOVES = 8  # changes of folder in one text
 _VERSIONED = re.compile(r"(python|pypy|perl|ruby|php|lua|node|tclsh|bash|pwsh)[0-9.]*")
@@ -118,7 +122,8 @@ def understood(argv: tuple[str, ...], nested: int = 0) -> Run:
         return Run((name,), argv, reads=True, why=f"{name} may run other programs")
     if not _NAME.fullmatch(argv[0]):
         return Run((), argv, reads=True, why="its program has no plain name")
-    changes = (_CHANGING, _CLUSTERED.get(name, _CHANGING))
+    usual = _CHANGING_SHOWN if name in _SHOWN else _CHANGING
+    changes = (usual, _CLUSTERED.get(name, usual))
     looks = name in _LOOKING and not any(one.match(word) for word in rest for one in changes)
     return Run((name,), argv, reads=name not in _FED, touches=() if looks else rest)
 
