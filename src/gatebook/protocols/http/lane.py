@@ -36,11 +36,12 @@ CONTENT_BYTES = 131_072  # of an answer; what is longer has time
 JOINED_BYTES = 16_384  # of content: one write, and one record of TLS, is worth a copy of so many
 HEADS = 16  # of answers to one request; one that has more begins anew
 # What differs from one answer to the next and says nothing of it: by its name, and in its common form alone.
-_DATE = rb"([A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT)"
-_ID = rb"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
+_DATE = re.compile(rb"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT")
+_ID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+DATE_BYTES, ID_BYTES = 29, 36
 _VARYING = re.compile(
-    rb"(?<=\r\n)((?i:date)): %b(?=\r\n)|(?<=\r\n)((?i:audit-id|x-request-id|request-id|x-correlation-id)): %b(?=\r\n)"
-    % (_DATE, _ID)
+    rb"(?<=\r\n)((?i:date)): (%b)(?=\r\n)|(?<=\r\n)((?i:audit-id|x-request-id|request-id|x-correlation-id)): (%b)(?=\r\n)"
+    % (_DATE.pattern, _ID.pattern)
 )
 _STANDING_IN = {
     b"date": b"Sat, 03 Feb 1990 04:05:06 GMT",
@@ -119,9 +120,13 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class _Mould:
-    """What is told and shown of a head, with room for what differs in heads like it: the ``names`` of that, in order."""
+    """What is told and shown of a head, with room for what differs in heads like it: the ``names`` of that, in order.
+
+    ``pieces`` of the head stand before each, and behind the last.
+    """
 
     names: tuple[bytes, ...]
+    pieces: tuple[bytes, ...]
     lines: bytes
     told: bytes
     shown: bytes
@@ -134,14 +139,23 @@ class _Mould:
         told, seen = _with_room(known.told, stands), _with_room(known.shown, stands)
         if told is None or seen is None or _with_room(alike, stands) is None:
             return None
-        return _Mould(names, b"\r\n".join(name + b": %b" for name in names), told, seen, known)
+        pieces, rest = [], alike
+        for stand in stands:
+            piece, _, rest = rest.partition(stand)
+            pieces.append(piece)
+        return _Mould(names, (*pieces, rest), b"\r\n".join(name + b": %b" for name in names), told, seen, known)
 
-    def pattern(self, alike: bytes) -> re.Pattern[bytes]:
-        """Of all heads that are like this one of stand-ins."""
-        pattern = re.escape(alike)
-        for name in self.names:
-            pattern = pattern.replace(re.escape(_STANDING_IN[name]), _DATE if name == b"date" else _ID)
-        return re.compile(pattern)
+    def values(self, data: bytes) -> tuple[bytes, ...] | None:
+        """What differs in a head that is like it."""
+        found, at = [], 0
+        for name, piece in zip(self.names, self.pieces, strict=False):
+            begin = at + len(piece)
+            form, size = (_DATE, DATE_BYTES) if name == b"date" else (_ID, ID_BYTES)
+            if not data.startswith(piece, at) or form.fullmatch(data, begin, begin + size) is None:
+                return None
+            at = begin + size
+            found.append(data[begin:at])
+        return tuple(found) if data[at:] == self.pieces[-1] else None
 
     def filled(self, values: tuple[bytes, ...], plan: Plan) -> Head | None:
         """The head with these values; None where one of them would not pass as it is."""
@@ -170,7 +184,7 @@ class Answers:
     def __init__(self, went: Went) -> None:
         self._went = went
         self._heads: dict[tuple[str, bytes], Head] = {}
-        self._moulds: dict[tuple[str, int], tuple[re.Pattern[bytes], _Mould]] = {}  # by length
+        self._moulds: dict[tuple[str, int], _Mould] = {}  # by length
         self._last: tuple[str, bytes, Head] | None = None
 
     def size(self, data: bytes, origin: str) -> int | None:
@@ -212,9 +226,9 @@ class Answers:
     def _varied(self, origin: str, data: bytes) -> Head | None:
         """What becomes of a head by one that is kept and differs from it in a date or an id alone, if that is sure."""
         size = origin, len(data)
-        pattern, mould = self._moulds.get(size, (None, None))
-        if pattern is not None and mould is not None and (found := pattern.fullmatch(data)) is not None:
-            return mould.filled(found.groups(), self._went.plan)
+        mould = self._moulds.get(size)
+        if mould is not None and (values := mould.values(data)) is not None:
+            return mould.filled(values, self._went.plan)
         own: dict[bytes, bytes] = {}
 
         def stand_in(found: re.Match[bytes]) -> bytes:
@@ -225,13 +239,11 @@ class Answers:
         alike, count = _VARYING.subn(stand_in, data)
         if not count or count != len(own):
             return None
-        came = (origin, alike) in self._heads
         known = self._kept(origin, alike)
         mould = _Mould.of(alike, tuple(own), known) if known is not None else None
         if mould is None:
             return None
-        if came:  # what comes once is not worth a pattern
-            self._moulds[size] = mould.pattern(alike), mould
+        self._moulds[size] = mould
         return mould.filled(tuple(own.values()), self._went.plan)
 
     def _kept(self, origin: str, data: bytes) -> Head | None:
