@@ -33,7 +33,7 @@ test: install ## All of it: sets up what is missing, then check, then real clien
 	@scripts/ring
 
 .PHONY: corpus
-corpus: install ## Compare what 48,000 statements of PostgreSQL's own tests leave behind with what they were read as; about 10 minutes
+corpus: install ## Compare what 48,000 statements of PostgreSQL's own tests leave behind with what they were read as; half an hour, or more where others work
 	@ls .cache/corpus/*.tar.gz >/dev/null 2>&1 || $(BIN)/pip --quiet --disable-pip-version-check download --no-deps \
 		--no-binary postgast -d .cache/corpus "$$($(BIN)/pip freeze | grep ^postgast==)"
 	@$(BIN)/python -m tests.corpus .cache/corpus/postgast-*.tar.gz

@@ -164,7 +164,9 @@ class Queries(Walk):
             cells = item["List"].get("items", [])
             flows.extend(Flow() for _ in range(len(cells) - len(flows)))
             for flow, cell in zip(flows, cells, strict=False):
-                if "A_Const" not in cell:
+                if "ParamRef" in cell:  # which may stand in tens of thousands of cells
+                    self._parameter(cell["ParamRef"], scope, flow, [])
+                elif "A_Const" not in cell:
                     flow.add(self.flow(cell, scope))
         return Rows(tuple(flow.output() for flow in flows), tuple(f"column{number}" for number in range(1, len(flows) + 1)))
 
